@@ -1,0 +1,168 @@
+"""
+Executions and task runs: what the executor owns, the queue carries and the repository keeps.
+
+Fields bear Kestra's names in JSON (reference 3.1, 3.3). An execution does not hold its task runs, and a task run does
+not hold its outputs: these are records of their own, so that a change costs what changed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from tiercel.model.state import EXECUTION_TRANSITIONS, TASK_RUN_TRANSITIONS, State, StateChange
+
+
+class ExecutionKind(StrEnum):
+    """What an execution is for; only NORMAL ones are listed by default."""
+
+    NORMAL = "NORMAL"
+    TEST = "TEST"
+    PLAYGROUND = "PLAYGROUND"
+    LOOP = "LOOP"
+
+
+class TriggerInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What started an execution: a trigger, or the task of a parent execution."""
+
+    id: str
+    type: str
+    variables: dict[str, Any] = {}
+    log_file: str | None = None
+
+
+class ParentTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The task run of another execution that waits for this one."""
+
+    execution_id: str
+    seq: int
+    attempt: int
+    wait: bool = True
+    iteration: int | None = None
+
+
+class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """
+    One run of a flow, without its task runs.
+
+    `generation` grows with every restart, `version` with every change that is saved; `inputs` hold SECRET values
+    encrypted; `variables` are put at the root of the expression context; `error` is the sentence that says why it
+    failed, where no task run says so.
+    """
+
+    id: str
+    tenant_id: str = "main"
+    namespace: str
+    flow_id: str
+    flow_revision: int
+    state: State
+    history: tuple[StateChange, ...]
+    labels: tuple[tuple[str, str], ...] = ()
+    inputs: dict[str, Any] | None = None
+    outputs: dict[str, Any] | None = None
+    variables: dict[str, Any] = {}
+    trigger: TriggerInfo | None = None
+    parent: ParentTask | None = None
+    parent_id: str | None = None
+    original_id: str | None = None
+    attempt_number: int = 1
+    original_created: datetime | None = None
+    schedule_date: datetime | None = None
+    kind: ExecutionKind = ExecutionKind.NORMAL
+    generation: int = 0
+    version: int = 0
+    error: str | None = None
+    deleted: bool = False
+
+    def can_become(self, state: State) -> bool:
+        """Tell whether the table knows the edge from this state to `state`."""
+        return state in EXECUTION_TRANSITIONS.get(self.state, frozenset())
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One try of a task run; its history begins CREATED."""
+
+    state: State
+    history: tuple[StateChange, ...]
+    worker_id: str | None = None
+    log_file: str | None = None
+
+
+class TaskRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """
+    One task of one execution that happened, without its outputs.
+
+    `seq` is its place in the execution's list of task runs, its key there, and the order of creation. `parent` is the
+    `seq` of the flowable that it runs in. `value` is the iteration's value as text (objects as JSON).
+    """
+
+    id: str
+    seq: int
+    task_id: str
+    state: State
+    history: tuple[StateChange, ...]
+    parent: int | None = None
+    value: str | None = None
+    iteration: int | None = None
+    attempts: tuple[Attempt, ...] = ()
+    dynamic: bool = False
+    has_outputs: bool = False
+    error: str | None = None
+
+    def can_become(self, state: State) -> bool:
+        """Tell whether the table knows the edge from this state to `state`."""
+        return state in TASK_RUN_TRANSITIONS.get(self.state, frozenset())
+
+    @property
+    def attempt(self) -> int:
+        """Number of the current attempt, 0 before the first."""
+        return len(self.attempts)
+
+
+class OutputRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    The outputs of a task run: inline, or in internal storage when they are large (claim check).
+
+    Exactly one of `value` and `uri` is set; `size` is in bytes of their JSON.
+    """
+
+    size: int
+    value: dict[str, Any] | None = None
+    uri: str | None = None
+    digest: bytes | None = None
+
+
+class LogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """One line of log, of an execution, a task run or a trigger."""
+
+    tenant_id: str = "main"
+    namespace: str
+    flow_id: str
+    timestamp: datetime
+    level: str
+    message: str
+    execution_id: str | None = None
+    task_id: str | None = None
+    task_run_id: str | None = None
+    attempt_number: int | None = None
+    trigger_id: str | None = None
+    thread: str | None = None
+
+
+class MetricEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """One measurement that a task published: a counter's increment or a timer's duration in seconds."""
+
+    tenant_id: str = "main"
+    namespace: str
+    flow_id: str
+    timestamp: datetime
+    name: str
+    type: str
+    value: float
+    execution_id: str
+    task_id: str
+    task_run_id: str
+    tags: dict[str, str] = {}

@@ -1,0 +1,72 @@
+"""
+Identifiers: 128 bits shaped like UUIDv7 (milliseconds, then a hash or random bits), written in base 62 as Kestra does.
+
+Ids that the engine makes are a function of what caused them, so that deciding the same event twice asks for the same
+thing; the instant in front keeps them ordered, so that history can be partitioned by them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from datetime import UTC, datetime
+from uuid import UUID
+
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_VALUE = {letter: index for index, letter in enumerate(_ALPHABET)}
+LENGTH = 22
+"""Letters of an id; shorter numbers are padded with zeros, so that ids sort like their numbers."""
+
+
+def to_text(number: UUID) -> str:
+    """Write a UUID in base 62, 22 letters."""
+    rest, letters = number.int, []
+    for _ in range(LENGTH):
+        rest, index = divmod(rest, 62)
+        letters.append(_ALPHABET[index])
+    return "".join(reversed(letters))
+
+
+def to_uuid(text: str) -> UUID:
+    """
+    Read an id; any other text gets the UUID of its hash.
+
+    Callers may choose execution ids of their own, so every text is a valid key: one that is not of our form is mapped
+    to a name-based UUID.
+    """
+    if len(text) == LENGTH:
+        number = 0
+        for letter in text:
+            value = _VALUE.get(letter)
+            if value is None:
+                break
+            number = number * 62 + value
+        else:
+            if number < 1 << 128:
+                return UUID(int=number)
+    return UUID(bytes=hashlib.blake2b(text.encode(), digest_size=16, person=b"tiercel.id").digest())
+
+
+def _shaped(at: datetime, low: bytes) -> str:
+    millis = int(at.timestamp() * 1000)
+    bits = int.from_bytes(low, "big") & ((1 << 80) - 1)
+    bits = (bits & ~(0xF << 76)) | (0x7 << 76)
+    bits = (bits & ~(0x3 << 62)) | (0x2 << 62)
+    return to_text(UUID(int=(millis << 80) | bits))
+
+
+def new_id(at: datetime | None = None) -> str:
+    """Make a random id of the instant `at` (now when absent)."""
+    return _shaped(at or datetime.now(UTC), os.urandom(10))
+
+
+def derived_id(at: datetime, *causes: str | int) -> str:
+    """Make the id that these causes always get at this instant."""
+    text = "\x00".join(str(cause) for cause in causes)
+    return _shaped(at, hashlib.blake2b(text.encode(), digest_size=10).digest())
+
+
+def instant_of(text: str) -> datetime | None:
+    """Return the instant (UTC) that an id of our form carries, None for any other text."""
+    number = to_uuid(text)
+    return datetime.fromtimestamp((number.int >> 80) / 1000, UTC) if number.version == 7 else None

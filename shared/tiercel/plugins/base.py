@@ -1,0 +1,130 @@
+"""
+What a task type is: a frozen Struct whose fields are its properties, registered under its type name.
+
+A property annotated `Annotated[T, DYNAMIC]` may hold an expression; it keeps the author's value, and the worker renders
+it with `context.render(...)` when the task runs. There are four kinds of task, by who runs them:
+
+* `RunnableTask`: the worker calls `run(context)`;
+* `FlowableTask`: the executor decides which of its children comes next, in `tiercel.executor.core`;
+* `ExecutableTask`: the executor starts other executions for it (Subflow);
+* `ExecutionTask`: the executor applies it to the execution itself (Labels).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar
+
+from tiercel.model.flow import DYNAMIC, Task, Trigger
+from tiercel.model.state import State
+
+__all__ = [
+    "DYNAMIC",
+    "ExecutableTask",
+    "ExecutionTask",
+    "FlowableTask",
+    "RunContext",
+    "RunnableTask",
+    "Task",
+    "TaskResult",
+    "Trigger",
+]
+
+T = TypeVar("T")
+
+
+class TaskResult:
+    """What a run returns when it is more than outputs: outputs and the state that it ends in."""
+
+    __slots__ = ("outputs", "state")
+
+    def __init__(self, outputs: Mapping[str, Any] | None = None, state: State = State.SUCCESS) -> None:
+        self.outputs = outputs
+        self.state = state
+
+
+class KeyValues(Protocol):
+    """The key-value store of namespaces, as tasks and expressions see it."""
+
+    async def get(self, namespace: str, key: str) -> Any: ...
+    async def put(self, namespace: str, key: str, value: Any, *, overwrite: bool = True, **options: Any) -> None: ...
+    async def delete(self, namespace: str, key: str) -> bool: ...
+    async def keys(self, namespace: str, prefix: str = "") -> list[str]: ...
+
+
+class RunContext(Protocol):
+    """What a running task may use. Everything else is out of its reach."""
+
+    variables: Mapping[str, Any]
+    """The context that expressions see."""
+    tenant_id: str
+    namespace: str
+    flow_id: str
+    execution_id: str
+    task_run_id: str
+    attempt: int
+    working_dir: Path
+    """A folder of this run's own, made on first use, removed after the run."""
+
+    async def render(self, value: Any, as_type: type[T] | Any = str, **more: Any) -> Any:
+        """Render a property (recursively through maps and lists) and convert it to `as_type`; None stays None."""
+        ...
+
+    def log(self, level: str, message: str) -> None:
+        """Log a line of the task run."""
+        ...
+
+    def counter(self, name: str, value: float, **tags: str) -> None:
+        """Publish a counter."""
+        ...
+
+    def timer(self, name: str, seconds: float, **tags: str) -> None:
+        """Publish a duration."""
+        ...
+
+    async def store(self, name: str, content: Path | bytes | BinaryIO) -> str:
+        """Put a file into internal storage below this task run; return its URI."""
+        ...
+
+    async def fetch(self, uri: str) -> Path:
+        """Copy a file of internal storage into the working folder; return its path."""
+        ...
+
+    def on_kill(self, action: Callable[[], None]) -> None:
+        """Call `action` when the run is killed or times out, before it is cancelled."""
+        ...
+
+    def now(self) -> datetime: ...
+
+
+class RunnableTask(Task, frozen=True, kw_only=True):
+    """A task that a worker runs."""
+
+    BLOCKING: ClassVar[bool] = False
+    """True when `run` would hold the event loop: the worker then runs it in a thread of its own."""
+
+    async def run(self, context: RunContext) -> Mapping[str, Any] | TaskResult | None:
+        """Do the work and return the outputs; raise TaskFailed with a sentence when it cannot be done."""
+        raise NotImplementedError(f"{type(self).__name__} says nothing about what it does.")
+
+
+class FlowableTask(Task, frozen=True, kw_only=True):
+    """A task that holds other tasks."""
+
+    def branches(self) -> Iterator[tuple[str, tuple[Task, ...]]]:
+        """Yield each list of child tasks with its name (`tasks`, `errors`, `finally`, `then`, `cases.a` …)."""
+        return iter(())
+
+    def children(self) -> Iterator[Task]:
+        for _, tasks in self.branches():
+            yield from tasks
+
+
+class ExecutableTask(Task, frozen=True, kw_only=True):
+    """A task for which the executor starts other executions."""
+
+
+class ExecutionTask(Task, frozen=True, kw_only=True):
+    """A task that the executor applies to the execution itself."""

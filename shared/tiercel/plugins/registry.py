@@ -1,0 +1,69 @@
+"""
+The registry of task, trigger and condition types: type name or alias -> class.
+
+Built-in types register with the decorator when `tiercel.plugins.core` is imported; others come by the entry-point group
+`tiercel.plugins`, whose entries are modules that do the same.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+C = TypeVar("C", bound=type[Any])
+
+
+class PluginRegistry:
+    """Finds the class of a type name."""
+
+    def __init__(self) -> None:
+        self._classes: dict[str, type[Any]] = {}
+        self._aliases: dict[str, str] = {}
+        self._loaded = False
+
+    def register(self, name: str, *aliases: str) -> Callable[[C], C]:
+        """Decorate a class as the one of this type name and its older names."""
+
+        def decorate(cls: C) -> C:
+            self._classes[name] = cls
+            for alias in aliases:
+                self._aliases[alias] = name
+            return cls
+
+        return decorate
+
+    def load(self) -> None:
+        """Import the built-in types and those of installed packages, once."""
+        if not self._loaded:
+            self._loaded = True
+            importlib.import_module("tiercel.plugins.core")
+            for entry in entry_points(group="tiercel.plugins"):
+                entry.load()
+
+    def find(self, name: str) -> type[Any] | None:
+        """Return the class of a type name or alias, None when it is unknown."""
+        self.load()
+        return self._classes.get(self._aliases.get(name, name))
+
+    def canonical(self, name: str) -> str:
+        """Return the type name that an alias stands for; any other name stays."""
+        self.load()
+        return self._aliases.get(name, name)
+
+    def names(self) -> tuple[str, ...]:
+        """Return all type names, without aliases."""
+        self.load()
+        return tuple(sorted(self._classes))
+
+    def nearest(self, name: str) -> str | None:
+        """Return the known type name that looks most like this one."""
+        self.load()
+        found = difflib.get_close_matches(name, [*self._classes, *self._aliases], n=1, cutoff=0.6)
+        return found[0] if found else None
+
+
+REGISTRY = PluginRegistry()
+register = REGISTRY.register
