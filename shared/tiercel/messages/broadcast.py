@@ -1,0 +1,37 @@
+"""What every running process hears at least once; each message names what a late subscriber reads instead."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class FlowUpdated(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A flow has a new revision or is deleted. Late subscribers read the definition store."""
+
+    tenant_id: str
+    namespace: str
+    flow_id: str
+    revision: int
+    deleted: bool = False
+
+
+class KillRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """
+    Kill what runs for an execution (one task run when `seq` is given, up to this attempt).
+
+    Late subscribers are told by the answer to `started`.
+    """
+
+    execution_id: str
+    seq: int | None = None
+    attempt: int | None = None
+    worker: str | None = None
+
+
+class TriggerStopped(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A trigger was changed or disabled: workers stop what runs for it. Late subscribers read the trigger store."""
+
+    trigger_uid: str
+
+
+Broadcast = FlowUpdated | KillRun | TriggerStopped

@@ -1,0 +1,253 @@
+"""
+Everything that can happen to an execution, in one topic, because order exists only inside one.
+
+Commands of people and programs, reports of workers, answers of other executions and of concurrency scopes, timers. `at`
+is when it happened (UTC), told by the process that saw it; the executor takes its time from there.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from tiercel.model.execution import ExecutionKind, OutputRef, ParentTask, TaskRun, TriggerInfo
+from tiercel.model.live import TimerKind
+from tiercel.model.state import State
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """Base: `execution_id` is the key."""
+
+    execution_id: str
+    at: datetime
+
+
+class CreateExecution(Event, frozen=True, kw_only=True):
+    """Start an execution of a flow's revision. Inputs are typed already and SECRET ones encrypted."""
+
+    tenant_id: str = "main"
+    namespace: str
+    flow_id: str
+    flow_revision: int
+    inputs: dict[str, Any] | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    variables: dict[str, Any] = {}
+    trigger: TriggerInfo | None = None
+    parent: ParentTask | None = None
+    parent_id: str | None = None
+    original_id: str | None = None
+    attempt_number: int = 1
+    original_created: datetime | None = None
+    schedule_date: datetime | None = None
+    kind: ExecutionKind = ExecutionKind.NORMAL
+    failed: str | None = None
+    """Set when it is to be created FAILED at once, with this sentence."""
+    copied_runs: tuple[TaskRun, ...] = ()
+    """Task runs that a replay takes over from the original, in order."""
+    copied_outputs: dict[int, OutputRef] = {}
+
+
+class TaskStarted(Event, frozen=True, kw_only=True):
+    """A worker has claimed the job and is about to run it."""
+
+    seq: int
+    attempt: int
+    worker: str
+
+
+class TaskFinished(Event, frozen=True, kw_only=True):
+    """A worker has run the job to its end; `error` says why it failed."""
+
+    seq: int
+    attempt: int
+    worker: str
+    state: State
+    outputs: OutputRef | None = None
+    error: str | None = None
+    started_at: datetime | None = None
+    log_file: str | None = None
+
+
+class ChildRunReported(Event, frozen=True, kw_only=True):
+    """
+    A job that runs several tasks (WorkingDirectory) reports one of them, or a task reports a dynamic run.
+
+    `seq` and `attempt` are the job's own. Reports of one child come in order; the last one is terminated.
+    """
+
+    seq: int
+    attempt: int
+    worker: str
+    task_id: str
+    value: str | None = None
+    state: State
+    outputs: OutputRef | None = None
+    error: str | None = None
+    dynamic: bool = False
+
+
+class WorkerLost(Event, frozen=True, kw_only=True):
+    """The worker that held this attempt is silent for too long: it is to be run again."""
+
+    seq: int
+    attempt: int
+    worker: str
+
+
+class JobReturned(Event, frozen=True, kw_only=True):
+    """A draining worker hands back a job that it did not start: it is to be run by another, as the same attempt."""
+
+    seq: int
+    attempt: int
+    worker: str
+
+
+class ChildEnded(Event, frozen=True, kw_only=True):
+    """An execution that a task of this one started has ended (or was created, when the task does not wait)."""
+
+    seq: int
+    attempt: int
+    child_id: str
+    state: State
+    outputs: dict[str, Any] | None = None
+    iteration: int | None = None
+    error: str | None = None
+
+
+class SlotGranted(Event, frozen=True, kw_only=True):
+    """The concurrency scope gives this execution a slot."""
+
+    scope: str
+
+
+class SlotRefused(Event, frozen=True, kw_only=True):
+    """The concurrency scope has no slot; `behavior` says what becomes of the execution (QUEUE, CANCEL, FAIL)."""
+
+    scope: str
+    behavior: str
+
+
+class TimerDue(Event, frozen=True, kw_only=True):
+    """A timer of this execution has come due."""
+
+    kind: TimerKind
+    subject: int = 0
+
+
+class KillRequested(Event, frozen=True, kw_only=True):
+    """End the execution as KILLED (or `state`), its children too when `cascade`."""
+
+    cascade: bool = True
+    state: State = State.KILLED
+
+
+class PauseRequested(Event, frozen=True, kw_only=True):
+    """Let running tasks end, start no others."""
+
+
+class ResumeRequested(Event, frozen=True, kw_only=True):
+    """Go on after a pause; `inputs` are the typed values of the Pause task's `onResume`."""
+
+    inputs: dict[str, Any] | None = None
+    resumed_by: str | None = None
+
+
+class RestartRequested(Event, frozen=True, kw_only=True):
+    """Run the failed task runs of a terminated (or paused) execution again, in place."""
+
+    revision: int | None = None
+
+
+class TaskRunStateRequested(Event, frozen=True, kw_only=True):
+    """Set a task run to a state by hand, and go on from there."""
+
+    task_run_id: str
+    state: State
+
+
+class StateRequested(Event, frozen=True, kw_only=True):
+    """Set the state of a terminated execution by hand."""
+
+    state: State
+
+
+class LabelsRequested(Event, frozen=True, kw_only=True):
+    """Replace all labels that are not system labels."""
+
+    labels: tuple[tuple[str, str], ...]
+
+
+class ForceRunRequested(Event, frozen=True, kw_only=True):
+    """Run now: without waiting for a slot, a schedule date or a resume."""
+
+
+class UnqueueRequested(Event, frozen=True, kw_only=True):
+    """Take the execution out of the waiting line, into this state."""
+
+    state: State = State.RUNNING
+
+
+class DeleteRequested(Event, frozen=True, kw_only=True):
+    """Forget the execution; it must have ended."""
+
+
+class ContinueRequested(Event, frozen=True, kw_only=True):
+    """An event of the execution to itself: create the next chunk of a loop's children."""
+
+    seq: int
+
+
+# Events of concurrency scopes: aggregates of their own in the same partitions; `execution_id` is the scope's id.
+
+
+class SlotRequested(Event, frozen=True, kw_only=True):
+    """An execution asks the scope for a slot."""
+
+    holder: str
+    limit: int
+    behavior: str
+
+
+class SlotReleased(Event, frozen=True, kw_only=True):
+    """A holder has ended, or no longer waits."""
+
+    holder: str
+
+
+class EventFailed(Event, frozen=True, kw_only=True):
+    """An event could not be decided (`reason`): the execution ends FAILED."""
+
+    reason: str
+    event: str
+
+
+ExecutionEvent = (
+    CreateExecution
+    | TaskStarted
+    | TaskFinished
+    | ChildRunReported
+    | WorkerLost
+    | JobReturned
+    | ChildEnded
+    | SlotGranted
+    | SlotRefused
+    | TimerDue
+    | KillRequested
+    | PauseRequested
+    | ResumeRequested
+    | RestartRequested
+    | TaskRunStateRequested
+    | StateRequested
+    | LabelsRequested
+    | ForceRunRequested
+    | UnqueueRequested
+    | DeleteRequested
+    | ContinueRequested
+    | SlotRequested
+    | SlotReleased
+    | EventFailed
+)
+
+ScopeEvent = SlotRequested | SlotReleased

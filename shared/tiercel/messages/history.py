@@ -1,0 +1,64 @@
+"""
+History: what the indexer writes to the repository.
+
+Executions and task runs carry a version (the last one wins); batches of logs and metrics carry (producer, sequence), so
+that a repeated one is known.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from tiercel.model.execution import Execution, LogEntry, MetricEntry, OutputRef, TaskRun
+
+
+class ExecutionChanged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """An execution as it is after a batch, with the task runs and outputs that the batch changed."""
+
+    execution: Execution
+    runs: tuple[TaskRun, ...] = ()
+    outputs: dict[int, OutputRef] = {}
+    removed: tuple[int, ...] = ()
+    """Places (`seq`) of task runs that no longer belong to it (restart)."""
+
+
+class ExecutionDeleted(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The execution and everything of it is to be forgotten."""
+
+    execution_id: str
+    logs: bool = True
+    metrics: bool = True
+
+
+class LogBatch(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Log lines in order."""
+
+    producer: str
+    sequence: int
+    entries: tuple[LogEntry, ...]
+
+
+class MetricBatch(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Measurements in order."""
+
+    producer: str
+    sequence: int
+    entries: tuple[MetricEntry, ...]
+
+
+class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """Who did what to what."""
+
+    id: str
+    at: datetime
+    tenant_id: str = "main"
+    actor: str
+    action: str
+    subject: str
+    detail: dict[str, Any] = {}
+
+
+History = ExecutionChanged | ExecutionDeleted | LogBatch | MetricBatch | AuditRecord
