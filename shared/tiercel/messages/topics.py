@@ -32,7 +32,7 @@ class Route(StrEnum):
     """Every running subscriber gets it at least once."""
 
 
-class Topic(msgspec.Struct, frozen=True, kw_only=True, Generic[M]):
+class Topic(msgspec.Struct, Generic[M], frozen=True, kw_only=True):
     """One topic; `level` is the newest level of its messages that this version writes and reads."""
 
     name: str
