@@ -17,8 +17,6 @@ import msgspec
 from tiercel.model.state import State
 
 
-
-
 class Dynamic:
     """Annotation of a property that may hold an expression instead of a value of its type."""
 

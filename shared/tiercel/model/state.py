@@ -69,8 +69,7 @@ _OVERRIDES: Final = frozenset({State.RESTARTED, State.SUCCESS, State.WARNING, St
 
 EXECUTION_TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.CREATED: frozenset(
-        {State.RUNNING, State.QUEUED, State.CANCELLED, State.FAILED, State.KILLING, State.KILLED, State.PAUSED}
-        | _ENDED
+        {State.RUNNING, State.QUEUED, State.CANCELLED, State.FAILED, State.KILLING, State.KILLED, State.PAUSED} | _ENDED
     ),
     State.QUEUED: frozenset({State.RUNNING, State.CANCELLED, State.FAILED, State.KILLING, State.KILLED}),
     State.RUNNING: frozenset(
@@ -93,7 +92,9 @@ TASK_RUN_TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.CREATED: frozenset(
         {State.SUBMITTED, State.RUNNING, State.SKIPPED, State.PAUSED, State.BREAKPOINT, State.KILLING} | _ENDED
     ),
-    State.SUBMITTED: frozenset({State.RUNNING, State.KILLING, State.SUBMITTED, State.RESUBMITTED, State.CANCELLED} | _ENDED),
+    State.SUBMITTED: frozenset(
+        {State.RUNNING, State.KILLING, State.SUBMITTED, State.RESUBMITTED, State.CANCELLED} | _ENDED
+    ),
     State.RUNNING: frozenset(
         {State.PAUSED, State.KILLING, State.RETRYING, State.RETRIED, State.SUBMITTED, State.SKIPPED, State.CANCELLED}
         | _ENDED

@@ -1,0 +1,1 @@
+"""The queue: a port with three routes, and its adapters."""

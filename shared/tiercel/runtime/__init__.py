@@ -1,0 +1,1 @@
+"""What every service is made of: settings, adapters, clock, leases, logging, metrics, health."""

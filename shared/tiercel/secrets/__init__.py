@@ -1,0 +1,1 @@
+"""Secrets: named in flows, resolved where a task runs."""

@@ -1,0 +1,1 @@
+"""The state store: live state of executions, scopes, triggers and leases, behind one fence."""

@@ -1,0 +1,179 @@
+"""
+The state store's port: what owner services (executor, scheduler) know, and the one transaction that changes it.
+
+A transaction begins with the fence: it fails with `LeaseLost` when one of its leases has another owner by now, and
+then nothing of it happens. In it are acknowledged the messages that caused it, saved the records that changed, and
+sent the messages that follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from tiercel.errors import TiercelError
+from tiercel.messages.topics import Topic
+from tiercel.model.live import HeadRecord, OutputKind, OutputRecord, RunRecord, Timer, TimerKind
+from tiercel.model.state import State
+from tiercel.model.trigger_state import TriggerState
+from tiercel.queue.base import Delivery, Lease, Outgoing, OutgoingJob
+
+
+class LeaseLost(TiercelError):
+    """A partition has another owner: the transaction was rolled back; forget what is known of the partition."""
+
+
+class StaleState(TiercelError):
+    """A record was changed by another owner (a version does not match): rolled back; read again."""
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """An execution as it is stored: its head, and the task runs that are not folded."""
+
+    head: HeadRecord
+    runs: tuple[RunRecord, ...]
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt that a worker has."""
+
+    execution_id: str
+    seq: int
+    attempt: int
+    worker: str
+
+
+class Changes(msgspec.Struct, kw_only=True):
+    """
+    What a batch changes of one execution; exactly this is written.
+
+    `was_version` is the version in the store before, None when the execution is new. `head.execution.version` is the new
+    one. `new_runs` are inserted, `changed_runs` updated.
+    """
+
+    partition: int
+    head: HeadRecord
+    was_version: int | None
+    new_runs: list[RunRecord] = []
+    changed_runs: list[RunRecord] = []
+    removed_runs: list[int] = []
+    outputs: list[OutputRecord] = []
+    removed_outputs: list[int] = []
+    timers: list[Timer] = []
+    cleared_timers: list[tuple[TimerKind, int]] = []
+    held: list[Held] = []
+    unheld: list[int] = []
+    jobs: list[OutgoingJob] = []
+    revoked: list[int] | None = None
+    """`seq` of jobs to take back if nobody has claimed them; None for none, an empty list for all of the execution."""
+    deleted: bool = False
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """A concurrency scope: who holds its slots, and who waits, in order."""
+
+    id: str
+    holders: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+    version: int = 0
+
+
+class Unit(Protocol):
+    """One fenced transaction. Calls only note what is to be done; it happens when the block ends without an error."""
+
+    def acknowledge(self, topic: Topic[Any], deliveries: Sequence[Delivery[Any]]) -> None: ...
+    def save(self, changes: Changes) -> None: ...
+    def save_scope(self, scope: Scope, partition: int, was_version: int | None) -> None: ...
+    def save_trigger(self, trigger: TriggerState, partition: int, was_version: int | None) -> None: ...
+    def delete_trigger(self, uid: str) -> None: ...
+    def emit(self, *messages: Outgoing) -> None: ...
+    def send(self, *jobs: OutgoingJob) -> None: ...
+
+
+class StateStore(Protocol):
+    """Keeps live state: durable, fenced, read by id."""
+
+    def transaction(self, leases: Sequence[Lease]) -> AbstractAsyncContextManager[Unit]:
+        """Open a transaction; leaving the block commits, raising LeaseLost or StaleState when it cannot."""
+        ...
+
+    async def load(self, execution_ids: Sequence[str]) -> dict[str, Loaded]:
+        """Return the executions that exist, in one query."""
+        ...
+
+    async def runs(self, execution_id: str) -> list[RunRecord]:
+        """Return all task runs of an execution, folded ones too, in order of `seq`."""
+        ...
+
+    async def outputs(
+        self,
+        execution_id: str,
+        *,
+        seqs: Sequence[int] | None = None,
+        task_ids: Sequence[str] | None = None,
+        kind: OutputKind = OutputKind.OUTPUTS,
+    ) -> list[OutputRecord]:
+        """Return outputs of an execution, of these task runs or of all runs of these tasks, in order of `seq`."""
+        ...  # fmt: skip
+
+    async def timers(self, service: str, partitions: Sequence[int], until: datetime, limit: int) -> list[Timer]:
+        """Return the timers of these partitions that are due before `until`, earliest first."""
+        ...
+
+    async def held(self, partitions: Sequence[int], workers: Sequence[str] | None = None) -> list[Held]:
+        """Return what these workers (or all) hold in these partitions."""
+        ...
+
+    async def versions(self, execution_ids: Sequence[str]) -> dict[str, tuple[int, State]]:
+        """Return version and state of the executions that exist; cheap, for followers."""
+        ...
+
+    async def scopes(self, ids: Sequence[str]) -> dict[str, Scope]: ...
+
+    async def triggers(
+        self, partitions: Sequence[int] | None = None, uids: Sequence[str] | None = None
+    ) -> list[TriggerState]:
+        """Return stored trigger states of these partitions, or these ones, or all."""
+        ...
+
+    async def forget_ended(self, execution_ids: Sequence[str]) -> None:
+        """Remove terminated executions with everything that belongs to them."""
+        ...
+
+    async def ended_before(self, partitions: Sequence[int], instant: datetime, limit: int) -> list[tuple[str, int]]:
+        """Return (id, version) of executions that ended before the instant."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Leases(Protocol):
+    """Who owns which partition of a service's keys."""
+
+    async def announce(self, service: str, instance: str, *, level: int, draining: bool = False) -> None:
+        """Say that this instance lives (every few seconds)."""
+        ...
+
+    async def take(self, service: str, instance: str, *, level: int, ttl_s: float) -> list[Lease]:
+        """
+        Renew what this instance owns, take free or expired partitions up to its fair share; return all that it owns.
+
+        It does not give back a surplus: `surplus` names it, `release` gives it back.
+        """
+        ...
+
+    async def surplus(self, service: str, instance: str) -> list[int]:
+        """Return partitions that this instance should hand to others."""
+        ...
+
+    async def release(self, service: str, instance: str, partitions: Sequence[int]) -> None:
+        """Give partitions back at once; others are woken."""
+        ...
+
+    async def leave(self, service: str, instance: str) -> None:
+        """Release all partitions and forget the instance."""
+        ...

@@ -1,0 +1,1 @@
+"""Internal storage: files of executions, namespaces and key-values, under `kestra://` URIs."""

@@ -1,0 +1,71 @@
+"""
+The port of internal storage. A URI is `kestra:///<path>`; the path is below the tenant's folder (reference 7).
+
+Contents stream in bounded memory, both ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+
+class FileAttributes(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What is known of a file or folder; times are UTC, size in bytes."""
+
+    file_name: str
+    last_modified_time: datetime
+    creation_time: datetime
+    type: str
+    size: int
+    metadata: dict[str, str] | None = None
+
+
+class Storage(Protocol):
+    """Keeps files by path. A missing one raises NotFound with its URI; `..` in a path raises Refused."""
+
+    def open(self, tenant_id: str, uri: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Stream a file's content in chunks."""
+        ...
+
+    async def read(self, tenant_id: str, uri: str, *, limit: int | None = None) -> bytes:
+        """Return a file's content; raise Refused when it is larger than `limit` bytes."""
+        ...
+
+    async def put(
+        self,
+        tenant_id: str,
+        uri: str,
+        content: bytes | Path | AsyncIterator[bytes],
+        *,
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        """Store a file (replacing it as a whole), return its URI `kestra:///…`."""
+        ...
+
+    async def exists(self, tenant_id: str, uri: str) -> bool: ...
+    async def attributes(self, tenant_id: str, uri: str) -> FileAttributes: ...
+    async def list(self, tenant_id: str, uri: str) -> list[FileAttributes]:
+        """Return the direct children of a folder, by name."""
+        ...
+
+    async def by_prefix(self, tenant_id: str, prefix: str, *, directories: bool = False) -> list[str]:
+        """Return the URIs of everything below a folder."""
+        ...
+
+    async def delete(self, tenant_id: str, uri: str) -> bool:
+        """Delete a file, or a folder with everything in it; False when it was not there."""
+        ...
+
+    async def delete_by_prefix(self, tenant_id: str, prefix: str) -> list[str]:
+        """Delete everything below a folder; return the URIs."""
+        ...
+
+    async def make_directory(self, tenant_id: str, uri: str) -> str: ...
+    async def move(self, tenant_id: str, source: str, target: str) -> str: ...
+    async def close(self) -> None: ...
