@@ -1,0 +1,50 @@
+"""What became of one case: the value that every kind of case hands to the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+import msgspec
+
+
+class Outcome(StrEnum):
+    """Passed, failed (`why` says how), or left out (`why` says for what reason)."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    LEFT_OUT = "left_out"
+
+
+class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One case's outcome; `file` is the file's path in its folder, as `cases.yaml` or `invalid/expected.yaml`."""
+
+    id: str
+    file: str
+    result: Outcome
+    why: str = ""
+    features: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+class Mismatch(Exception):
+    """What a case expected is not what is: the message says both."""
+
+
+class LeftOut(Exception):
+    """A case that cannot be tried here; the message gives the reason."""
+
+
+def passed(case_id: str, file: str, features: Iterable[str] = ()) -> CaseResult:
+    """Make the result of a case that holds."""
+    return CaseResult(id=case_id, file=file, result=Outcome.PASSED, features=tuple(features))
+
+
+def failed(case_id: str, file: str, why: str, features: Iterable[str] = ()) -> CaseResult:
+    """Make the result of a case that does not hold."""
+    return CaseResult(id=case_id, file=file, result=Outcome.FAILED, why=why, features=tuple(features))
+
+
+def left_out(case_id: str, file: str, why: str, features: Iterable[str] = ()) -> CaseResult:
+    """Make the result of a case that was not tried."""
+    return CaseResult(id=case_id, file=file, result=Outcome.LEFT_OUT, why=why, features=tuple(features))
