@@ -59,9 +59,14 @@ class PluginRegistry:
         return tuple(sorted(self._classes))
 
     def nearest(self, name: str) -> str | None:
-        """Return the known type name that looks most like this one."""
+        """Return the known type name whose last part looks most like that of this one, then the whole most like it."""
         self.load()
-        found = difflib.get_close_matches(name, [*self._classes, *self._aliases], n=1, cutoff=0.6)
+        simple: dict[str, list[str]] = {}
+        for known in self._classes:
+            simple.setdefault(known.rpartition(".")[2], []).append(known)
+        close = difflib.get_close_matches(name.rpartition(".")[2], simple, n=3, cutoff=0.6)
+        candidates = [known for last in close for known in simple[last]]
+        found = difflib.get_close_matches(name, candidates, n=1, cutoff=0.6)
         return found[0] if found else None
 
 

@@ -1,0 +1,122 @@
+"""Bounds on bound values: lengths, patterns, least and most, and the rules of labels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from tiercel.flowspec.findings import Findings, Trail
+from tiercel.flowspec.scalars import BROKEN, Bind, bind_str, kind, shown
+from tiercel.model.property import Labels, NotBlank, NotEmpty
+
+Rule = Callable[[Any], str | None]
+
+SYSTEM_PREFIX: Final = "system."
+
+
+def bounded(bind: Bind, marks: Sequence[Any]) -> Bind:
+    """Return a binder that checks the bounds of these marks on what `bind` gives without a problem."""
+    rules = [rule for mark in marks for rule in _rules(mark)]
+    if not rules:
+        return bind
+
+    def checked(value: Any, trail: Trail, findings: Findings) -> Any:
+        before = len(findings.found)
+        bound = bind(value, trail, findings)
+        if bound is not BROKEN and len(findings.found) == before:
+            for rule in rules:
+                message = rule(bound)
+                if message is not None:
+                    findings.problem(trail, message)
+        return bound
+
+    return checked
+
+
+def _rules(mark: Any) -> list[Rule]:
+    if isinstance(mark, NotBlank):
+        return [lambda value: "must not be blank" if isinstance(value, str) and not value.strip() else None]
+    if isinstance(mark, NotEmpty):
+        message = mark.message
+        return [lambda value: message if hasattr(value, "__len__") and not len(value) else None]
+    if isinstance(mark, msgspec.Meta):
+        return [*_size_rules(mark), *_number_rules(mark)]
+    return []
+
+
+def _size_rules(meta: msgspec.Meta) -> list[Rule]:
+    rules: list[Rule] = []
+    if meta.pattern is not None:
+        pattern = re.compile(meta.pattern)
+        rules.append(
+            lambda value: (
+                f'must match "{pattern.pattern}", but is {shown(value)}'
+                if isinstance(value, str) and not pattern.fullmatch(value)
+                else None
+            )
+        )
+    low, high = meta.min_length or 0, meta.max_length
+    if meta.min_length is not None or high is not None:
+        most = "" if high is None else f" and {high}"
+        message = f"size must be between {low}{most}" if most else f"size must be at least {low}"
+        rules.append(lambda value: None if low <= len(value) <= (high if high is not None else len(value)) else message)
+    return rules
+
+
+def _number_rules(meta: msgspec.Meta) -> list[Rule]:
+    rules: list[Rule] = []
+    if meta.ge is not None:
+        least = meta.ge
+        rules.append(lambda value: None if value >= least else f"must be greater than or equal to {least}")
+    if meta.gt is not None:
+        above = meta.gt
+        rules.append(lambda value: None if value > above else f"must be greater than {above}")
+    if meta.le is not None:
+        most = meta.le
+        rules.append(lambda value: None if value <= most else f"must be less than or equal to {most}")
+    if meta.lt is not None:
+        below = meta.lt
+        rules.append(lambda value: None if value < below else f"must be less than {below}")
+    return rules
+
+
+def labels(mark: Labels) -> Bind:
+    """Return the binder of labels: a map or a list of `{key, value}` becomes a map of texts."""
+
+    def bind(value: Any, trail: Trail, findings: Findings) -> Any:
+        pairs: list[tuple[str, Any, Trail]]
+        if isinstance(value, dict):
+            pairs = [(name, part, (trail, name)) for name, part in value.items()]
+        elif isinstance(value, list):
+            pairs = [pair for index, part in enumerate(value) for pair in _pair(part, (trail, index), findings)]
+        else:
+            findings.broken(trail, f"must be a map of labels or a list of key and value, but is {kind(value)}")
+            return BROKEN
+        result: dict[str, str] = {}
+        for index, (name, part, where) in enumerate(pairs):
+            text: Any = bind_str(part, where, findings) if part is not None else BROKEN
+            if part is None:
+                findings.problem(where, f"The label '{name}' has no value; give it one or leave it out.")
+            if text is BROKEN:
+                continue
+            if name in result:
+                findings.problem(where, f"Duplicate label with key [{name}]")
+            if name.startswith(SYSTEM_PREFIX) and name not in mark.system_allowed:
+                findings.problem(
+                    ((trail, index), "<list element>"),
+                    f"System labels can only be set by Kestra itself, offending label: {name}={text}.",
+                )
+            result[name] = text
+        return result
+
+    return bind
+
+
+def _pair(part: Any, trail: Trail, findings: Findings) -> list[tuple[str, Any, Trail]]:
+    if not isinstance(part, dict) or part.get("key") is None:
+        findings.broken(trail, "must be a label with 'key' and 'value'")
+        return []
+    return [(str(part["key"]), part.get("value"), trail)]

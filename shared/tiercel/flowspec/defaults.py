@@ -1,0 +1,89 @@
+"""
+Plugin defaults: values that tasks, triggers and conditions get by their type (reference 1.6).
+
+What stands in the flow wins over what is not forced; forced values win over the flow. Earlier defaults win over later
+ones, so the order is flow, namespaces from the nearest outwards, then the installation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from tiercel.model.flow import PluginDefault
+from tiercel.plugins.registry import REGISTRY
+
+KEYS: Final = ("pluginDefaults", "taskDefaults")
+
+
+def read_defaults(value: Any) -> list[PluginDefault]:
+    """Read a list of defaults from plain data; entries that are not of the form are left to validation."""
+    result = []
+    for entry in value if isinstance(value, list | tuple) else ():
+        if isinstance(entry, PluginDefault):
+            result.append(entry)
+        elif (
+            isinstance(entry, Mapping) and isinstance(entry.get("type"), str) and isinstance(entry.get("values"), dict)
+        ):
+            forced = entry.get("forced")
+            result.append(PluginDefault(type=entry["type"], forced=forced in (True, "true"), values=entry["values"]))
+    return result
+
+
+def merge_defaults(document: dict[str, Any], *outer: Iterable[PluginDefault]) -> dict[str, Any]:
+    """Return the flow's plain data with its own and these outer defaults merged in; the argument is left as it is."""
+    own = [default for key in KEYS for default in read_defaults(document.get(key))]
+    defaults = [*own, *(default for scope in outer for default in scope)]
+    if not defaults:
+        return document
+    defaults = _with_real_names(defaults)
+    plain = [default for default in defaults if not default.forced]
+    forced = [default for default in reversed(defaults) if default.forced]
+    merged = {key: part if key in KEYS else _inject(part, plain, forced, frozenset()) for key, part in document.items()}
+    return merged
+
+
+def _with_real_names(defaults: list[PluginDefault]) -> list[PluginDefault]:
+    """Add, behind each default for an older type name, the same for the real one."""
+    result = []
+    for default in defaults:
+        result.append(default)
+        real = REGISTRY.canonical(default.type)
+        if real != default.type:
+            result.append(PluginDefault(type=real, forced=default.forced, values=default.values))
+    return result
+
+
+def _inject(value: Any, plain: list[PluginDefault], forced: list[PluginDefault], within: frozenset[str]) -> Any:
+    if isinstance(value, list):
+        return [_inject(part, plain, forced, within) for part in value]
+    if not isinstance(value, dict):
+        return value
+    kind = value.get("type")
+    if isinstance(kind, str) and kind not in within:
+        real = REGISTRY.canonical(kind)
+        for default in plain:
+            if _matches(default.type, kind, real):
+                value = deep_merge(default.values, value)
+        for default in forced:
+            if _matches(default.type, kind, real):
+                value = deep_merge(value, default.values)
+    return {name: _inject(part, plain, forced, within) for name, part in value.items()}
+
+
+def _matches(default: str, kind: str, real: str) -> bool:
+    return kind.startswith(default) or real.startswith(default)
+
+
+def deep_merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Merge two maps; where both have a value `over` wins, maps merge, and lists are joined."""
+    result = dict(base)
+    for name, part in over.items():
+        there = result.get(name)
+        if isinstance(there, dict) and isinstance(part, dict):
+            result[name] = deep_merge(there, part)
+        elif isinstance(there, list) and isinstance(part, list):
+            result[name] = [*there, *part]
+        else:
+            result[name] = part
+    return result

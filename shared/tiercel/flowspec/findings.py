@@ -1,0 +1,76 @@
+"""What binding and validation find: problems, uses of old names, and the signs of the older dialect."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tiercel.errors import Problem
+from tiercel.flowspec.yaml import Document, Path, path_text
+
+Trail = tuple["Trail", str | int] | None
+"""A path as a chain, so that walking down costs one pair: (path of the parent, name or index), None at the root."""
+
+MAX_PROBLEMS: Final = 500
+"""Problems kept of one text; nobody reads more."""
+
+
+def path_of(trail: Trail) -> Path:
+    """Return the steps of a trail from the root."""
+    steps: list[str | int] = []
+    while trail is not None:
+        trail, step = trail
+        steps.append(step)
+    return tuple(reversed(steps))
+
+
+class Finding:
+    """One problem before its place is looked up."""
+
+    __slots__ = ("message", "path")
+
+    def __init__(self, path: Path, message: str) -> None:
+        self.path = path
+        self.message = message
+
+
+class Findings:
+    """Collects everything that is found in one text."""
+
+    __slots__ = ("deprecations", "found", "incomplete", "old", "relocations", "strict")
+
+    def __init__(self, *, strict: bool = True) -> None:
+        self.strict = strict
+        self.found: list[Finding] = []
+        self.deprecations: list[str] = []
+        self.relocations: list[tuple[str, str]] = []
+        self.old: set[str] = set()
+        self.incomplete = False
+
+    def problem(self, trail: Trail, message: str) -> None:
+        """Note a problem of a value that could be read."""
+        if len(self.found) < MAX_PROBLEMS:
+            self.found.append(Finding(path_of(trail), message))
+
+    def broken(self, trail: Trail, message: str) -> None:
+        """Note a value that could not be read: what is bound then lacks it."""
+        self.incomplete = True
+        self.problem(trail, message)
+
+    def at(self, path: Path, message: str) -> None:
+        """Note a problem at a path that is known whole."""
+        if len(self.found) < MAX_PROBLEMS:
+            self.found.append(Finding(path, message))
+
+    def deprecated(self, trail: Trail) -> None:
+        path = path_text(path_of(trail))
+        if path not in self.deprecations:
+            self.deprecations.append(path)
+
+    def problems(self, document: Document | None) -> list[Problem]:
+        """Return the problems with their places in the text."""
+        result = list(document.problems) if document is not None else []
+        for finding in self.found:
+            place = document.place(finding.path) if document is not None else None
+            line, column = place if place is not None else (None, None)
+            result.append(Problem(path_text(finding.path), finding.message, line, column))
+        return result

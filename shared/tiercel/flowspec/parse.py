@@ -1,0 +1,210 @@
+"""
+The way into the flow language: text to flows, and plain data to tasks.
+
+`parse_flow` refuses with every problem found; `check_flow` answers with everything that can be said about a text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from tiercel.errors import InvalidFlow, Problem
+from tiercel.flowspec.binder import bind_struct, bind_typed
+from tiercel.flowspec.defaults import merge_defaults
+from tiercel.flowspec.findings import Findings
+from tiercel.flowspec.scalars import BROKEN
+from tiercel.flowspec.validate import Extras, validate_flow
+from tiercel.flowspec.yaml import Document, read_documents
+from tiercel.model.flow import Dialect, Flow, PluginDefault
+from tiercel.model.task import Task, Trigger
+
+_REVISION_LINE: Final = re.compile(r"(?m)^revision: \d+\n?")
+
+CheckExpression = Callable[[str], str | None]
+"""Tells why a text is not a valid template, None when it is."""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    All that can be said about one text.
+
+    `flow` is there when it is valid. `deprecations` are paths, `relocations` pairs of an older type name and its new
+    one, `warnings` and `infos` sentences.
+    """
+
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[str, ...] = ()
+    deprecations: tuple[str, ...] = ()
+    relocations: tuple[tuple[str, str], ...] = ()
+    flow: Flow | None = None
+
+    @property
+    def infos(self) -> tuple[str, ...]:
+        """One sentence for each older type name."""
+        return tuple(f"{old} is replaced by {new}" for old, new in self.relocations)
+
+
+class Outside(msgspec.Struct, frozen=True, kw_only=True):
+    """What a text is read with: defaults of its surroundings, the tenant, and how strict."""
+
+    tenant_id: str = "main"
+    revision: int | None = None
+    namespace_defaults: tuple[PluginDefault, ...] = ()
+    global_defaults: tuple[PluginDefault, ...] = ()
+    strict: bool = True
+    check_expression: CheckExpression | None = None
+
+
+def parse_flow(
+    source: str,
+    *,
+    tenant_id: str = "main",
+    revision: int | None = None,
+    namespace_defaults: Iterable[PluginDefault] = (),
+    global_defaults: Iterable[PluginDefault] = (),
+    strict: bool = True,
+    check_expression: CheckExpression | None = None,
+) -> Flow:
+    """
+    Read one flow; raise InvalidFlow with every problem.
+
+    With `strict` false, unknown properties are left out instead of refused.
+    """
+    outside = Outside(
+        tenant_id=tenant_id,
+        revision=revision,
+        namespace_defaults=tuple(namespace_defaults),
+        global_defaults=tuple(global_defaults),
+        strict=strict,
+        check_expression=check_expression,
+    )
+    report = check_flow(source, outside)
+    if report.flow is None:
+        raise InvalidFlow(report.problems)
+    return report.flow
+
+
+def parse_flows(source: str, outside: Outside | None = None) -> list[Flow]:
+    """Read all flows of a text of several documents; raise InvalidFlow with every problem of all of them."""
+    reports = check_flows(source, outside)
+    problems = [problem for report in reports for problem in report.problems]
+    if problems:
+        raise InvalidFlow(problems)
+    return [report.flow for report in reports if report.flow is not None]
+
+
+def check_flow(source: str, outside: Outside | None = None) -> Report:
+    """Say everything about a text that must hold exactly one flow."""
+    reports = check_flows(source, outside)
+    if len(reports) == 1:
+        return reports[0]
+    message = (
+        f"The text holds {len(reports)} flows; give them one by one."
+        if reports
+        else "The text holds no flow; write one."
+    )
+    return Report(problems=(Problem("", message, 1, 1),))
+
+
+def check_flows(source: str, outside: Outside | None = None) -> list[Report]:
+    """Say everything about each document of a text."""
+    try:
+        documents = read_documents(source)
+    except InvalidFlow as error:
+        return [Report(problems=error.problems)]
+    alone = len(documents) == 1
+    return [
+        _report(document, source if alone else text, outside or Outside())
+        for document, text in zip(documents, _texts(source, documents), strict=True)
+    ]
+
+
+def check_document(data: dict[str, Any], outside: Outside | None = None) -> Report:
+    """Say everything about a flow that is given as plain data, without a text."""
+    document = Document(None, "")
+    document.data = data
+    return _report(document, "", outside or Outside())
+
+
+def _texts(source: str, documents: Sequence[Document]) -> list[str]:
+    """Return the part of the text that each document stands in."""
+    parts = [part for part in re.split(r"(?m)^---[ \t]*(?:#.*)?$\n?", source) if part.strip()]
+    return parts if len(parts) == len(documents) else [source] * len(documents)
+
+
+def _report(document: Document, source: str, outside: Outside) -> Report:
+    data = document.data
+    if not isinstance(data, dict):
+        place = document.place(()) or (1, 1)
+        return Report(problems=(Problem("", "A flow is a map with 'id', 'namespace' and 'tasks'.", *place),))
+    findings = Findings(strict=outside.strict)
+    merged = merge_defaults(data, outside.namespace_defaults, outside.global_defaults)
+    flow = bind_struct(Flow, merged, None, findings)
+    extras = Extras()
+    if flow is not BROKEN:
+        dialect = Dialect.V1 if findings.old else Dialect.V2
+        flow = _complete(flow, merged, source, dialect, outside)
+        extras = validate_flow(flow, findings, outside.check_expression)
+        flow = msgspec.structs.replace(flow, dialect=extras.dialect)
+    problems = tuple(findings.problems(document))
+    return Report(
+        problems=problems,
+        warnings=tuple(extras.warnings),
+        deprecations=tuple(findings.deprecations),
+        relocations=tuple(findings.relocations),
+        flow=None if problems or flow is BROKEN else flow,
+    )
+
+
+def _complete(flow: Flow, merged: dict[str, Any], source: str, dialect: Dialect, outside: Outside) -> Flow:
+    return msgspec.structs.replace(
+        flow,
+        tenant_id=outside.tenant_id,
+        revision=outside.revision if outside.revision is not None else flow.revision,
+        dialect=dialect,
+        source=strip_revision(source),
+        document={name: part for name, part in merged.items() if name != "revision"},
+    )
+
+
+def strip_revision(source: str) -> str:
+    """Return the text without the line that holds a revision: the server counts revisions."""
+    return _REVISION_LINE.sub("", source)
+
+
+def bind_task(document: dict[str, Any]) -> Task:
+    """Make a task of its plain data; what it does not know is left out. Raises InvalidFlow when it cannot."""
+    findings = Findings(strict=False)
+    task = bind_typed(Task, document, None, findings)
+    if task is BROKEN:
+        raise InvalidFlow(findings.problems(None))
+    return task  # type: ignore[no-any-return]  # the binder makes instances of the class it is given
+
+
+def bind_trigger(document: dict[str, Any]) -> Trigger:
+    """Make a trigger of its plain data; what it does not know is left out. Raises InvalidFlow when it cannot."""
+    findings = Findings(strict=False)
+    trigger = bind_typed(Trigger, document, None, findings)
+    if trigger is BROKEN:
+        raise InvalidFlow(findings.problems(None))
+    return trigger  # type: ignore[no-any-return]  # the binder makes instances of the class it is given
+
+
+def dialect_of(flow: Flow) -> Dialect:
+    """Return the generation that the flow is written in: 1.x when it uses something that 2.0 removed."""
+    return flow.dialect
+
+
+def update_problems(flow: Flow, previous: Flow) -> list[Problem]:
+    """Return what forbids saving `flow` over `previous`: id and namespace never change."""
+    problems = []
+    if flow.id != previous.id:
+        problems.append(Problem("flow.id", f"Illegal flow id update: '{previous.id}' cannot become '{flow.id}'."))
+    if flow.namespace != previous.namespace:
+        message = f"Illegal namespace update: '{previous.namespace}' cannot become '{flow.namespace}'."
+        problems.append(Problem("flow.namespace", message))
+    return problems

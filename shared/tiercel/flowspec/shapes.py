@@ -1,0 +1,170 @@
+"""Annotations to binders: what `Annotated[tuple[Task, ...], NOT_EMPTY]` accepts, as a function, made once."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from enum import Enum
+from typing import Annotated, Any, Final, Union, get_args, get_origin
+
+import msgspec
+
+from tiercel.flowspec.bounds import bounded, labels
+from tiercel.flowspec.findings import Findings, Trail
+from tiercel.flowspec.scalars import BROKEN, SCALARS, Bind, bind_any, bind_enum, bind_str, kind
+from tiercel.model.property import Dynamic, Labels
+
+_CHECKED: Final = (Enum, timedelta, datetime, date, time)
+"""Types whose literal texts are checked even where an expression is allowed."""
+
+
+def is_expression(text: str) -> bool:
+    """Tell whether a text holds an expression or a statement of the template language."""
+    return "{{" in text or "{%" in text
+
+
+class Shapes:
+    """Makes and keeps a binder per annotation; `struct` makes those of Struct classes."""
+
+    def __init__(self, struct: Callable[[type[Any]], Bind]) -> None:
+        self._struct = struct
+
+    def of(self, annotation: Any) -> Bind:
+        """Return the binder of an annotation; None inside a union is not its business: nulls never get here."""
+        scalar = SCALARS.get(annotation) if isinstance(annotation, type) or annotation is Any else None
+        if scalar is not None:
+            return scalar
+        origin = get_origin(annotation)
+        if origin is Annotated:
+            return self._annotated(annotation)
+        if origin in (Union, types.UnionType):
+            return self._union([part for part in get_args(annotation) if part is not type(None)])
+        if origin in (tuple, list, frozenset, set) or annotation in (list, tuple):
+            items = [part for part in get_args(annotation) if part is not Ellipsis]
+            return self._items(self.of(items[0]) if items else bind_any, origin or annotation)
+        if origin is dict or annotation is dict:
+            return self._entries(self.of(get_args(annotation)[1]) if get_args(annotation) else bind_any)
+        if isinstance(annotation, type) and issubclass(annotation, Enum):
+            return bind_enum(annotation)
+        if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+            return self._struct(annotation)
+        raise TypeError(f"A property cannot have the type {annotation!r}; the binder does not know it.")
+
+    def _annotated(self, annotation: Any) -> Bind:
+        inner, *marks = get_args(annotation)
+        for mark in marks:
+            if isinstance(mark, Labels):
+                return labels(mark)
+        dynamic = any(isinstance(mark, Dynamic) for mark in marks)
+        return bounded(self._dynamic(inner) if dynamic else self.of(inner), marks)
+
+    def _union(self, parts: list[Any]) -> Bind:
+        if len(parts) == 1:
+            return self.of(parts[0])
+        choices = [(_kinds(part), self.of(part)) for part in parts]
+
+        def bind(value: Any, trail: Trail, findings: Findings) -> Any:
+            fitting = [choice for kinds, choice in choices if type(value) in kinds]
+            others = [choice for kinds, choice in choices if type(value) not in kinds]
+            for choice in (*fitting, *others):
+                trial = Findings(strict=findings.strict)
+                bound = choice(value, trail, trial)
+                if bound is not BROKEN and not trial.found:
+                    findings.old |= trial.old
+                    findings.deprecations += trial.deprecations
+                    findings.relocations += trial.relocations
+                    return bound
+            return (*fitting, *others)[0](value, trail, findings)
+
+        return bind
+
+    @staticmethod
+    def _items(item: Bind, container: type[Any]) -> Bind:
+        def bind(value: Any, trail: Trail, findings: Findings) -> Any:
+            if not isinstance(value, list | tuple):
+                findings.broken(trail, f"must be a list, but is {kind(value)}")
+                return BROKEN
+            result = []
+            for index, part in enumerate(value):
+                if part is None:
+                    findings.broken((trail, index), "must not be null")
+                    continue
+                bound = item(part, (trail, index), findings)
+                if bound is not BROKEN:
+                    result.append(bound)
+            return container(result)
+
+        return bind
+
+    @staticmethod
+    def _entries(entry: Bind) -> Bind:
+        def bind(value: Any, trail: Trail, findings: Findings) -> Any:
+            if not isinstance(value, dict):
+                findings.broken(trail, f"must be a map, but is {kind(value)}")
+                return BROKEN
+            result = {}
+            for name, part in value.items():
+                bound = None if part is None else entry(part, (trail, name), findings)
+                if bound is not BROKEN:
+                    result[name] = bound
+            return result
+
+        return bind
+
+    def _dynamic(self, annotation: Any) -> Bind:
+        """Keep what the author wrote; check the kind of the value, and literal texts of types with few values."""
+        parts = _parts(annotation)
+        if Any in parts or object in parts:
+            return bind_any
+        checked = [self.of(part) for part in parts if isinstance(part, type) and issubclass(part, _CHECKED)]
+        structured = {dict: self._inside(parts, dict), list: self._inside(parts, list)}
+
+        def bind(value: Any, trail: Trail, findings: Findings) -> Any:
+            if isinstance(value, str):
+                if checked and not is_expression(value):
+                    trials = [(choice, Findings()) for choice in checked]
+                    if all(choice(value, trail, trial) is BROKEN for choice, trial in trials):
+                        checked[0](value, trail, findings)
+                return value
+            if isinstance(value, dict | list):
+                inside = structured[dict if isinstance(value, dict) else list]
+                return bind_str(value, trail, findings) if inside is None else inside(value, trail, findings)
+            return value
+
+        return bind
+
+    def _inside(self, parts: list[Any], container: type[Any]) -> Bind | None:
+        """Return how a map (or a list) is bound where an expression is allowed, None when it is not allowed."""
+        for part in parts:
+            if container is dict and isinstance(part, type) and issubclass(part, msgspec.Struct):
+                return self._struct(part)
+            origin = get_origin(part) or part
+            if container is dict and origin is dict:
+                return bind_any
+            if container is list and origin in (list, tuple):
+                holds = [arg for arg in get_args(part) if isinstance(arg, type) and issubclass(arg, msgspec.Struct)]
+                return self.of(part) if holds else bind_any
+        return None
+
+
+def _parts(annotation: Any) -> list[Any]:
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [part for part in get_args(annotation) if part is not type(None)]
+    return [annotation]
+
+
+def _kinds(annotation: Any) -> frozenset[type]:
+    """Return the kinds of plain values that an annotation is at home with."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _kinds(get_args(annotation)[0])
+    if origin in (tuple, list) or annotation in (tuple, list):
+        return frozenset({list})
+    if origin is dict or annotation is dict:
+        return frozenset({dict})
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        return frozenset({dict})
+    if annotation in (int, float, bool):
+        return frozenset({annotation})
+    return frozenset({str})

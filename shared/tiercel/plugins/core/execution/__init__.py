@@ -1,0 +1,1 @@
+"""Tasks about executions: fail, exit, labels, variables, purge."""

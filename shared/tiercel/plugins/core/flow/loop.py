@@ -1,0 +1,51 @@
+"""Loops: over values in isolated executions (2.0), and until a condition holds."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from tiercel.model.input import FlowOutput
+from tiercel.model.property import DYNAMIC, Node
+from tiercel.plugins.core.flow.branching import TaskList
+from tiercel.plugins.registry import register
+
+
+class FetchType(StrEnum):
+    """Where the outputs of the iterations go: into the task's outputs, or into a file."""
+
+    AUTO = "AUTO"
+    FETCH = "FETCH"
+    STORE = "STORE"
+    NONE = "NONE"
+
+
+@register("io.kestra.plugin.core.flow.Loop")
+class Loop(TaskList, frozen=True, kw_only=True):
+    """Run tasks for each value, each iteration an execution of its own; `concurrency_limit` at a time (0: all)."""
+
+    values: Annotated[Any, DYNAMIC]
+    concurrency_limit: Annotated[int, Meta(ge=0)] = 1
+    transmit_failed: bool = True
+    outputs: tuple[FlowOutput, ...] = ()
+    fetch_type: FetchType = FetchType.AUTO
+
+
+class CheckFrequency(Node, frozen=True, kw_only=True):
+    """How often a LoopUntil asks again, and when it gives up; absent means without bound."""
+
+    max_iterations: Annotated[int | str | None, DYNAMIC] = None
+    max_duration: Annotated[str | timedelta | None, DYNAMIC] = None
+    interval: Annotated[str | timedelta | None, DYNAMIC] = None
+
+
+@register("io.kestra.plugin.core.flow.LoopUntil", "io.kestra.plugin.core.flow.WaitFor")
+class LoopUntil(TaskList, frozen=True, kw_only=True):
+    """Run tasks again and again until the condition holds."""
+
+    condition: Annotated[Any, DYNAMIC]
+    fail_on_max_reached: Annotated[bool | str, DYNAMIC] = False
+    check_frequency: CheckFrequency = CheckFrequency()

@@ -1,0 +1,84 @@
+"""Other flows as tasks: one execution, or one for each batch of items; and templates of the 1.x dialect."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar
+
+from msgspec import Meta
+
+from tiercel.model.property import DEPRECATED, DYNAMIC, NOT_EMPTY, REMOVED, Node
+from tiercel.plugins.base import ExecutableTask
+from tiercel.plugins.core.flow.branching import BranchingTask
+from tiercel.plugins.registry import register
+
+
+class RestartBehavior(StrEnum):
+    """What a restart of the parent does with the child that failed."""
+
+    RETRY_FAILED = "RETRY_FAILED"
+    NEW_EXECUTION = "NEW_EXECUTION"
+
+
+@register("io.kestra.plugin.core.flow.Subflow", "io.kestra.core.tasks.flows.Subflow", "io.kestra.core.tasks.flows.Flow")
+class Subflow(ExecutableTask, frozen=True, kw_only=True):
+    """Run another flow, and wait for it unless `wait` is false; its failure fails the task when transmitted."""
+
+    namespace: Annotated[str, DYNAMIC, NOT_EMPTY]
+    flow_id: Annotated[str, DYNAMIC, NOT_EMPTY]
+    revision: Annotated[int | None, Meta(ge=1)] = None
+    inputs: Annotated[dict[str, Any] | str | None, DYNAMIC] = None
+    labels: Annotated[Any, DYNAMIC] = None
+    wait: bool = True
+    transmit_failed: bool = True
+    inherit_labels: Annotated[bool | str, DYNAMIC] = False
+    outputs: Annotated[dict[str, Any] | None, DYNAMIC, DEPRECATED, REMOVED] = None
+    schedule_date: Annotated[str | None, DYNAMIC] = None
+    restart_behavior: RestartBehavior = RestartBehavior.RETRY_FAILED
+
+
+class Batch(Node, frozen=True, kw_only=True):
+    """How a file is split: by size, into a number of parts, or every so many rows."""
+
+    rows: Annotated[int | str | None, DYNAMIC] = None
+    bytes: Annotated[str | None, DYNAMIC] = None
+    partitions: Annotated[int | str | None, DYNAMIC] = None
+    separator: Annotated[str, DYNAMIC] = "\n"
+    regex_pattern: Annotated[str | None, DYNAMIC] = None
+
+
+@register("io.kestra.plugin.core.flow.ForEachItem", "io.kestra.core.tasks.flows.ForEachItem")
+class ForEachItem(BranchingTask, frozen=True, kw_only=True):
+    """
+    Split a file into batches and run a flow for each of them.
+
+    It stands for three task runs that no author writes: `<id>_split`, `<id>_items` and `<id>_merge`.
+    """
+
+    REMOVED: ClassVar[bool] = True
+
+    items: Annotated[str, DYNAMIC, NOT_EMPTY]
+    batch: Batch = Batch()
+    namespace: Annotated[str, DYNAMIC, NOT_EMPTY]
+    flow_id: Annotated[str, DYNAMIC, NOT_EMPTY]
+    revision: Annotated[int | None, Meta(ge=1)] = None
+    inputs: Annotated[dict[str, Any] | str | None, DYNAMIC] = None
+    labels: Annotated[Any, DYNAMIC] = None
+    wait: bool = True
+    transmit_failed: bool = True
+    inherit_labels: Annotated[bool | str, DYNAMIC] = False
+    schedule_date: Annotated[str | None, DYNAMIC] = None
+    restart_behavior: RestartBehavior = RestartBehavior.RETRY_FAILED
+
+
+@register("io.kestra.plugin.core.flow.Template", "io.kestra.core.tasks.flows.Template")
+class Template(BranchingTask, frozen=True, kw_only=True):
+    """Run the tasks of a template in its place."""
+
+    REMOVED: ClassVar[bool] = True
+    DEPRECATED: ClassVar[bool] = True
+
+    namespace: Annotated[str, NOT_EMPTY]
+    template_id: Annotated[str, NOT_EMPTY]
+    tenant_id: str | None = None
+    args: Annotated[dict[str, Any] | None, DYNAMIC] = None

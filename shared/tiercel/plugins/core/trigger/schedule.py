@@ -1,0 +1,43 @@
+"""Triggers of the clock."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+
+from tiercel.model.property import DEPRECATED, DYNAMIC, REMOVED
+from tiercel.model.task import Condition, Trigger
+from tiercel.plugins.registry import register
+
+
+class RecoverMissedSchedules(StrEnum):
+    """What happens, after a standstill, to the dates that have passed."""
+
+    ALL = "ALL"
+    LAST = "LAST"
+    NONE = "NONE"
+
+
+@register("io.kestra.plugin.core.trigger.Schedule", "io.kestra.core.models.triggers.types.Schedule")
+class Schedule(Trigger, frozen=True, kw_only=True):
+    """Start an execution at every date of a cron expression."""
+
+    cron: str
+    with_seconds: bool = False
+    timezone: str | None = None
+    late_maximum_delay: timedelta | None = None
+    recover_missed_schedules: RecoverMissedSchedules | None = None
+    schedule_conditions: Annotated[tuple[Condition, ...], DEPRECATED, REMOVED] = ()
+    backfill: Annotated[dict[str, Any] | None, DEPRECATED, REMOVED] = None
+    interval: Any = None
+
+
+@register("io.kestra.plugin.core.trigger.ScheduleOnDates")
+class ScheduleOnDates(Trigger, frozen=True, kw_only=True):
+    """Start an execution at each of these dates."""
+
+    dates: Annotated[list[str] | str, DYNAMIC]
+    timezone: str | None = None
+    recover_missed_schedules: RecoverMissedSchedules | None = None
+    interval: Any = None

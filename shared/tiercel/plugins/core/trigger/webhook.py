@@ -1,0 +1,48 @@
+"""Triggers that other programs call: webhooks, and tools of a model context protocol server."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from tiercel.model.property import DYNAMIC, NOT_EMPTY, Node
+from tiercel.model.task import Trigger
+from tiercel.plugins.registry import register
+
+
+class WebhookTrigger(Trigger, frozen=True, kw_only=True):
+    """What every webhook has: a key that its callers must know."""
+
+    key: Annotated[str, DYNAMIC, NOT_EMPTY, Meta(max_length=256)]
+
+
+@register("io.kestra.plugin.core.trigger.Webhook", "io.kestra.core.models.triggers.types.Webhook")
+class Webhook(WebhookTrigger, frozen=True, kw_only=True):
+    """Start an execution when its address is called; with `wait` the answer comes at its end."""
+
+    wait: bool = False
+    return_outputs: bool = False
+    response_content_type: str | None = None
+    response_code: Annotated[int | str | None, DYNAMIC] = None
+
+
+class ToolAnnotations(Node, frozen=True, kw_only=True):
+    """What a caller of the tool may expect of it."""
+
+    title: str | None = None
+    read_only: bool = False
+    open_world: bool = True
+    destructive: bool = True
+    idempotent: bool = False
+
+
+@register("io.kestra.plugin.core.trigger.McpToolTrigger")
+class McpToolTrigger(Trigger, frozen=True, kw_only=True):
+    """Offer the flow as a tool; its inputs are the tool's arguments, its outputs the answer."""
+
+    tool_name: Annotated[str | None, Meta(max_length=64)] = None
+    title: str | None = None
+    tool_description: str | None = None
+    annotations: ToolAnnotations = ToolAnnotations()
+    mcp_server: Any = "default"
