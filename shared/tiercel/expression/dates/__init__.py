@@ -1,0 +1,1 @@
+"""Dates as Java's DateTimeFormatter reads and writes them."""

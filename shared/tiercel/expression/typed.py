@@ -1,0 +1,62 @@
+"""
+Joins what a typed rendering has written.
+
+A lone value keeps its type. In the 1.x dialect numbers of one type add up and texts are joined; in 2.x all scalars
+are joined as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tiercel.expression.failure import ArgumentRefused
+from tiercel.expression.printing import java_text
+from tiercel.expression.values import Char, Float32, Long, Short, class_name, is_number
+
+
+def joined(values: Sequence[Any], dialect: str) -> Any:
+    """Return one value out of the pieces; None when nothing was written."""
+    pieces = [value for value in values if not _is_blank(value)] if _has_structure(values) else list(values)
+    if not pieces:
+        return None
+    result = pieces[0]
+    for piece in pieces[1:]:
+        result = _added(result, piece) if dialect == "1.x" else _concatenated(result, piece)
+    return result
+
+
+def _has_structure(values: Sequence[Any]) -> bool:
+    return any(not _is_scalar(value) for value in values)
+
+
+def _is_blank(value: Any) -> bool:
+    # The line break that ends a YAML block must not turn a list into a failure.
+    return isinstance(value, str) and not value.strip()
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, (str, bool)) or is_number(value)
+
+
+def _concatenated(first: Any, second: Any) -> Any:
+    if not _is_scalar(first) or not _is_scalar(second):
+        raise ArgumentRefused(f"Cannot concat {class_name(first)} with {class_name(second)}")
+    return java_text(first) + java_text(second)
+
+
+def _added(first: Any, second: Any) -> Any:
+    is_text = isinstance(first, str) and isinstance(second, str) and not isinstance(second, Char)
+    if is_text or (isinstance(first, str) and not isinstance(first, Char) and _is_scalar(second)):
+        return java_text(first) + java_text(second)
+    if is_number(first) and is_number(second) and class_name(first) == class_name(second):
+        return _sum(first, second)
+    raise ArgumentRefused(f"Tried to add {class_name(second)} to {class_name(first)}")
+
+
+def _sum(first: Any, second: Any) -> Any:
+    if isinstance(first, Float32):
+        return Float32(first + second)
+    if isinstance(first, Long):
+        return Long.wrap(first + second)
+    return int(first + second) if isinstance(first, Short) else first + second

@@ -1,0 +1,116 @@
+"""
+YAML as Jackson reads and writes it.
+
+Only `true`, `false`, `null`, numbers and texts are told apart: `yes` and dates stay texts, unlike in YAML 1.1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from tiercel.expression.printing import java_text, json_of, plain_text
+from tiercel.expression.values import is_map, is_number, is_sequence
+
+
+class _Loader(yaml.SafeLoader):
+    """A loader that resolves plain scalars as Jackson does."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+
+
+_RESOLVERS = (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", r"~|null|Null|NULL|", "~nN\0"),
+    ("int", r"[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F]+)", "-+0123456789"),
+    ("float", r"[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?", "-+0123456789"),
+    ("merge", "<<", "<"),
+)
+for _tag, _pattern, _starts in _RESOLVERS:
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), list(_starts.replace("\0", "")) + ([""] if "\0" in _starts else []))
+
+
+def loads(text: str) -> Any:
+    """Read one YAML document; raise ValueError when it is none."""
+    try:
+        return _checked(yaml.load(text, Loader=_Loader), [0])
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"Invalid yaml: {error}") from error
+
+
+# Aliases can make a short text expand without end.
+_NODES_MAX = 1_000_000
+
+
+def _checked(value: Any, count: list[int]) -> Any:
+    count[0] += 1
+    if count[0] > _NODES_MAX:
+        raise ValueError(f"Invalid yaml: it holds more than {_NODES_MAX} values")
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) else java_text(key): _checked(item, count) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_checked(item, count) for item in value]
+    return value
+
+
+def dumps(value: Any) -> str:
+    """Write a value as YAML: few quotes, lists set in by one blank, a final line break."""
+    return "\n".join(_lines(value)) + "\n"
+
+
+def _lines(value: Any) -> Iterator[str]:
+    if is_map(value) and value:
+        for key, item in value.items():
+            yield from _entry(key, item)
+    elif is_sequence(value) and value:
+        for item in value:
+            lines = list(_lines(item))
+            yield f" - {lines[0]}"
+            yield from (f"   {line}" for line in lines[1:])
+    else:
+        yield from _scalar(value).split("\n")
+
+
+def _entry(key: Any, item: Any) -> Iterator[str]:
+    name = _scalar(java_text(key))
+    is_nested = (is_map(item) or is_sequence(item)) and bool(item)
+    if not is_nested:
+        lines = _scalar(item).split("\n")
+        yield f"{name}: {lines[0]}"
+        yield from (f"  {line}" if line else "" for line in lines[1:])
+        return
+    yield f"{name}:"
+    indent = "  " if is_map(item) else ""
+    yield from (indent + line for line in _lines(item))
+
+
+def _scalar(value: Any) -> str:
+    if is_map(value):
+        return "{}"
+    if is_sequence(value):
+        return "[]"
+    if isinstance(value, str):
+        return _text(value)
+    if value is None or isinstance(value, bool) or is_number(value):
+        return java_text(value)
+    return json_of(value).strip('"') if isinstance(value, bytes) else plain_text(value)
+
+
+_RESERVED = frozenset(
+    {"", "~", "true", "false", "null", "yes", "no", "y", "n", "on", "off"}
+)
+_SPECIAL_START = re.compile(r"[\s\-?:,\[\]{}#&*!|>'\"%@`]")
+_SPECIAL = re.compile(r":(?:\s|$)|\s#|[\x00-\x08\x0b-\x1f\x7f]|\s$")
+
+
+def _text(text: str) -> str:
+    if "\n" in text and not text.startswith((" ", "\n")):
+        chomp = "" if text.endswith("\n") and not text.endswith("\n\n") else "+" if text.endswith("\n") else "-"
+        return f"|{chomp}\n" + text.removesuffix("\n")
+    is_marked = _SPECIAL_START.match(text) and not re.match(r"[-?:][^\s]", text)
+    if text.lower() in _RESERVED or is_marked or _SPECIAL.search(text) or "\n" in text:
+        return json_of(text)
+    return text
