@@ -18,8 +18,15 @@ from amazon.ion.exceptions import IonException
 
 from tiercel.expression.dates import reading
 from tiercel.expression.dates.zones import zone
-from tiercel.expression.printing import float_text, iso_time_text, java_text, json_of, plain_text
-from tiercel.expression.printing import datetime_text, instant_text
+from tiercel.expression.printing import (
+    datetime_text,
+    float_text,
+    instant_text,
+    iso_time_text,
+    java_text,
+    json_of,
+    plain_text,
+)
 from tiercel.expression.values import Instant, JavaDate
 from tiercel.model.duration import format_duration
 
@@ -49,7 +56,10 @@ def dumps(value: Any) -> str:
 def _symbol(name: str) -> str:
     is_plain = name.isascii() and name.replace("$", "_").isidentifier()
     is_taken = name in ("null", "true", "false", "nan") or (name[:1] == "$" and name[1:].isdigit())
-    return name if is_plain and not is_taken else "'" + json_of(name)[1:-1].replace("'", "\\'").replace('\\"', '"') + "'"
+    if is_plain and not is_taken:
+        return name
+    escaped = json_of(name)[1:-1].replace("'", "\\'").replace('\\"', '"')
+    return f"'{escaped}'"
 
 
 def _float(value: float) -> str:

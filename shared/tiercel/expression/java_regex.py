@@ -15,6 +15,7 @@ from tiercel.expression.runtime import Meter
 
 # A pattern of honest use answers in microseconds; Kestra stops at a similar bound.
 MATCH_TIME_MAX_S = 2.0
+_BLANKS = r"[ \t\xA0\u1680\u180e\u2000-\u200a\u202f\u205f\u3000]"
 _QUOTED = regex.compile(r"\\Q(.*?)(?:\\E|\Z)", regex.DOTALL)
 
 
@@ -22,7 +23,7 @@ _QUOTED = regex.compile(r"\\Q(.*?)(?:\\E|\Z)", regex.DOTALL)
 def compiled(pattern: str) -> regex.Pattern[str]:
     """Compile a Java pattern; raise ValueError when it is not one."""
     translated = _QUOTED.sub(lambda found: regex.escape(found.group(1)), pattern)
-    translated = translated.replace(r"\z", r"\Z").replace(r"\h", r"[ \t\xA0\u1680\u180e\u2000-\u200a\u202f\u205f\u3000]")
+    translated = translated.replace(r"\z", r"\Z").replace(r"\h", _BLANKS)
     try:
         return regex.compile(translated, regex.V0)
     except (regex.error, RecursionError, OverflowError) as error:

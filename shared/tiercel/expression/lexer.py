@@ -44,6 +44,7 @@ _BLANK = re.compile(r"\s+")
 _CLOSE_PRINT = re.compile(r"\s*(-?)\}\}")
 _CLOSE_TAG = re.compile(r"\s*(-?)%\}")
 _VERBATIM = re.compile(r"-?\s*verbatim\s*(-?)%\}")
+_RAW = re.compile(r"\{%-*\s*raw\s*-*%\}.*?\{%-*\s*endraw\s*-*%\}", re.DOTALL)
 _VERBATIM_END = re.compile(r"\{%(-?)\s*endverbatim\s*(-?)%\}")
 _OPERATOR = re.compile(
     "(?:"
@@ -85,13 +86,24 @@ class _Lexer:
         self.tokens.append(Token(kind, value, self.at))
 
     def _data(self) -> None:
+        if raw := _RAW.match(self.template, self.at):
+            # Raw blocks keep their tags, which the outermost rendering takes away, so that no pass of a recursive
+            # rendering looks inside.
+            self.trim_next = False
+            self._take(TEXT, raw, raw.group())
+            return
         match = _DELIMITER.search(self.template, self.at)
         text = self.template[self.at : match.start() if match else len(self.template)]
         if self.trim_next:
             text = text.lstrip()
             self.trim_next = False
         start = self.at
-        self.at = match.end() if match else len(self.template)
+        is_raw = match is not None and _RAW.match(self.template, match.start()) is not None
+        if match is None or is_raw:
+            self.at = match.start() if match else len(self.template)
+            match = None
+        else:
+            self.at = match.end()
         if match is not None and (trim := _TRIM_BEFORE.match(self.template, self.at)):
             text = text.rstrip()
             self.at = trim.end()

@@ -12,7 +12,7 @@ from typing import Any
 
 from tiercel.expression.failure import ArgumentRefused
 from tiercel.expression.printing import java_text
-from tiercel.expression.values import Char, Float32, Long, Short, class_name, is_number
+from tiercel.expression.values import Byte, Char, Float32, Long, Short, class_name, is_number
 
 
 def joined(values: Sequence[Any], dialect: str) -> Any:
@@ -49,9 +49,14 @@ def _added(first: Any, second: Any) -> Any:
     is_text = isinstance(first, str) and isinstance(second, str) and not isinstance(second, Char)
     if is_text or (isinstance(first, str) and not isinstance(first, Char) and _is_scalar(second)):
         return java_text(first) + java_text(second)
-    if is_number(first) and is_number(second) and class_name(first) == class_name(second):
+    if is_number(first) and is_number(second) and _sum_class(first) == _sum_class(second):
         return _sum(first, second)
     raise ArgumentRefused(f"Tried to add {class_name(second)} to {class_name(first)}")
+
+
+def _sum_class(value: Any) -> str:
+    # In Java the sum of two shorts or bytes is an int, to which the next one is added.
+    return "java.lang.Integer" if isinstance(value, (Short, Byte)) else class_name(value)
 
 
 def _sum(first: Any, second: Any) -> Any:
@@ -59,4 +64,4 @@ def _sum(first: Any, second: Any) -> Any:
         return Float32(first + second)
     if isinstance(first, Long):
         return Long.wrap(first + second)
-    return int(first + second) if isinstance(first, Short) else first + second
+    return int(first + second) if isinstance(first, int) else first + second

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeGuard
 
 
 class Long(int):
@@ -111,6 +111,6 @@ def is_sequence(value: Any) -> bool:
     return isinstance(value, (list, tuple, set, frozenset))
 
 
-def is_map(value: Any) -> bool:
+def is_map(value: object) -> TypeGuard[Mapping[str, Any]]:
     """Tell whether a value is a map."""
     return isinstance(value, Mapping)

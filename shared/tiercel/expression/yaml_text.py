@@ -7,7 +7,7 @@ Only `true`, `false`, `null`, numbers and texts are told apart: `yes` and dates 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -19,18 +19,18 @@ from tiercel.expression.values import is_map, is_number, is_sequence
 class _Loader(yaml.SafeLoader):
     """A loader that resolves plain scalars as Jackson does."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
-
-_RESOLVERS = (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("null", r"~|null|Null|NULL|", "~nN\0"),
-    ("int", r"[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F]+)", "-+0123456789"),
-    ("float", r"[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?", "-+0123456789"),
-    ("merge", "<<", "<"),
+# The tag, what its scalars look like, and the letters they begin with ("" stands for an empty scalar).
+_RESOLVERS: tuple[tuple[str, str, list[str]], ...] = (
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("int", r"[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F]+)", list("-+0123456789")),
+    ("float", r"[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?", list("-+0123456789")),
+    ("merge", "<<", ["<"]),
 )
+_Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _starts in _RESOLVERS:
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), list(_starts.replace("\0", "")) + ([""] if "\0" in _starts else []))
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), _starts)
 
 
 def loads(text: str) -> Any:
@@ -99,9 +99,7 @@ def _scalar(value: Any) -> str:
     return json_of(value).strip('"') if isinstance(value, bytes) else plain_text(value)
 
 
-_RESERVED = frozenset(
-    {"", "~", "true", "false", "null", "yes", "no", "y", "n", "on", "off"}
-)
+_RESERVED = frozenset({"", "~", "true", "false", "null", "yes", "no", "y", "n", "on", "off"})
 _SPECIAL_START = re.compile(r"[\s\-?:,\[\]{}#&*!|>'\"%@`]")
 _SPECIAL = re.compile(r":(?:\s|$)|\s#|[\x00-\x08\x0b-\x1f\x7f]|\s$")
 

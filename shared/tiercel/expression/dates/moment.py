@@ -8,7 +8,7 @@ from typing import Any
 from babel import Locale
 
 from tiercel.expression.dates import reading, writing
-from tiercel.expression.printing import instant_text, iso_time_text, offset_text, datetime_text
+from tiercel.expression.printing import datetime_text, instant_text, iso_time_text, offset_text
 from tiercel.expression.values import is_number
 
 # Names that stand for a pattern.

@@ -125,7 +125,7 @@ def _day(found: dict[str, str], locale: Locale) -> date:
         raise ValueError("The format has no year")
     if "day_of_year" in found:
         return date(year, 1, 1) + timedelta(days=int(found["day_of_year"]) - 1)
-    if "month" not in found and "month_name" not in found or "day" not in found:
+    if ("month" not in found and "month_name" not in found) or "day" not in found:
         raise ValueError("The format has no day")
     month = int(found["month"]) if "month" in found else _month_number(found["month_name"], locale)
     return date(year, month, int(found["day"]))

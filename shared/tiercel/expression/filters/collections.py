@@ -85,9 +85,7 @@ def _keys(value: Any, args: Args, call: Call) -> Any:
         return list(value)
     if isinstance(value, (list, tuple)):
         return list(range(len(value)))
-    raise call.fail(
-        f"'keys' filter can only be applied to List, Map, Array. Actual type was: {class_name(value)}"
-    )
+    raise call.fail(f"'keys' filter can only be applied to List, Map, Array. Actual type was: {class_name(value)}")
 
 
 def _values(value: Any, args: Args, call: Call) -> Any:

@@ -41,7 +41,9 @@ def format_date(value: Any, args: Args, call: Call) -> Any:
     if value is None:
         return None
     name = args.get("format")
-    return written(_moment(value, args, call), "iso" if name is None else java_text(name), _zone(args, call), _locale(args))
+    return written(
+        _moment(value, args, call), "iso" if name is None else java_text(name), _zone(args, call), _locale(args)
+    )
 
 
 def _date_add(value: Any, args: Args, call: Call) -> Any:

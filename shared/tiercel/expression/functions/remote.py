@@ -221,9 +221,7 @@ def _timeout(given: Any, call: Call) -> float:
 
 FUNCTIONS: Mapping[str, Function] = {
     "errorLogs": Function(_error_logs),
-    "http": Function(
-        _http, ("uri", "method", "query", "body", "contentType", "headers", "options", "accept")
-    ),
+    "http": Function(_http, ("uri", "method", "query", "body", "contentType", "headers", "options", "accept")),
     "kv": Function(_kv, ("key", "namespace", "errorOnMissing")),
     "secret": Function(_secret, ("key", "namespace", "subkey", "full")),
     "subflow": Function(_subflow, ("namespace", "id", "inputs", "revision", "labels", "timeout")),
