@@ -114,11 +114,13 @@ class Queue(Protocol):
         """Yield the messages of a BROADCAST topic that are sent from now on, until closed."""
         ...
 
-    async def wait(self, topic: Topic[Any], timeout: float) -> None:
+    async def wait(self, topic: Topic[Any], timeout: float, *, partitions: Sequence[int] | None = None) -> None:
         """
         Return when something may wait in the topic (sent since the last call returned), or after `timeout` seconds.
 
-        It may return early; it never misses a message that was sent by this process or announced by another.
+        It may return early; it never misses a message that was sent by this process or announced by another. With
+        `partitions`, what was sent to other partitions does not make it return. Call it from the task that reads:
+        callers are told apart by their task.
         """
         ...
 

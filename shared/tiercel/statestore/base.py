@@ -23,11 +23,11 @@ from tiercel.model.trigger_state import TriggerState
 from tiercel.queue.base import Delivery, Lease, Outgoing, OutgoingJob
 
 
-class LeaseLost(TiercelError):
+class LeaseLost(TiercelError):  # noqa: N818, it names what happened, as the rest of the tree does
     """A partition has another owner: the transaction was rolled back; forget what is known of the partition."""
 
 
-class StaleState(TiercelError):
+class StaleState(TiercelError):  # noqa: N818, see above
     """A record was changed by another owner (a version does not match): rolled back; read again."""
 
 
@@ -51,8 +51,8 @@ class Changes(msgspec.Struct, kw_only=True):
     """
     What a batch changes of one execution; exactly this is written.
 
-    `was_version` is the version in the store before, None when the execution is new. `head.execution.version` is the new
-    one. `new_runs` are inserted, `changed_runs` updated.
+    `was_version` is the version in the store before, None when the execution is new. `head.execution.version` is the
+    new one. `new_runs` are inserted, `changed_runs` updated; what is removed is removed first.
     """
 
     partition: int
@@ -151,8 +151,18 @@ class StateStore(Protocol):
     async def close(self) -> None: ...
 
 
+JANITOR = "janitor"
+"""The service name of the lease that the one process holds which cleans up; it has a single partition."""
+
+
 class Leases(Protocol):
-    """Who owns which partition of a service's keys."""
+    """
+    Who owns which partition of a service's keys.
+
+    A service has as many partitions as KEYED topics have. One that was taken from an owner that let it expire carries
+    one crash more; a clean release, or a minute of ownership, sets the count back. A partition in which a message of a
+    newer level waits is taken only by instances of that level.
+    """
 
     async def announce(self, service: str, instance: str, *, level: int, draining: bool = False) -> None:
         """Say that this instance lives (every few seconds)."""
@@ -176,4 +186,16 @@ class Leases(Protocol):
 
     async def leave(self, service: str, instance: str) -> None:
         """Release all partitions and forget the instance."""
+        ...
+
+    async def suspect(self, lease: Lease, message_id: int | None) -> None:
+        """
+        Write into the lease which message is about to be worked on, so that the next owner knows what killed this one.
+
+        None when it went well. Nothing happens when the lease is lost: the next transaction will say so.
+        """
+        ...
+
+    async def changed(self, service: str, timeout: float) -> None:
+        """Return when partitions of the service were given back, or after `timeout` seconds; it may return early."""
         ...

@@ -1,0 +1,86 @@
+"""
+Wake-ups inside a process: who waits for a topic learns that something was sent, and nobody polls.
+
+A wait remembers what its caller has seen, so that what is announced between an empty read and the next wait is not
+missed. The caller is known by its task. Waits that run in a task of their own (under `asyncio.wait_for`, say) share
+one memory: two such callers on one topic in one process may take a wake-up from each other, and then the timeout that
+every wait has is their safety net.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+
+class _Signal:
+    """What was announced for one topic: a growing number, and the number at which each partition was last named."""
+
+    __slots__ = ("everyone", "number", "parts", "seen", "seen_by_others", "waiters")
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.everyone = 0
+        self.parts: dict[int, int] = {}
+        self.waiters: dict[asyncio.Future[None], frozenset[int] | None] = {}
+        self.seen: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
+        self.seen_by_others = 0
+
+    def latest(self, partitions: frozenset[int] | None) -> int:
+        if partitions is None:
+            return self.number
+        return max((self.parts.get(part, 0) for part in partitions), default=0) if partitions else 0
+
+    def note(self, task: asyncio.Task[Any] | None) -> None:
+        if task is None or task not in self.seen:
+            self.seen_by_others = self.number
+        if task is not None:
+            self.seen[task] = self.number
+
+
+class Wakeups:
+    """Makes waits on named topics return; `sleep` is the clock's."""
+
+    def __init__(self, sleep: Callable[[float], Awaitable[None]]) -> None:
+        self._sleep = sleep
+        self._signals: dict[str, _Signal] = {}
+
+    def announce(self, topic: str, partitions: Iterable[int] | None = None) -> None:
+        """Wake who waits for the topic: for these partitions, or for any of it when they are not known."""
+        signal = self._signals.setdefault(topic, _Signal())
+        signal.number += 1
+        named = None if partitions is None else frozenset(partitions)
+        if named is None:
+            signal.everyone = signal.number
+        else:
+            signal.parts.update(dict.fromkeys(named, signal.number))
+        for future, wanted in signal.waiters.items():
+            if not future.done() and (named is None or wanted is None or not named.isdisjoint(wanted)):
+                future.set_result(None)
+
+    def announce_everything(self) -> None:
+        """Wake everyone: announcements may have been lost."""
+        for topic in list(self._signals):
+            self.announce(topic)
+
+    async def wait(self, topic: str, timeout: float, partitions: Iterable[int] | None = None) -> None:
+        """Return when something was announced since the caller's last wait returned, or after `timeout` seconds."""
+        signal = self._signals.setdefault(topic, _Signal())
+        wanted = None if partitions is None else frozenset(partitions)
+        task = asyncio.current_task()
+        seen = signal.seen.get(task, signal.seen_by_others) if task is not None else signal.seen_by_others
+        if max(signal.everyone, signal.latest(wanted)) <= seen:
+            await self._wait_for_next(signal, wanted, timeout)
+        signal.note(task)
+
+    async def _wait_for_next(self, signal: _Signal, wanted: frozenset[int] | None, timeout: float) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        signal.waiters[future] = wanted
+        sleeper = asyncio.ensure_future(self._sleep(timeout))
+        try:
+            await asyncio.wait({future, sleeper}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            del signal.waiters[future]
+            sleeper.cancel()
