@@ -30,7 +30,7 @@ class Service(abc.ABC):
     async def start(self) -> None:
         """Take up work; returns when the service is ready."""
 
-    async def drain(self) -> None:
+    async def drain(self) -> None:  # noqa: B027 a service that holds nothing has nothing to hand back
         """Finish or hand back what is under way, take nothing new."""
 
     def spawn(self, name: str, loop: Coroutine[Any, Any, None]) -> None:

@@ -1,0 +1,110 @@
+"""
+The settings of an existing Kestra installation, as far as they have a meaning here.
+
+The keys in `MEANINGS` become settings of Tiercel. Every other key below the known roots is named in a warning, because
+somebody wrote it on purpose; the few in `WITHOUT_CONSEQUENCE` are silent: what they switch off does not exist here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import quote, urlsplit, urlunsplit
+
+ROOTS: Final = frozenset({"kestra", "datasources", "micronaut", "endpoints", "flyway", "jackson", "logger"})
+"""Top-level keys of a Kestra settings file."""
+
+MEANINGS: Final[Mapping[str, str]] = {
+    "kestra.encryption.secret-key": "encryption.secret-key",
+    "kestra.environment.color": "environment.color",
+    "kestra.environment.name": "environment.name",
+    "kestra.plugins.defaults": "plugins.defaults",
+    "kestra.server.basic-auth.enabled": "server.basic-auth.enabled",
+    "kestra.server.basic-auth.open-urls": "server.basic-auth.open-urls",
+    "kestra.server.basic-auth.password": "server.basic-auth.password",
+    "kestra.server.basic-auth.realm": "server.basic-auth.realm",
+    "kestra.server.basic-auth.username": "server.basic-auth.username",
+    "kestra.server.termination-grace-period": "server.termination-grace",
+    "kestra.storage.local.base-path": "storage.local.base-path",
+    "kestra.tasks.defaults": "plugins.defaults",
+    "kestra.url": "url",
+    "kestra.variables.env-vars-prefix": "variables.env-vars-prefix",
+    "kestra.variables.globals": "variables.globals",
+    "kestra.variables.recursive-rendering": "variables.recursive-rendering",
+    "endpoints.all.port": "server.management-port",
+    "micronaut.server.host": "server.host",
+    "micronaut.server.port": "server.port",
+}
+BACKENDS: Final[Mapping[str, frozenset[str]]] = {
+    "kestra.queue.type": frozenset({"postgres", "memory"}),
+    "kestra.repository.type": frozenset({"postgres", "memory"}),
+    "kestra.storage.type": frozenset({"local"}),
+}
+"""Choices of a backend: taken over when Tiercel has it, else warned about."""
+WITHOUT_CONSEQUENCE: Final = (
+    "kestra.anonymous-usage-report",
+    "kestra.tutorial-flows",
+    "kestra.templates",
+    "kestra.server-type",
+    "flyway",
+    "jackson",
+)
+_PLACEHOLDER: Final = re.compile(r"\$\{([A-Za-z_][\w.]*)(?::([^}]*))?\}")
+_DATASOURCE: Final = re.compile(r"datasources\.(\w+)\.(\S+)")
+
+
+def translate(tree: Mapping[str, Any], environment: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """Return Tiercel's settings by path, and a warning for each key that has no meaning here."""
+    values: dict[str, Any] = {}
+    warnings: list[str] = []
+    source: dict[str, Any] = {}
+    for path, value in _flat({key: tree[key] for key in tree if key in ROOTS}, ""):
+        value = _filled(value, environment)
+        if path in MEANINGS:
+            values[MEANINGS[path]] = value
+        elif path in BACKENDS:
+            if value in BACKENDS[path]:
+                values[path.removeprefix("kestra.")] = value
+            else:
+                known = " or ".join(sorted(BACKENDS[path]))
+                warnings.append(f"'{path}: {value}' has no meaning for Tiercel ({known} has); the default is used.")
+        elif (found := _DATASOURCE.fullmatch(path)) and found[1] == "postgres":
+            source[found[2].replace("_", "-")] = value
+        elif not path.startswith(WITHOUT_CONSEQUENCE):
+            warnings.append(f"'{path}' has no meaning for Tiercel; it is ignored.")
+    if "url" in source:
+        values["postgres.url"] = _address(str(source.pop("url")), source)
+    return values, warnings
+
+
+def _flat(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    """Yield leaves by dotted path in kebab-case; what stands below a known key is its value."""
+    for key, value in tree.items():
+        path = f"{prefix}{_kebab(str(key))}"
+        if path in MEANINGS or not isinstance(value, dict):
+            yield path, value
+        else:
+            yield from _flat(value, f"{path}.")
+
+
+def _kebab(key: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", key).replace("_", "-").lower()
+
+
+def _filled(value: Any, environment: Mapping[str, str]) -> Any:
+    """Put environment variables in the place of `${NAME:default}`."""
+    if isinstance(value, str):
+        return _PLACEHOLDER.sub(lambda found: environment.get(found[1], found[2] or ""), value)
+    if isinstance(value, dict):
+        return {key: _filled(inner, environment) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner, environment) for inner in value]
+    return value
+
+
+def _address(url: str, source: Mapping[str, Any]) -> str:
+    """Turn a JDBC address with its user into one address."""
+    parts = urlsplit(url.removeprefix("jdbc:"))
+    who = ":".join(quote(str(source[key]), safe="") for key in ("username", "password") if source.get(key))
+    return urlunsplit(("postgresql", f"{who}@{parts.netloc}" if who else parts.netloc, parts.path, parts.query, ""))

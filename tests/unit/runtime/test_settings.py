@@ -1,0 +1,118 @@
+"""Settings: one file, the environment, all errors at once, and the tree of an existing Kestra."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tiercel.errors import InvalidSettings
+from tiercel.runtime import settings
+from tiercel.runtime.duration import read_duration
+
+
+class WorkerSection(msgspec.Struct, frozen=True, kw_only=True):
+    slots: int = 16
+    lanes: tuple[str, ...] = ("default",)
+
+
+def written(folder: Path, text: str) -> Path:
+    file = folder / "tiercel.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_without_a_file_everything_has_a_default() -> None:
+    """Nothing needs to be set to start."""
+    assert settings.load().queue.type == "postgres"
+
+
+@pytest.mark.parametrize("key", ["management-port", "management_port", "managementPort"])
+def test_a_key_may_be_written_in_three_ways(tmp_path: Path, key: str) -> None:
+    """kebab-case, snake_case and camelCase name the same setting."""
+    read = settings.load(written(tmp_path, f"server: {{{key}: 9000}}"))
+
+    assert 9000 == read.server.management_port
+
+
+def test_the_environment_wins_over_the_file_and_the_command_line_over_both(tmp_path: Path) -> None:
+    """The nearer to the start of the process, the stronger."""
+    file = written(tmp_path, "server: {port: 1, host: file}\ndata: file")
+
+    read = settings.load(
+        file, environment={"TIERCEL_SERVER_PORT": "2", "TIERCEL_DATA": "environment"}, overrides={"server.port": 3}
+    )
+
+    assert (3, "file", "environment") == (read.server.port, read.server.host, read.data)
+
+
+def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
+    """Each error names the setting, where it stands, and the nearest name that exists."""
+    file = written(tmp_path, "queue: {type: rabbit}\nserver: {prot: 8080, termination-grace: soon}")
+
+    with pytest.raises(InvalidSettings) as caught:
+        settings.load(file, environment={"TIERCEL_SERVER_PORT": "eighty"})
+
+    message = str(caught.value)
+    assert 5 == len(message.splitlines())
+    assert "'server.prot'" in message
+    assert "is 'server.port' meant?" in message
+    assert "'soon' is no duration" in message
+    assert "the variable TIERCEL_SERVER_PORT" in message
+
+
+def test_a_service_has_a_section_of_its_own(tmp_path: Path) -> None:
+    """Its settings class is checked with everything else, from file and environment."""
+    file = written(tmp_path, "worker: {slots: 4}")
+
+    read = settings.load(file, environment={"TIERCEL_WORKER_LANES": "gpu,default"}, sections={"worker": WorkerSection})
+
+    assert WorkerSection(slots=4, lanes=("gpu", "default")) == read.sections["worker"]
+
+
+def test_the_tree_of_kestra_is_understood(tmp_path: Path) -> None:
+    """What has a meaning is taken over; everything else is named in a warning."""
+    file = written(
+        tmp_path,
+        """
+        datasources:
+          postgres: {url: "jdbc:postgresql://db:5432/kestra", username: "${DB_USER:k}", password: "p@"}
+        kestra:
+          queue: {type: postgres}
+          repository: {type: h2}
+          storage: {type: local, local: {basePath: /data}}
+          variables: {globals: {city: Graz}, env-vars-prefix: KESTRA_}
+          server: {basic-auth: {username: a@b.c, password: Secret1}, liveness: {interval: 5s}}
+          anonymous-usage-report: {enabled: false}
+        """,
+    )
+
+    read = settings.load(file, environment={"DB_USER": "kestra"})
+
+    assert "postgresql://kestra:p%40@db:5432/kestra" == read.postgres.url
+    assert "/data" == str(read.storage_path)
+    assert {"city": "Graz"} == read.variables.globals
+    assert read.server.basic_auth.is_enabled
+    assert {"'kestra.repository.type: h2'", "'kestra.server.liveness.interval'"} == {
+        warning.split(" has no")[0] for warning in read.warnings
+    }
+
+
+def test_an_unprotected_api_is_for_this_machine_only() -> None:
+    """Without a password the API listens on the loopback address, unless somebody says otherwise."""
+    protected = {"server.basic-auth.username": "a", "server.basic-auth.password": "b"}
+
+    hosts = [settings.load(overrides=overrides).api_host for overrides in ({}, protected, {"server.host": "::"})]
+
+    assert ["127.0.0.1", "0.0.0.0", "::"] == hosts
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30s", 30), ("500ms", 0.5), ("1h30m", 5400), ("PT5M", 300), ("P1DT1S", 86401), ("2.5", 2.5), (7, 7)],
+)
+def test_durations_are_read_in_both_spellings(text: str | int, seconds: float) -> None:
+    """Micronaut's short form, ISO 8601 and plain seconds."""
+    assert timedelta(seconds=seconds) == read_duration(text)
