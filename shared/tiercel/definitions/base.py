@@ -68,7 +68,13 @@ class Definitions(Protocol):
         page: int = 1,
         size: int = 10,
     ) -> tuple[list[FlowRow], int]:
-        """Return a page of last revisions (namespace is a prefix) and how many there are in all."""
+        """
+        Return a page of last revisions and how many there are in all.
+
+        Each word of `query` is found in the namespace, the id or the description, whatever its case; `namespace` names
+        it or one above; all of `labels` are there. `sort` holds (field, ascending) with fields of `FlowRow`; Refused
+        for others. What is equal is sorted by namespace and id.
+        """
         ...  # fmt: skip
 
     async def namespaces(self, tenant_id: str) -> list[str]:
@@ -77,6 +83,14 @@ class Definitions(Protocol):
 
     async def active(self) -> list[FlowRow]:
         """Return the last revision of every flow that is not deleted, of all tenants."""
+        ...
+
+    def forget(self, tenant_id: str, namespace: str, flow_id: str) -> None:
+        """
+        Drop what is remembered of the flow's last revision: somebody has said that there is a new one.
+
+        Without it another process's change is seen after a second.
+        """
         ...
 
     async def close(self) -> None: ...
