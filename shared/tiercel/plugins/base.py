@@ -12,8 +12,8 @@ it with `context.render(...)` when the task runs. There are four kinds of task, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar
 
@@ -25,6 +25,8 @@ __all__ = [
     "ExecutableTask",
     "ExecutionTask",
     "FlowableTask",
+    "PollingTrigger",
+    "RealtimeTrigger",
     "RunContext",
     "RunnableTask",
     "Task",
@@ -128,3 +130,21 @@ class ExecutableTask(Task, frozen=True, kw_only=True):
 
 class ExecutionTask(Task, frozen=True, kw_only=True):
     """A task that the executor applies to the execution itself."""
+
+
+class PollingTrigger(Trigger, frozen=True, kw_only=True):
+    """A trigger that a worker asks at every `interval` whether there is something to run for."""
+
+    interval: timedelta = timedelta(seconds=60)
+
+    async def evaluate(self, context: RunContext) -> Mapping[str, Any] | None:
+        """Return the trigger's variables of an execution to start, None when there is nothing."""
+        raise NotImplementedError(f"{type(self).__name__} says nothing about what it looks for.")
+
+
+class RealtimeTrigger(Trigger, frozen=True, kw_only=True):
+    """A trigger that a worker keeps running, and that starts an execution whenever something happens."""
+
+    def events(self, context: RunContext) -> AsyncIterator[Mapping[str, Any]]:
+        """Yield the trigger's variables of each execution to start, until cancelled."""
+        raise NotImplementedError(f"{type(self).__name__} says nothing about what it listens to.")
