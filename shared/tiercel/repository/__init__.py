@@ -1,1 +1,1 @@
-"""The repository: history, as the indexer writes it and the webserver searches it."""
+"""What happened: the port of the repository, written by the indexer and searched by the webserver, and its adapters."""

@@ -1,0 +1,56 @@
+"""Connections to the history database, and the translation of what goes wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+
+from tiercel.errors import Unavailable
+
+_SESSION: Final = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=30s -c jit=off -c TimeZone=UTC"
+"""A search that takes longer is not worth its load; nothing may sit in a transaction."""
+_CONNECT_TIMEOUT_S: Final = 10.0
+
+
+class Pool:
+    """A few connections, opened when they are first needed."""
+
+    def __init__(self, uri: str, *, size_max: int = 4) -> None:
+        self._pool: AsyncConnectionPool[AsyncConnection[Any]] = AsyncConnectionPool(
+            uri,
+            min_size=0,
+            max_size=size_max,
+            open=False,
+            timeout=_CONNECT_TIMEOUT_S,
+            kwargs={"autocommit": True, "options": _SESSION, "tcp_user_timeout": 10_000, "keepalives_idle": 5},
+            name="history",
+        )
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection[Any]]:
+        """Lend a connection (autocommit); raise Unavailable when there is none or it breaks."""
+        if self._pool.closed:
+            await self._pool.open()
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        except psycopg.errors.QueryCanceled as error:
+            raise Unavailable(
+                "A query of the history took longer than 30 s and was given up; narrow it by namespace or time."
+            ) from error
+        except (PoolTimeout, PoolClosed, psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise Unavailable(f"Cannot reach the history database: {error}; is PostgreSQL running?") from error
+
+    async def rows(self, statement: Any, parameters: Any = None) -> list[tuple[Any, ...]]:
+        """Run a query and return all its rows."""
+        async with self.connection() as connection:
+            cursor = await connection.execute(statement, parameters)
+            return await cursor.fetchall()
+
+    async def close(self) -> None:
+        await self._pool.close()
