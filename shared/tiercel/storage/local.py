@@ -1,0 +1,307 @@
+"""
+Internal storage in a folder of a disk: `<base path>/<tenant>/<path>`, metadata beside a file in `<file>.metadata`.
+
+Writes are atomic: a file is written under a temporary name in the same folder, brought to disk, and renamed. All disk
+work runs in threads; contents pass in chunks, so that memory stays bounded whatever the size of a file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from tiercel.errors import NotFound, Refused
+from tiercel.storage import uris
+from tiercel.storage.base import FileAttributes
+
+CHUNK: Final = 256 * 1024
+"""Bytes that are in memory of one stream at a time."""
+_NAME_MAX: Final = 255
+"""Bytes of a name that common file systems allow; longer names are shortened by their hash."""
+_METADATA: Final = ".metadata"
+_TEMPORARY: Final = ".tiercel-"
+
+
+class LocalStorage:
+    """Keeps files below a folder."""
+
+    def __init__(self, base_path: Path | str, *, durable: bool = True) -> None:
+        self._base = Path(base_path).absolute()
+        self._durable = durable
+        self._numbers = 0
+
+    def _locate(self, tenant_id: str, uri: str) -> Path:
+        if not tenant_id or "/" in tenant_id or tenant_id in (".", "..") or "\0" in tenant_id:
+            raise Refused(f"'{tenant_id}' is not the name of a tenant.")
+        parts = [part for part in uris.path_of(uri).split("/") if part not in ("", ".")]
+        return self._base.joinpath(tenant_id, *(_fitting(part) for part in parts))
+
+    def _temporary(self, target: Path) -> Path:
+        self._numbers += 1
+        return target.parent / f"{_TEMPORARY}{os.getpid()}-{self._numbers}-{os.urandom(4).hex()}"
+
+    @contextlib.asynccontextmanager
+    async def open(self, tenant_id: str, uri: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Stream a file's content in chunks."""
+        path = self._locate(tenant_id, uri)
+        file = await asyncio.to_thread(_opened, path, uri)
+        try:
+            yield _chunks(file)
+        finally:
+            await asyncio.to_thread(file.close)
+
+    async def read(self, tenant_id: str, uri: str, *, limit: int | None = None) -> bytes:
+        """Return a file's content; raise Refused when it is larger than `limit` bytes."""
+        return await asyncio.to_thread(_read, self._locate(tenant_id, uri), uri, limit)
+
+    async def put(
+        self,
+        tenant_id: str,
+        uri: str,
+        content: bytes | Path | AsyncIterator[bytes],
+        *,
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        """Store a file (replacing it as a whole), return its URI."""
+        target = self._locate(tenant_id, uri)
+        if target == self._base / tenant_id:
+            raise Refused(f"'{uri}' names no file.")
+        if isinstance(content, bytes | Path):
+            await asyncio.to_thread(self._put, target, content, metadata)
+        else:
+            await self._stream(target, content, metadata)
+        return uris.uri(uris.path_of(uri))
+
+    def _put(self, target: Path, content: bytes | Path, metadata: Mapping[str, str] | None) -> None:
+        temporary = self._temporary(target)
+        try:
+            with _created(temporary) as file:
+                if isinstance(content, bytes):
+                    file.write(content)
+                else:
+                    with content.open("rb") as source:
+                        shutil.copyfileobj(source, file, CHUNK)
+                self._settle(file)
+            self._publish(temporary, target, metadata)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    async def _stream(self, target: Path, content: AsyncIterator[bytes], metadata: Mapping[str, str] | None) -> None:
+        temporary = self._temporary(target)
+        file = await asyncio.to_thread(_created, temporary)
+        try:
+            async for chunk in content:
+                await asyncio.to_thread(file.write, chunk)
+            await asyncio.to_thread(self._settle, file)
+            file.close()
+            await asyncio.to_thread(self._publish, temporary, target, metadata)
+        except BaseException:
+            file.close()
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def _settle(self, file: BinaryIO) -> None:
+        file.flush()
+        if self._durable:
+            os.fdatasync(file.fileno())
+
+    def _publish(self, temporary: Path, target: Path, metadata: Mapping[str, str] | None) -> None:
+        # Metadata first: who sees the new content must not read an older expiry with it.
+        beside = _beside(target)
+        if metadata:
+            note = self._temporary(target)
+            note.write_text(json.dumps(dict(metadata)))
+            note.replace(beside)
+        else:
+            beside.unlink(missing_ok=True)
+        try:
+            temporary.replace(target)
+        except IsADirectoryError as error:
+            raise Refused(f"'{target.name}' is a folder; a file cannot take its place.") from error
+
+    async def exists(self, tenant_id: str, uri: str) -> bool:
+        """Tell whether a file or folder is there."""
+        return await asyncio.to_thread(self._locate(tenant_id, uri).exists)
+
+    async def attributes(self, tenant_id: str, uri: str) -> FileAttributes:
+        """Return what is known of a file or folder."""
+        return await asyncio.to_thread(_attributes, self._locate(tenant_id, uri), uri)
+
+    async def children(self, tenant_id: str, uri: str) -> list[FileAttributes]:
+        """Return the direct children of a folder, by name."""
+        return await asyncio.to_thread(_children, self._locate(tenant_id, uri), uri)
+
+    async def by_prefix(self, tenant_id: str, prefix: str, *, directories: bool = False) -> list[str]:
+        """Return the URIs of everything below a folder; those of folders end with `/`."""
+        root = self._base / tenant_id
+        folder = self._locate(tenant_id, prefix)
+        return await asyncio.to_thread(lambda: [uris.uri(f"/{name}") for name in _below(folder, root, directories)])
+
+    async def delete(self, tenant_id: str, uri: str) -> bool:
+        """Delete a file, or a folder with everything in it; False when it was not there."""
+        path = self._locate(tenant_id, uri)
+        if path == self._base / tenant_id:
+            raise Refused("The root of a tenant's storage cannot be deleted; name a folder in it.")
+        return await asyncio.to_thread(_delete, path)
+
+    async def delete_by_prefix(self, tenant_id: str, prefix: str) -> list[str]:
+        """Delete everything below a folder; return the URIs of its files."""
+        found = await self.by_prefix(tenant_id, prefix)
+        await self.delete(tenant_id, prefix)
+        return found
+
+    async def make_directory(self, tenant_id: str, uri: str) -> str:
+        """Make a folder and those above it."""
+        path = self._locate(tenant_id, uri)
+        try:
+            await asyncio.to_thread(lambda: path.mkdir(parents=True, exist_ok=True))
+        except (FileExistsError, NotADirectoryError) as error:
+            raise Refused(f"'{uri}' cannot be a folder: there is a file in its place.") from error
+        return uris.uri(uris.path_of(uri))
+
+    async def move(self, tenant_id: str, source: str, target: str) -> str:
+        """Give a file or folder another path."""
+        await asyncio.to_thread(_move, self._locate(tenant_id, source), self._locate(tenant_id, target), source)
+        return uris.uri(uris.path_of(target))
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+
+def _fitting(name: str) -> str:
+    encoded = name.encode()
+    if len(encoded) <= _NAME_MAX - len(_METADATA):
+        return name
+    kept = encoded[:160].decode(errors="ignore")
+    suffix = Path(name).suffix
+    return f"{kept}-{hashlib.sha256(encoded).hexdigest()[:32]}{suffix if len(suffix.encode()) < 16 else ''}"
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + _METADATA)
+
+
+def _missing(uri: str) -> NotFound:
+    return NotFound(f"File '{uri}' does not exist in internal storage.")
+
+
+def _opened(path: Path, uri: str) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise _missing(uri) from error
+
+
+def _created(path: Path) -> BinaryIO:
+    try:
+        return path.open("xb")
+    except FileNotFoundError:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise Refused(f"'{path.parent.name}' is a file; nothing can be stored below it.") from error
+        return path.open("xb")
+    except NotADirectoryError as error:
+        raise Refused(f"'{path.parent.name}' is a file; nothing can be stored below it.") from error
+
+
+async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
+    while chunk := await asyncio.to_thread(file.read, CHUNK):
+        yield chunk
+
+
+def _read(path: Path, uri: str, limit: int | None) -> bytes:
+    with _opened(path, uri) as file:
+        if limit is None:
+            return file.read()
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise Refused(f"File '{uri}' is larger than {limit} bytes, which is the most that may be read at once.")
+    return content
+
+
+def _attributes(path: Path, uri: str) -> FileAttributes:
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _missing(uri) from error
+    is_folder = path.is_dir()
+    modified = datetime.fromtimestamp(found.st_mtime, UTC)
+    return FileAttributes(
+        file_name=path.name,
+        last_modified_time=modified,
+        # The disk does not tell when a file was made in a portable way; a stored file is never changed in place.
+        creation_time=min(modified, datetime.fromtimestamp(found.st_ctime, UTC)),
+        type="Directory" if is_folder else "File",
+        size=found.st_size,
+        metadata=None if is_folder else _metadata(path),
+    )
+
+
+def _metadata(path: Path) -> dict[str, str] | None:
+    try:
+        note = _beside(path).read_text()
+    except (FileNotFoundError, IsADirectoryError):
+        return None
+    return {str(key): str(value) for key, value in json.loads(note).items()}
+
+
+def _is_ours(name: str, names: frozenset[str]) -> bool:
+    """Tell whether a file is not a stored one but a note beside one, or one that is being written."""
+    return name.startswith(_TEMPORARY) or (name.endswith(_METADATA) and name[: -len(_METADATA)] in names)
+
+
+def _children(path: Path, uri: str) -> list[FileAttributes]:
+    try:
+        names = frozenset(os.listdir(path))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _missing(uri) from error
+    found = []
+    for name in sorted(names):
+        if not _is_ours(name, names):
+            with contextlib.suppress(NotFound):  # deleted since the folder was read
+                found.append(_attributes(path / name, name))
+    return found
+
+
+def _below(folder: Path, root: Path, directories: bool) -> Iterator[str]:
+    for current, folders, files in os.walk(folder):
+        place = Path(current)
+        folders.sort()
+        names = frozenset(files)
+        if directories:
+            for name in folders:
+                yield f"{(place / name).relative_to(root)}/"
+        for name in sorted(files):
+            if not _is_ours(name, names):
+                yield str((place / name).relative_to(root))
+
+
+def _delete(path: Path) -> bool:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+        return True
+    try:
+        path.unlink()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    _beside(path).unlink(missing_ok=True)
+    return True
+
+
+def _move(source: Path, target: Path, uri: str) -> None:
+    if not source.exists():
+        raise _missing(uri)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.replace(target)
+    if _beside(source).exists():
+        _beside(source).replace(_beside(target))
