@@ -185,6 +185,9 @@ class MemoryRepository:
         self._metrics = [entry for entry in self._metrics if entry.timestamp >= before]
         return len(old)
 
+    async def forget_batches(self, before: datetime) -> None:
+        """Keep the ledger: it goes with the process."""
+
     async def close(self) -> None:
         """Keep everything: another service of the process may still read."""
 

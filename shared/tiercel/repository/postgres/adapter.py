@@ -127,5 +127,9 @@ class PostgresRepository:
         async with self._pool.connection() as connection:
             return await self._partitions.drop(connection, before)
 
+    async def forget_batches(self, before: datetime) -> None:
+        async with self._pool.connection() as connection:
+            await connection.execute(_SQL["forget_batches"], (before,))
+
     async def close(self) -> None:
         await self._pool.close()

@@ -36,3 +36,6 @@ SELECT DISTINCT task_id FROM tr.metric WHERE tenant_id = %s AND namespace = %s A
 -- The partitions of a table of this schema, by name.
 SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent
 JOIN pg_namespace n ON n.oid = p.relnamespace WHERE n.nspname = 'tr' AND p.relname = %s ORDER BY c.relname
+
+-- name: forget_batches
+DELETE FROM tr.ledger WHERE at < %s

@@ -1,0 +1,1 @@
+"""What an indexer does with each topic that it reads."""

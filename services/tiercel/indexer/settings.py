@@ -1,0 +1,24 @@
+"""What an operator may turn on an indexer."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+
+
+class IndexerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Sizes and times; the defaults serve from a laptop to thousands of executions a second."""
+
+    batch_size_max: int = 1000
+    """Messages of one transaction: beyond this the cost of a message no longer falls."""
+    linger_s: float = 0.03
+    """Pause after a batch that was small, so that the next one is larger: lists lag by it, single reads do not."""
+    wait_s: float = 1.0
+    lease_interval_s: float = 3.0
+    lease_ttl_s: float = 10.0
+    ledger_age: timedelta = timedelta(days=1)
+    """For so long a batch of logs that comes again is known; the queue is never that far behind."""
+    retention: timedelta | None = None
+    """History older than this is dropped, by whole weeks; None keeps everything."""
+    janitor_interval_s: float = 3600.0
