@@ -39,8 +39,7 @@ def merge_defaults(document: dict[str, Any], *outer: Iterable[PluginDefault]) ->
     defaults = _with_real_names(defaults)
     plain = [default for default in defaults if not default.forced]
     forced = [default for default in reversed(defaults) if default.forced]
-    merged = {key: part if key in KEYS else _inject(part, plain, forced, frozenset()) for key, part in document.items()}
-    return merged
+    return {key: part if key in KEYS else _inject(part, plain, forced, frozenset()) for key, part in document.items()}
 
 
 def _with_real_names(defaults: list[PluginDefault]) -> list[PluginDefault]:

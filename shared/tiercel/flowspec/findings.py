@@ -1,8 +1,12 @@
-"""What binding and validation find: problems, uses of old names, and the signs of the older dialect."""
+"""
+What binding and validation find: problems, uses of old names, and the signs of the older dialect.
+
+`expressions` holds the values of dynamic properties, so that their templates can be checked afterwards.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from tiercel.errors import Problem
 from tiercel.flowspec.yaml import Document, Path, path_text
@@ -24,19 +28,20 @@ def path_of(trail: Trail) -> Path:
 
 
 class Finding:
-    """One problem before its place is looked up."""
+    """One problem before its place is looked up: at `path`, or at `place` when that is another one."""
 
-    __slots__ = ("message", "path")
+    __slots__ = ("message", "path", "place")
 
-    def __init__(self, path: Path, message: str) -> None:
+    def __init__(self, path: Path, message: str, place: Path | None = None) -> None:
         self.path = path
         self.message = message
+        self.place = path if place is None else place
 
 
 class Findings:
     """Collects everything that is found in one text."""
 
-    __slots__ = ("deprecations", "found", "incomplete", "old", "relocations", "strict")
+    __slots__ = ("deprecations", "expressions", "found", "incomplete", "old", "relocations", "strict")
 
     def __init__(self, *, strict: bool = True) -> None:
         self.strict = strict
@@ -44,6 +49,7 @@ class Findings:
         self.deprecations: list[str] = []
         self.relocations: list[tuple[str, str]] = []
         self.old: set[str] = set()
+        self.expressions: list[tuple[Trail, Any]] = []
         self.incomplete = False
 
     def problem(self, trail: Trail, message: str) -> None:
@@ -61,6 +67,11 @@ class Findings:
         if len(self.found) < MAX_PROBLEMS:
             self.found.append(Finding(path, message))
 
+    def of_flow(self, place: Path, message: str) -> None:
+        """Note a problem of the flow as a whole, which shows at `place`."""
+        if len(self.found) < MAX_PROBLEMS:
+            self.found.append(Finding((), f"Invalid Flow: {message}", place))
+
     def deprecated(self, trail: Trail) -> None:
         path = path_text(path_of(trail))
         if path not in self.deprecations:
@@ -70,7 +81,7 @@ class Findings:
         """Return the problems with their places in the text."""
         result = list(document.problems) if document is not None else []
         for finding in self.found:
-            place = document.place(finding.path) if document is not None else None
+            place = document.place(finding.place) if document is not None else None
             line, column = place if place is not None else (None, None)
             result.append(Problem(path_text(finding.path), finding.message, line, column))
         return result

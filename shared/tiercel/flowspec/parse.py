@@ -16,6 +16,7 @@ from tiercel.errors import InvalidFlow, Problem
 from tiercel.flowspec.binder import bind_struct, bind_typed
 from tiercel.flowspec.defaults import merge_defaults
 from tiercel.flowspec.findings import Findings
+from tiercel.flowspec.reference import check_templates
 from tiercel.flowspec.scalars import BROKEN
 from tiercel.flowspec.validate import Extras, validate_flow
 from tiercel.flowspec.yaml import Document, read_documents
@@ -145,10 +146,13 @@ def _report(document: Document, source: str, outside: Outside) -> Report:
     merged = merge_defaults(data, outside.namespace_defaults, outside.global_defaults)
     flow = bind_struct(Flow, merged, None, findings)
     extras = Extras()
-    if flow is not BROKEN:
+    if outside.check_expression is not None:
+        check_templates(findings, outside.check_expression)
+    # Rules of the whole speak of a whole flow: where parts could not be read, they would name what is not wrong.
+    if flow is not BROKEN and not findings.incomplete:
         dialect = Dialect.V1 if findings.old else Dialect.V2
         flow = _complete(flow, merged, source, dialect, outside)
-        extras = validate_flow(flow, findings, outside.check_expression)
+        extras = validate_flow(flow, findings)
         flow = msgspec.structs.replace(flow, dialect=extras.dialect)
     problems = tuple(findings.problems(document))
     return Report(

@@ -1,4 +1,4 @@
-"""Plain values of YAML to Python values: what is accepted for a text, a number, a date, a duration, a name of a list."""
+"""Plain values of YAML to Python values: what is accepted for a text, a number, a date, a duration, a name."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ class Shapes:
         """Keep what the author wrote; check the kind of the value, and literal texts of types with few values."""
         parts = _parts(annotation)
         if Any in parts or object in parts:
-            return bind_any
+            return _noted
         checked = [self.of(part) for part in parts if isinstance(part, type) and issubclass(part, _CHECKED)]
         structured = {dict: self._inside(parts, dict), list: self._inside(parts, list)}
 
@@ -126,6 +126,7 @@ class Shapes:
                     trials = [(choice, Findings()) for choice in checked]
                     if all(choice(value, trail, trial) is BROKEN for choice, trial in trials):
                         checked[0](value, trail, findings)
+                findings.expressions.append((trail, value))
                 return value
             if isinstance(value, dict | list):
                 inside = structured[dict if isinstance(value, dict) else list]
@@ -141,11 +142,17 @@ class Shapes:
                 return self._struct(part)
             origin = get_origin(part) or part
             if container is dict and origin is dict:
-                return bind_any
+                return _noted
             if container is list and origin in (list, tuple):
                 holds = [arg for arg in get_args(part) if isinstance(arg, type) and issubclass(arg, msgspec.Struct)]
-                return self.of(part) if holds else bind_any
+                return self.of(part) if holds else _noted
         return None
+
+
+def _noted(value: Any, trail: Trail, findings: Findings) -> Any:
+    """Keep any value, and note that it may hold expressions."""
+    findings.expressions.append((trail, value))
+    return value
 
 
 def _parts(annotation: Any) -> list[Any]:

@@ -1,11 +1,32 @@
-"""The rules of a whole flow: what no single property can say."""
+"""
+The rules of a whole flow: what no single property can say.
+
+Each rule lives beside its noun: `identity`, `inputrule`, `retryrule`, `taskrule`, `triggerrule`, `reference`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Final
 
+from tiercel.flowspec.binder import properties_of
 from tiercel.flowspec.findings import Findings
-from tiercel.model.flow import Dialect, Flow
+from tiercel.flowspec.identity import check_names, placed_leaves
+from tiercel.flowspec.inputrule import check_inputs
+from tiercel.flowspec.places import placed_tasks
+from tiercel.flowspec.reference import check_references
+from tiercel.flowspec.taskrule import WORKER_GROUP, check_retry, check_selector, check_task, runnable_only
+from tiercel.flowspec.triggerrule import check_trigger
+from tiercel.model.flow import Dialect, Flow, PluginDefault, Sla, SlaType
+from tiercel.model.input import REMOVED_INPUT_TYPES
+from tiercel.plugins.core.trigger.flow import FlowTrigger
+from tiercel.plugins.core.trigger.schedule import Schedule
+from tiercel.plugins.registry import REGISTRY
+
+RESERVED_IDS: Final = frozenset(
+    {"pause", "resume", "force-run", "change-status", "kill", "executions", "search", "source", "disable", "enable"}
+)
+"""Words that the addresses of the API use in the place of a flow's id."""
 
 
 class Extras:
@@ -18,6 +39,92 @@ class Extras:
         self.dialect = dialect
 
 
-def validate_flow(flow: Flow, findings: Findings, check_expression: Callable[[str], str | None] | None) -> Extras:
+def validate_flow(flow: Flow, findings: Findings) -> Extras:
     """Check the rules of a flow; problems go to `findings`."""
-    return Extras(flow.dialect)
+    old = any(leaf.type in REMOVED_INPUT_TYPES for leaf, _ in placed_leaves(flow.inputs, ()))
+    extras = Extras(Dialect.V1 if old else flow.dialect)
+    _check_own(flow, findings)
+    check_inputs(flow.inputs, ("inputs",), extras.dialect, findings)
+    for at, trigger in enumerate(flow.triggers):
+        check_trigger(trigger, ("triggers", at), findings)
+    for task, path in placed_tasks(flow):
+        check_task(task, path, extras.dialect, findings)
+        extras.warnings.extend(runnable_only(task))
+    check_names(flow, findings)
+    check_references(flow, findings)
+    if extras.dialect is Dialect.V2:
+        _check_scheduled_inputs(flow, findings)
+    extras.warnings.extend(_trigger_warnings(flow, extras.dialect))
+    return extras
+
+
+def _check_own(flow: Flow, findings: Findings) -> None:
+    if flow.id in RESERVED_IDS:
+        findings.at(("id",), f"The flow id [{flow.id}] is a reserved keyword; choose another one.")
+    if flow.worker_group is not None:
+        findings.at(("workerGroup",), WORKER_GROUP)
+    check_selector(flow.worker_selector, ("workerSelector",), findings)
+    check_retry(flow.retry, ("retry",), findings)
+    for at, sla in enumerate(flow.sla):
+        for name in sla_needs(sla):
+            findings.at(("sla", at, name), "must not be null")
+    for at, default in enumerate(flow.plugin_defaults):
+        for name, message in default_problems(default):
+            findings.at(("pluginDefaults", at, "values", name), message)
+
+
+def sla_needs(sla: Sla) -> Iterator[str]:
+    """Yield the properties that an agreement of this type lacks."""
+    if sla.type is SlaType.MAX_DURATION and sla.duration is None:
+        yield "duration"
+    if sla.type is SlaType.EXECUTION_ASSERTION and sla.assertion is None:
+        yield "assert"
+
+
+def default_problems(default: PluginDefault) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with the values of a plugin default; those of a prefix are not checked against a type."""
+    cls = REGISTRY.find(default.type)
+    known = properties_of(cls) if cls is not None else None
+    for name, value in default.values.items():
+        if value is None:
+            yield name, f"The default '{name}' of '{default.type}' must not be null"
+        elif known is not None and name not in known:
+            yield name, f'Unrecognized field "{name}" (class {default.type}); known are {", ".join(known)}'
+
+
+def _check_scheduled_inputs(flow: Flow, findings: Findings) -> None:
+    needed = [
+        leaf.id
+        for leaf, _ in placed_leaves(flow.inputs, ())
+        if leaf.required and leaf.defaults is None and not leaf.auto_select_first and leaf.depends_on is None
+    ]
+    for at, trigger in enumerate(flow.triggers):
+        if isinstance(trigger, Schedule):
+            given = _given(trigger.inputs or {})
+            missing = [name for name in needed if name not in given]
+            if missing:
+                names = ", ".join(f"'{name}'" for name in missing)
+                findings.of_flow(
+                    ("triggers", at), f"Missing inputs for Schedule Trigger '{trigger.id}', missing inputs: {names}"
+                )
+
+
+def _given(inputs: dict[str, object], prefix: str = "") -> set[str]:
+    names: set[str] = set()
+    for name, value in inputs.items():
+        names.add(f"{prefix}{name}")
+        if isinstance(value, dict):
+            names |= _given(value, f"{prefix}{name}.")
+    return names
+
+
+def _trigger_warnings(flow: Flow, dialect: Dialect) -> Iterator[str]:
+    wanted = "preconditions" if dialect is Dialect.V1 else "dependsOn"
+    for trigger in flow.triggers:
+        if isinstance(trigger, FlowTrigger) and not (
+            trigger.conditions or trigger.preconditions or trigger.depends_on or trigger.when is not None
+        ):
+            yield (
+                "This flow will be triggered for EVERY execution of EVERY flow on your instance. "
+                f"We recommend adding the {wanted} property to the Flow trigger '{trigger.id}'."
+            )

@@ -1,7 +1,7 @@
 """
 Inputs and outputs of flows: what callers give, and what a flow answers (reference 1.3, 1.5).
 
-Bounds (`min`, `max`, `after`, `before`) and defaults stay as written; `tiercel.flowspec.typing` gives them their type.
+Bounds (`min`, `max`, `after`, `before`) and defaults stay as written; `tiercel.flowspec.inputvalue` gives them a type.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from tiercel.model.property import DYNAMIC, LABELS, NOT_BLANK, REMOVED, Aliases,
 from tiercel.model.state import State
 
 TASK_ID: Final = r"[a-zA-Z0-9][a-zA-Z0-9_-]*"
+RFC1123_LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 
 
 class RetryBehavior(StrEnum):
@@ -72,7 +73,7 @@ class SelectorFallback(StrEnum):
 class WorkerSelector(Node, frozen=True, kw_only=True):
     """Which workers may run it: those that have all (or any) of these tags."""
 
-    tags: Annotated[tuple[str, ...], Meta(max_length=20)] = ()
+    tags: Annotated[tuple[Annotated[str, Meta(pattern=RFC1123_LABEL, max_length=63)], ...], Meta(max_length=20)] = ()
     match: SelectorMatch | None = None
     fallback: SelectorFallback | None = None
 

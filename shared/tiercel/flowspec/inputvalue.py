@@ -1,0 +1,179 @@
+"""
+Values of inputs and outputs: from what a caller sends to the type that was declared, and within its bounds.
+
+A value that is of the type already stays as it is. What cannot be read raises ValueError with the cause.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Final
+
+import yaml
+
+from tiercel.errors import InvalidFlow
+from tiercel.flowspec.yaml import read_documents
+from tiercel.model.duration import parse_duration
+from tiercel.model.flow import Dialect
+from tiercel.model.input import InputType
+
+TEXT_TYPES: Final = frozenset({InputType.STRING, InputType.SELECT, InputType.ENUM, InputType.EMAIL, InputType.SECRET})
+"""Types for which an empty text is a value; for all others it is none."""
+LIST_TYPES: Final = frozenset({InputType.ARRAY, InputType.MULTISELECT})
+
+_INT: Final = re.compile(r"[-+]?[0-9]{1,10}")
+_INT_MIN: Final = -(2**31)
+_INT_MAX: Final = 2**31 - 1
+_URI: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:\S+")
+_URI_OF_HOST: Final = re.compile(
+    r"[a-z]+://(?:www\.)?[-a-zA-Z0-9@:%._+~#=]{1,256}\.[a-zA-Z0-9()]{1,6}\b[-a-zA-Z0-9()@:%_+.~#?&/=]*"
+)
+_EMAIL: Final = re.compile(r"[a-zA-Z0-9_!#$%&’*+/=?`{|}~^.-]+@[a-zA-Z0-9.-]+")
+
+
+def shown(value: Any) -> str:
+    """Write a value as messages show it: lists as JSON, truth in small letters, the rest as text."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or value is None or isinstance(value, list | dict):
+        return json.dumps(value, default=str)
+    return value.isoformat() if isinstance(value, date | time) else str(value)
+
+
+def cast(
+    kind: InputType, value: Any, *, item: InputType | None = None, dialect: Dialect = Dialect.V2, noun: str = "input"
+) -> Any:
+    """Give a value its type; raise ValueError with the cause when it has another one."""
+    if kind in LIST_TYPES:
+        return _list(value, item or InputType.STRING, dialect)
+    if kind in (InputType.JSON, InputType.YAML):
+        return _structured(kind, value)
+    if kind is InputType.URI:
+        return _uri(value, dialect)
+    try:
+        return _scalar(kind, value)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"Expected `{kind}` but received `{shown(value)}` with errors: {error}") from error
+
+
+def _scalar(kind: InputType, value: Any) -> Any:
+    match kind:
+        case InputType.INT:
+            return _int(value)
+        case InputType.FLOAT:
+            return _float(value)
+        case InputType.BOOL | InputType.BOOLEAN:
+            return value if isinstance(value, bool) else str(value).lower() == "true"
+        case InputType.DATETIME:
+            return _instant(value)
+        case InputType.DATE:
+            return value if type(value) is date else date.fromisoformat(_iso(value))
+        case InputType.TIME:
+            return value if isinstance(value, time) else time.fromisoformat(_iso(value))
+        case InputType.DURATION:
+            return parse_duration(value if isinstance(value, timedelta | int | float) else str(value))
+        case InputType.EMAIL:
+            return _email(value)
+        case _:
+            return _text(value)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else shown(value)
+
+
+def _int(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    else:
+        text = str(int(value)) if isinstance(value, float) and value.is_integer() else _text(value)
+        if not _INT.fullmatch(text):
+            raise ValueError(f'For input string: "{text}"')
+        number = int(text)
+    if not _INT_MIN <= number <= _INT_MAX:
+        raise ValueError(f"{number} is not between {_INT_MIN} and {_INT_MAX}")
+    return number
+
+
+def _float(value: Any) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    text = _text(value).strip()
+    if "_" in text:
+        raise ValueError(f'For input string: "{text}"')
+    return float(text)
+
+
+def _iso(value: Any) -> str:
+    """Write a date or time as text; a time of whole hours and minutes is one too."""
+    return value.isoformat() if isinstance(value, date | time) else str(value).strip()
+
+
+def _instant(value: Any) -> datetime:
+    at = value if isinstance(value, datetime) else datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", _iso(value)))
+    if at.tzinfo is None:
+        raise ValueError(f"'{_iso(value)}' has no time zone; end it with 'Z' or an offset such as '+02:00'")
+    return at.astimezone(UTC)
+
+
+def _email(value: Any) -> str:
+    text = _text(value)
+    if text and not _EMAIL.fullmatch(text):
+        raise ValueError("it must be an address such as 'name@example.org'")
+    return text
+
+
+def _uri(value: Any, dialect: Dialect) -> str:
+    text = _text(value)
+    if dialect is Dialect.V1:
+        if not _URI_OF_HOST.fullmatch(text):
+            raise ValueError(f"Expected `URI` but received `{text}`")
+    elif not _URI.fullmatch(text):
+        raise ValueError("Invalid URI format.")
+    return text
+
+
+def _structured(kind: InputType, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        if kind is InputType.JSON:
+            return json.loads(value)
+        documents = read_documents(value)
+    except (ValueError, RecursionError, InvalidFlow, yaml.YAMLError) as error:
+        raise ValueError(f"Expected `{kind}` but received `{value[:200]}` with errors: {error}") from error
+    return documents[0].data if documents else None
+
+
+def _list(value: Any, item: InputType, dialect: Dialect) -> list[Any]:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"Expected a list but received `{value}` with errors: {error}") from error
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"Expected a list but received `{shown(value)}`")
+    result = []
+    for element in value:
+        try:
+            result.append(cast(item, element, dialect=dialect))
+        except ValueError as error:
+            raise ValueError(f"Unable to parse array element as `{item}` on `{shown(element)}`") from error
+    return result
+
+
+def option_value(option: Any) -> Any:
+    """Return the value of an option of a list: a bare value stands for label and value both."""
+    if isinstance(option, Mapping):
+        return option.get("value", option.get("label"))
+    return option
+
+
+def option_label(option: Any) -> Any:
+    """Return the label of an option of a list."""
+    if isinstance(option, Mapping):
+        return option.get("label", option.get("value"))
+    return option

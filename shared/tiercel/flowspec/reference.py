@@ -1,0 +1,64 @@
+"""Rules on expressions: that they can be read, and that keys with dashes are not taken for subtractions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tiercel.flowspec.findings import Findings, path_of
+from tiercel.flowspec.identity import placed_leaves
+from tiercel.flowspec.places import placed_tasks
+from tiercel.flowspec.shapes import is_expression
+from tiercel.flowspec.yaml import Path
+from tiercel.model.flow import Flow
+
+_PIECE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+
+
+def check_references(flow: Flow, findings: Findings) -> None:
+    """Refuse `inputs.key-name` and `outputs.key-name` where such an input or task exists: it would subtract."""
+    tasks = list(placed_tasks(flow))
+    inputs = [leaf.id for leaf, _ in placed_leaves(flow.inputs, ())]
+    for noun, names in (("input", inputs), ("output", [task.id for task, _ in tasks])):
+        dashed = sorted({name for name in names if "-" in name}, key=len, reverse=True)
+        if not dashed:
+            continue
+        pattern = re.compile(rf"\b{noun}s\.({'|'.join(re.escape(name) for name in dashed)})(?![\w-])")
+        offending: dict[str, Path] = {}
+        for trail, value in findings.expressions:
+            path = path_of(trail)
+            if any(pattern.search(piece) for text in texts(value) for piece in _PIECE.findall(text)):
+                owner = max(
+                    (task for task in tasks if path[: len(task[1])] == task[1]), key=lambda t: len(t[1]), default=None
+                )
+                offending.setdefault(owner[0].id if owner else str(path[0]), path)
+        if offending:
+            findings.of_flow(
+                next(iter(offending.values())),
+                f"Invalid {noun} reference: use {noun}s[key-name] instead of {noun}s.key-name — keys with dashes "
+                f"require bracket notation, offending tasks: [{', '.join(offending)}]",
+            )
+
+
+def check_templates(findings: Findings, check_expression: Callable[[str], str | None]) -> None:
+    """Note every expression that cannot be read."""
+    for trail, value in findings.expressions:
+        for text in texts(value):
+            if is_expression(text):
+                reason = check_expression(text)
+                if reason is not None:
+                    findings.problem(trail, f"The expression cannot be read: {reason}")
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Yield all texts in plain data, names of maps included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            yield name
+            yield from texts(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from texts(part)

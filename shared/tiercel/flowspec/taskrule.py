@@ -1,0 +1,121 @@
+"""The rules of single tasks that no property can say alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from tiercel.flowspec.findings import Findings
+from tiercel.flowspec.identity import check_input_names, check_output_names
+from tiercel.flowspec.inputrule import check_inputs
+from tiercel.flowspec.retryrule import retry_problems
+from tiercel.flowspec.yaml import Path
+from tiercel.model.flow import Dialect
+from tiercel.model.task import Retry, Task, WorkerSelector
+from tiercel.plugins.base import FlowableTask, RunnableTask
+from tiercel.plugins.core.flow.choice import Switch
+from tiercel.plugins.core.flow.loop import Loop
+from tiercel.plugins.core.flow.parallel import Dag
+from tiercel.plugins.core.flow.pause import Pause
+from tiercel.plugins.core.flow.subflow import ForEachItem, Subflow
+from tiercel.plugins.core.flow.workingdirectory import WorkingDirectory
+
+WORKER_GROUP: Final = "Worker Group is an Enterprise Edition functionality"
+_RUNNABLE_ONLY: Final = (("timeout", "timeout"), ("task_cache", "taskCache"), ("worker_selector", "workerSelector"))
+
+Say = Callable[[str], None]
+
+
+def check_task(task: Task, path: Path, dialect: Dialect, findings: Findings) -> None:
+    """Check one task; its children are checked on their own."""
+    if task.worker_group is not None:
+        findings.at((*path, "workerGroup"), WORKER_GROUP)
+    check_retry(task.retry, (*path, "retry"), findings)
+    check_selector(task.worker_selector, (*path, "workerSelector"), findings)
+
+    def say(message: str) -> None:
+        findings.at(path, message)
+
+    match task:
+        case Dag():
+            _check_dag(task, say)
+        case Switch():
+            if not any(task.cases.values()) and not task.defaults:
+                say("No task defined, neither cases or default have any tasks")
+        case WorkingDirectory():
+            _check_folder(task, dialect, say)
+        case Subflow() | ForEachItem():
+            _check_labels(task.labels, say)
+        case Pause():
+            check_input_names(task.on_resume, (*path, "onResume"), findings)
+            check_inputs(task.on_resume, (*path, "onResume"), dialect, findings)
+        case Loop():
+            check_output_names(task.outputs, (*path, "outputs"), findings)
+        case _:
+            return
+
+
+def check_retry(retry: Retry | None, path: Path, findings: Findings) -> None:
+    """Check a retry of a task or a flow."""
+    if retry is not None:
+        for name, message in retry_problems(retry):
+            findings.at((*path, name) if name else path, message)
+
+
+def check_selector(selector: WorkerSelector | None, path: Path, findings: Findings) -> None:
+    """Check that what is said about the choice of workers chooses any."""
+    if selector is not None and not selector.tags and (selector.fallback or selector.match):
+        findings.at(path, "'tags' must name at least one tag when 'match' or 'fallback' is set")
+
+
+def runnable_only(task: Task) -> Iterator[str]:
+    """Yield a warning for each property of a flowable that only a runnable task heeds."""
+    if isinstance(task, FlowableTask) and not isinstance(task, Pause | WorkingDirectory):
+        for attribute, name in _RUNNABLE_ONLY:
+            if getattr(task, attribute) is not None:
+                yield f"The task '{task.id}' cannot use the '{name}' property as it's only relevant for runnable tasks."
+
+
+def _check_folder(task: WorkingDirectory, dialect: Dialect, say: Say) -> None:
+    children = task.tasks
+    if any(not isinstance(child, RunnableTask) for child in children):
+        say(f"{task.id}: Only runnable tasks are allowed as children of a WorkingDirectory task")
+    if any(child.worker_group is not None for child in children):
+        say(
+            "Cannot set a Worker Group in any WorkingDirectory sub-tasks, "
+            "it is only supported at the WorkingDirectory level"
+        )
+    if any(child.worker_selector is not None for child in children):
+        say("Cannot set routing requirements (workerSelector) on WorkingDirectory sub-tasks")
+
+
+def _check_dag(task: Dag, say: Say) -> None:
+    needs = {entry.task.id: entry.depends_on for entry in task.tasks}
+    unknown = [name for names in needs.values() for name in names if name not in needs]
+    if unknown:
+        say(f"{task.id}: Not existing task id in dependency: {', '.join(dict.fromkeys(unknown))}")
+    circle = [name for name in needs if name in _reached(name, needs)]
+    if circle:
+        say(f"{task.id}: Cyclic dependency detected: {', '.join(circle)}")
+
+
+def _reached(name: str, needs: dict[str, tuple[str, ...]]) -> set[str]:
+    reached: set[str] = set()
+    waiting = list(needs[name])
+    while waiting:
+        other = waiting.pop()
+        if other not in reached and other in needs:
+            reached.add(other)
+            waiting.extend(needs[other])
+    return reached
+
+
+def _check_labels(labels: Any, say: Say) -> None:
+    pairs: list[tuple[str, Any]] = []
+    if isinstance(labels, dict):
+        pairs = list(labels.items())
+    elif isinstance(labels, list):
+        pairs = [(str(label.get("key")), label.get("value")) for label in labels if isinstance(label, dict)]
+    for name, value in pairs:
+        if name.startswith("system."):
+            say(f"System labels can only be set by Kestra itself, offending label: {name}={value}.")

@@ -1,0 +1,185 @@
+"""The rules of triggers: cron expressions, time zones, windows, filters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+
+from tiercel.flowspec.findings import Findings
+from tiercel.flowspec.yaml import Path
+from tiercel.model.flow import Trigger
+from tiercel.plugins.core.condition.execution import MultipleCondition
+from tiercel.plugins.core.trigger.flow import (
+    DependencyMode,
+    FilterType,
+    FlowTrigger,
+    PreconditionFilter,
+    TimeWindow,
+    TimeWindowType,
+    Window,
+)
+from tiercel.plugins.core.trigger.schedule import Schedule, ScheduleOnDates
+from tiercel.plugins.core.trigger.webhook import Webhook, WebhookTrigger
+
+NICKNAMES: Final = frozenset({"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"})
+CONTENT_TYPES: Final = ("application/json", "text/plain")
+_SOME_TIME: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_LISTS: Final = (FilterType.IN, FilterType.NOT_IN)
+
+_FORBIDDEN: Final[dict[TimeWindowType, tuple[str, ...]]] = {
+    TimeWindowType.DAILY_TIME_DEADLINE: ("window", "window_advance", "start_time", "end_time"),
+    TimeWindowType.DAILY_TIME_WINDOW: ("window", "window_advance", "deadline"),
+    TimeWindowType.DURATION_WINDOW: ("deadline", "start_time", "end_time"),
+    TimeWindowType.SLIDING_WINDOW: ("deadline", "start_time", "end_time", "window_advance"),
+}
+_NEEDED: Final[dict[TimeWindowType, tuple[str, ...]]] = {
+    TimeWindowType.DAILY_TIME_DEADLINE: ("deadline",),
+    TimeWindowType.DAILY_TIME_WINDOW: ("start_time", "end_time"),
+    TimeWindowType.SLIDING_WINDOW: ("window",),
+}
+_SAID: Final = {
+    "window": "a window",
+    "window_advance": "a window advance",
+    "start_time": "a start time",
+    "end_time": "an end time",
+    "deadline": "a deadline",
+    "from_": "a from time",
+    "to": "a to time",
+    "every": "an every duration",
+    "offset": "an offset duration",
+    "lookback": "a lookback duration",
+}
+
+
+def check_trigger(trigger: Trigger, path: Path, findings: Findings) -> None:
+    """Check one trigger."""
+    if trigger.worker_group is not None:
+        findings.at((*path, "workerGroup"), "Worker Group is an Enterprise Edition functionality")
+    match trigger:
+        case Schedule() | ScheduleOnDates():
+            _check_schedule(trigger, path, findings)
+        case WebhookTrigger():
+            _check_webhook(trigger, path, findings)
+        case FlowTrigger():
+            _check_flow_trigger(trigger, path, findings)
+        case _:
+            pass
+    for index, condition in enumerate(trigger.conditions):
+        if isinstance(condition, MultipleCondition) and condition.time_window is not None:
+            for message in time_window_problems(condition.time_window):
+                findings.at((*path, "conditions", index, "timeWindow"), message)
+
+
+def _check_schedule(trigger: Schedule | ScheduleOnDates, path: Path, findings: Findings) -> None:
+    if trigger.interval is not None:
+        findings.at((*path, "interval"), "must be null")
+    if trigger.timezone is not None and not is_zone(trigger.timezone):
+        findings.at((*path, "timezone"), f"timezone '{trigger.timezone}' is not a valid time-zone ID")
+    if isinstance(trigger, Schedule):
+        message = cron_problem(trigger.cron, with_seconds=trigger.with_seconds)
+        if message is not None:
+            findings.at((*path, "cron"), message)
+
+
+def is_zone(name: str) -> bool:
+    """Tell whether a time zone is known: a region, or an offset such as `+02:00`."""
+    if name in ("Z", "UTC", "GMT"):
+        return True
+    try:
+        if name[:1] in "+-":
+            return datetime.fromisoformat(f"2026-01-01T00:00:00{name}").tzinfo is not None
+        return bool(ZoneInfo(name))
+    except (ValueError, ZoneInfoNotFoundError, OSError):
+        return False
+
+
+def cron_problem(cron: str, *, with_seconds: bool) -> str | None:
+    """Tell what is wrong with a cron expression, None when nothing is."""
+    text = cron.strip()
+    if text.lower() in NICKNAMES:
+        return None
+    fields, wanted = len(text.split()), 6 if with_seconds else 5
+    if fields != wanted:
+        more = "" if with_seconds or fields != 6 else "; set 'withSeconds' to have six"
+        return f"invalid cron expression '{cron}': it has {fields} fields, but needs {wanted}{more}"
+    try:
+        CronSim(text, _SOME_TIME)
+    except CronSimError as error:
+        return f"invalid cron expression '{cron}': {error}"
+    return None
+
+
+def _check_webhook(trigger: WebhookTrigger, path: Path, findings: Findings) -> None:
+    if any(isinstance(condition, MultipleCondition) for condition in trigger.conditions):
+        findings.at(path, "invalid webhook: conditions of type MultipleCondition are not supported")
+    if isinstance(trigger, Webhook) and trigger.response_content_type not in (None, *CONTENT_TYPES):
+        findings.at((*path, "responseContentType"), f"invalid webhook: it must be one of {', '.join(CONTENT_TYPES)}")
+
+
+def _check_flow_trigger(trigger: FlowTrigger, path: Path, findings: Findings) -> None:
+    if trigger.mode is DependencyMode.AT_LEAST:
+        if trigger.min_satisfied is None:
+            findings.at((*path, "minSatisfied"), "must not be null when 'mode' is AT_LEAST")
+        elif trigger.min_satisfied > len(trigger.depends_on):
+            findings.at((*path, "minSatisfied"), f"must not be more than the {len(trigger.depends_on)} of 'dependsOn'")
+    if trigger.window is not None:
+        for message in window_problems(trigger.window):
+            findings.at((*path, "window"), message)
+    if trigger.preconditions is None:
+        return
+    if trigger.preconditions.time_window is not None:
+        for message in time_window_problems(trigger.preconditions.time_window):
+            findings.at((*path, "preconditions", "timeWindow"), message)
+    for at, where in enumerate(trigger.preconditions.where):
+        for index, each in enumerate(where.filters):
+            message_or_none = filter_problem(each)
+            if message_or_none is not None:
+                findings.at((*path, "preconditions", "where", at, "filters", index), message_or_none)
+
+
+def time_window_problems(window: TimeWindow) -> Iterator[str]:
+    """Yield what a window of preconditions lacks, and what its type cannot have."""
+    yield from _window_problems(
+        window, "Time window", window.type, _NEEDED.get(window.type, ()), _FORBIDDEN.get(window.type, ())
+    )
+
+
+def window_problems(window: Window) -> Iterator[str]:
+    """Yield what a window lacks, and what its type, told by its first property, cannot have."""
+    properties = ("deadline", "from_", "to", "every", "offset", "lookback")
+    needed: tuple[str, ...]
+    if window.deadline is not None:
+        kind, needed, own = TimeWindowType.DAILY_TIME_DEADLINE, ("deadline",), {"deadline"}
+    elif window.from_ is not None or window.to is not None:
+        kind, needed, own = TimeWindowType.DAILY_TIME_WINDOW, ("from_", "to"), {"from_", "to"}
+    elif window.lookback is not None and window.every is None:
+        kind, needed, own = TimeWindowType.SLIDING_WINDOW, ("lookback",), {"lookback"}
+    else:
+        kind, needed, own = TimeWindowType.DURATION_WINDOW, (), {"every", "offset"}
+    yield from _window_problems(window, "Window", kind, needed, tuple(name for name in properties if name not in own))
+
+
+def _window_problems(
+    window: Window | TimeWindow, noun: str, kind: str, needed: tuple[str, ...], forbidden: tuple[str, ...]
+) -> Iterator[str]:
+    for name in needed:
+        if getattr(window, name) is None:
+            yield f"{noun} of type `{kind}` must have {_SAID[name]}."
+    for name in forbidden:
+        if getattr(window, name) is not None:
+            yield f"{noun} of type `{kind}` cannot have {_SAID[name]}."
+
+
+def filter_problem(each: PreconditionFilter) -> str | None:
+    """Tell what is wrong with a filter: lists are compared by IN and NOT_IN, single values by all others."""
+    if each.type in _LISTS:
+        if each.value is not None:
+            return f"`value` must be null for type {each.type}"
+        return f"`values` cannot be null for type {each.type}" if each.values is None else None
+    if each.value is None:
+        return f"`value` cannot be null for type {each.type}"
+    return f"`values` must be null for type {each.type}" if each.values is not None else None
