@@ -32,7 +32,8 @@ class Branch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `total` counts what will be started in this phase (tasks, or groups of a loop), `next` the first that has not been,
     `live` children that have not ended, `ended` those that have. `failed`, `warned`, `killed` count ends in the phase
     `tasks` only: they decide the final state. `name` is the branch that was chosen (`then`, `cases.a` …).
-    `done` names the children that ended where their order is not the list's (Dag).
+    `done` names the children that ended where their order is not the list's (Dag). `behind` counts live children that do
+    not belong to the phase (tasks that still run when `errors` have begun).
     """
 
     phase: Phase = Phase.TASKS
@@ -44,7 +45,7 @@ class Branch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     failed: int = 0
     warned: int = 0
     killed: int = 0
-    retrying: int = 0
+    behind: int = 0
     iteration: int = 0
     done: tuple[str, ...] = ()
     data: dict[str, Any] = {}
@@ -56,7 +57,8 @@ class HeadRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `next_seq` is the place of the next task run; `paused` and `waiting` count task runs that are paused, and jobs that
     wait or run. `stalled` are flowables (`seq`, -1 for the execution) whose children may go on after a resume or when
-    jobs have ended. `held` names the concurrency scope whose slot it holds or waits for.
+    jobs have ended. `scope` names the concurrency scope whose slot it holds or waits for. `final` is the state that a
+    kill ends in. `done` says that everything is over, tasks after the end included. `timers` are those that are set.
     """
 
     execution: Execution
@@ -70,7 +72,10 @@ class HeadRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     scope: str | None = None
     kill_requested: bool = False
     final: str | None = None
-    applied: dict[str, Any] = {}
+    done: bool = False
+    timers: tuple[tuple[int, int], ...] = ()
+    violated: tuple[str, ...] = ()
+    """Agreements (SLA) that were violated already."""
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

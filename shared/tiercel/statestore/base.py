@@ -79,6 +79,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     holders: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
+    limit: int = 1
     version: int = 0
 
 

@@ -1,0 +1,117 @@
+"""
+Executions in memory: a bounded cache over the state store.
+
+An entry holds the aggregate, and the outputs and loop values that decisions have asked for. Entries that nobody has
+touched for longest leave first; a partition that is lost takes its entries with it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from tiercel.executor.core.aggregate import Aggregate
+from tiercel.executor.core.draft import Draft
+from tiercel.executor.core.facts import Facts, OutputIndex, Surroundings, Want
+from tiercel.executor.core.plan import FlowPlan
+from tiercel.model.live import OutputKind, OutputRecord
+from tiercel.statestore.base import Loaded
+
+
+class Entry:
+    """One execution in memory, with what is known beside it."""
+
+    __slots__ = ("aggregate", "complete", "outputs", "outputs_bytes", "partition", "plan", "values")
+
+    def __init__(self, partition: int, plan: FlowPlan | None, loaded: Loaded | None) -> None:
+        self.partition = partition
+        self.plan = plan
+        self.aggregate = (
+            None if loaded is None else Aggregate(loaded.head, {record.run.seq: record for record in loaded.runs})
+        )
+        self.outputs: OutputIndex = {}
+        self.complete = loaded is None
+        """True when the outputs of every task are known (the execution was created in this process)."""
+        self.outputs_bytes = 0
+        self.values: dict[int, list[str]] = {}
+
+    def facts(self, around: Surroundings) -> Facts:
+        """Return the facts that are known about the execution."""
+        facts = Facts(self.plan, around)
+        if self.aggregate is not None:
+            facts.outputs = _Complete(self.outputs) if self.complete else self.outputs
+            for seq, values in self.values.items():
+                facts.known[Want("values", (seq,))] = values
+        return facts
+
+    def learn(self, task_id: str, records: Iterable[OutputRecord]) -> None:
+        """Keep the saved outputs of a task."""
+        index = self.outputs.setdefault(task_id, {})
+        for record in records:
+            index.setdefault(record.path, {})[record.seq] = record
+            self.outputs_bytes += record.ref.size
+
+    def commit(self, draft: Draft) -> None:
+        """Follow the database."""
+        if self.aggregate is None:
+            self.aggregate = Aggregate(draft.head, {})
+        self.aggregate.commit(draft)
+        for record in draft.outputs:
+            if record.kind is OutputKind.VALUES:
+                self.values[record.seq] = (record.ref.value or {})["values"]
+            elif self.complete or record.task_id in self.outputs:
+                self.learn(record.task_id, (record,))
+        if draft.removed_outputs:
+            self.outputs, self.outputs_bytes, self.complete = {}, 0, False
+
+
+class _Complete(dict[str, dict[tuple[str, ...], dict[int, OutputRecord]]]):
+    """Outputs of which all are known: a task that is not there has none."""
+
+    def get(self, key: str, default: object = None) -> dict[tuple[str, ...], dict[int, OutputRecord]]:
+        return super().get(key) or {}
+
+
+class ExecutionCache:
+    """The entries, least recently used first."""
+
+    def __init__(self, count_max: int, outputs_bytes_max: int) -> None:
+        self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self._count_max = count_max
+        self._outputs_bytes_max = outputs_bytes_max
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, execution_id: str) -> Entry | None:
+        """Return an entry and mark it as used."""
+        entry = self._entries.get(execution_id)
+        if entry is not None:
+            self._entries.move_to_end(execution_id)
+        return entry
+
+    def put(self, execution_id: str, entry: Entry) -> None:
+        """Keep an entry."""
+        self._entries[execution_id] = entry
+        self._entries.move_to_end(execution_id)
+
+    def drop(self, execution_ids: Iterable[str]) -> None:
+        """Forget executions: they are read again when they are needed."""
+        for execution_id in execution_ids:
+            self._entries.pop(execution_id, None)
+
+    def drop_partitions(self, partitions: set[int]) -> None:
+        """Forget everything of partitions that are no longer ours."""
+        self.drop([key for key, entry in self._entries.items() if entry.partition in partitions])
+
+    def clear(self) -> None:
+        self._entries.clear()
+
+    def shrink(self) -> None:
+        """Keep within the bounds; executions that are over leave first."""
+        while len(self._entries) > self._count_max:
+            self._entries.popitem(last=False)
+        total = sum(entry.outputs_bytes for entry in self._entries.values()) if len(self._entries) < 2000 else 0
+        while total > self._outputs_bytes_max and self._entries:
+            _, entry = self._entries.popitem(last=False)
+            total -= entry.outputs_bytes

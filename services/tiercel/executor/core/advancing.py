@@ -1,0 +1,301 @@
+"""
+What comes next below a flowable, or below the execution itself: children, another phase, or the end.
+
+`settle` is the loop that brings an execution to rest after an event: it looks at each flowable on the draft's list
+until the list is empty. Every rule works on counters; none looks at siblings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tiercel.errors import FlowAuthorError
+from tiercel.executor.core import finishing, loops
+from tiercel.executor.core.draft import Draft, replace
+from tiercel.executor.core.ending import guess, list_of
+from tiercel.executor.core.facts import Facts
+from tiercel.executor.core.plan import ROOT, Kind, Node
+from tiercel.executor.core.starting import end, fail, start_child
+from tiercel.messages.execution_event import ContinueRequested
+from tiercel.messages.topics import EXECUTION_EVENT
+from tiercel.model.live import Branch, Phase
+from tiercel.model.state import State
+from tiercel.plugins.core.flow.each import EachParallel, EachSequential, ForEach
+from tiercel.plugins.core.flow.parallel import Dag, Parallel
+from tiercel.plugins.core.flow.sequential import AllowFailure
+from tiercel.queue.base import Outgoing
+
+
+def settle(draft: Draft, facts: Facts) -> None:
+    """Look at every flowable whose children have changed, until none is left."""
+    while draft.ready or draft.pending_starts:
+        if draft.pending_starts:
+            seq, child = draft.pending_starts.pop()
+            start_child(draft, facts, seq, child)
+            continue
+        seq = draft.ready.pop()
+        if draft.leave is not None and not draft.head.kill_requested:
+            finishing.leave(draft, facts)
+        elif seq == ROOT:
+            _advance_root(draft, facts)
+        else:
+            _advance_flowable(draft, facts, seq)
+
+
+def _advance_flowable(draft: Draft, facts: Facts, seq: int) -> None:
+    record = draft.run(seq)
+    if record is None or record.folded or record.run.state.is_terminated or record.run.state is State.PAUSED:
+        return
+    assert facts.plan is not None
+    node = facts.plan.nodes[record.run.task_id]
+    if not node.kind.has_children:
+        return
+    branch = draft.branch(seq)
+    if draft.head.kill_requested:
+        if branch.live <= 0 and branch.behind <= 0:
+            end(draft, facts, seq, node, State.KILLED)
+        return
+    if _stalls(draft, seq):
+        return
+    try:
+        finished = _work(draft, facts, seq, node.branches, node)
+        if finished:
+            _finish_flowable(draft, facts, seq, node)
+    except FlowAuthorError as error:
+        fail(draft, facts, seq, node, str(error))
+
+
+def _advance_root(draft: Draft, facts: Facts) -> None:
+    assert facts.plan is not None
+    head = draft.head
+    branch = head.branch
+    if branch.phase is Phase.AFTER:
+        _in_order(draft, facts, ROOT, facts.plan.branches["after"])
+        if draft.branch(ROOT).live <= 0 and draft.branch(ROOT).next >= draft.branch(ROOT).total:
+            finishing.after_done(draft)
+        return
+    if draft.execution.state.is_terminated:
+        return
+    if head.kill_requested:
+        if branch.live <= 0 and branch.behind <= 0:
+            finishing.finish(draft, facts, State(head.final or State.KILLED))
+        return
+    if draft.execution.state in (State.CREATED, State.QUEUED) or _stalls(draft, ROOT):
+        return
+    if _work(draft, facts, ROOT, facts.plan.branches, None):
+        finishing.finish(draft, facts, guess(draft.branch(ROOT)))
+
+
+def _stalls(draft: Draft, seq: int) -> bool:
+    """Note a flowable that may not go on while a person has paused the execution; tell whether that is so."""
+    head = draft.head
+    if not head.suspended:
+        return False
+    if seq not in head.stalled:
+        draft.update(stalled=(*head.stalled, seq))
+    return True
+
+
+def _work(draft: Draft, facts: Facts, seq: int, lists: Mapping[str, tuple[Node, ...]], node: Node | None) -> bool:
+    """Start what comes next; return True when nothing is left in any phase."""
+    while True:
+        branch = draft.branch(seq)
+        if branch.phase is Phase.TASKS and not branch.failed:
+            _start_tasks(draft, facts, seq, lists.get(branch.name, ()), node)
+        elif branch.phase is not Phase.TASKS:
+            _in_order(draft, facts, seq, lists.get(list_of(branch), ()))
+        branch = draft.branch(seq)
+        if branch.live > 0:
+            if branch.phase is Phase.TASKS and branch.failed and lists.get("errors"):
+                _enter(draft, seq, Phase.ERRORS, lists)
+                continue
+            return False
+        if branch.phase is Phase.TASKS and not branch.failed and _open(branch):
+            return False
+        if branch.phase is Phase.TASKS and branch.failed and lists.get("errors"):
+            _enter(draft, seq, Phase.ERRORS, lists)
+            continue
+        if branch.phase in (Phase.TASKS, Phase.ERRORS):
+            if branch.behind > 0:
+                return False
+            if branch.phase is Phase.TASKS and not branch.failed and _rounds(draft, facts, seq, node):
+                return False
+            if lists.get("finally"):
+                _enter(draft, seq, Phase.FINALLY, lists)
+                continue
+        return branch.behind <= 0
+
+
+def _open(branch: Branch) -> bool:
+    return branch.next < branch.total or bool(branch.data.get("pending")) or bool(branch.data.get("waits"))
+
+
+def _enter(draft: Draft, seq: int, phase: Phase, lists: Mapping[str, tuple[Node, ...]]) -> None:
+    branch = draft.branch(seq)
+    draft.set_branch(
+        seq,
+        replace(
+            branch,
+            phase=phase,
+            next=0,
+            ended=0,
+            live=0,
+            total=len(lists[phase.value]),
+            behind=branch.behind + branch.live,
+        ),
+    )
+
+
+def _in_order(draft: Draft, facts: Facts, seq: int, nodes: tuple[Node, ...]) -> None:
+    """Start the next child of a list, one at a time."""
+    branch = draft.branch(seq)
+    while branch.live <= 0 and branch.next < len(nodes):
+        _start(draft, facts, seq, nodes[branch.next], branch)
+        branch = draft.branch(seq)
+
+
+def _start(
+    draft: Draft,
+    facts: Facts,
+    seq: int,
+    node: Node,
+    branch: Branch,
+    value: str | None = None,
+    iteration: int | None = None,
+    step: int = 1,
+) -> None:
+    draft.set_branch(seq, replace(branch, next=branch.next + step, live=branch.live + 1))
+    draft.started += 1
+    start_child(draft, facts, seq, node, value=value, iteration=iteration)
+
+
+def _start_tasks(draft: Draft, facts: Facts, seq: int, nodes: tuple[Node, ...], node: Node | None) -> None:
+    kind = Kind.SEQUENTIAL if node is None else node.kind
+    match kind:
+        case Kind.PARALLEL:
+            assert node is not None
+            assert isinstance(node.task, Parallel)
+            _in_parallel(draft, facts, seq, nodes, node.task.concurrent)
+        case Kind.DAG:
+            assert node is not None
+            _in_dag(draft, facts, seq, nodes, node)
+        case Kind.FOR_EACH:
+            assert node is not None
+            _for_each(draft, facts, seq, nodes, node)
+        case Kind.EACH_PARALLEL:
+            assert node is not None
+            _each_parallel(draft, facts, seq, nodes, node)
+        case _:
+            _in_order_unless_failed(draft, facts, seq, nodes)
+
+
+def _in_order_unless_failed(draft: Draft, facts: Facts, seq: int, nodes: tuple[Node, ...]) -> None:
+    branch = draft.branch(seq)
+    while branch.live <= 0 and branch.next < len(nodes) and not branch.failed:
+        _start(draft, facts, seq, nodes[branch.next], branch)
+        branch = draft.branch(seq)
+
+
+def _may_start(draft: Draft, facts: Facts, seq: int, limit: int) -> bool:
+    """Tell whether a loop may start another child now; see to it that it is asked again when not."""
+    branch = draft.branch(seq)
+    if branch.failed or draft.leave is not None:
+        return False
+    if limit and branch.live + len(branch.data.get("pending", ())) >= limit:
+        return False
+    head = draft.head
+    if head.waiting >= facts.around.jobs_max:
+        if seq not in head.stalled:
+            draft.update(stalled=(*head.stalled, seq))
+        return False
+    if draft.started >= facts.around.chunk:
+        if not any(isinstance(m.message, ContinueRequested) and m.message.seq == seq for m in draft.messages):
+            message = ContinueRequested(execution_id=head.execution.id, at=draft.at, seq=seq)
+            draft.messages.append(Outgoing(topic=EXECUTION_EVENT, key=head.execution.id, message=message))
+        return False
+    return True
+
+
+def _in_parallel(draft: Draft, facts: Facts, seq: int, nodes: tuple[Node, ...], limit: int) -> None:
+    branch = draft.branch(seq)
+    while branch.next < len(nodes) and _may_start(draft, facts, seq, limit):
+        _start(draft, facts, seq, nodes[branch.next], branch)
+        branch = draft.branch(seq)
+
+
+def _in_dag(draft: Draft, facts: Facts, seq: int, nodes: tuple[Node, ...], node: Node) -> None:
+    task = node.task
+    assert isinstance(task, Dag)
+    needs = {entry.task.id: entry.depends_on for entry in task.tasks}
+    disabled = {entry.task.id for entry in task.tasks if entry.task.disabled}
+    progress = True
+    while progress:
+        progress = False
+        for child in nodes:
+            branch = draft.branch(seq)
+            started = branch.data.get("started", [])
+            ready = all(need in branch.done or need in disabled for need in needs[child.id])
+            if child.id in started or not ready or not _may_start(draft, facts, seq, task.concurrent):
+                continue
+            branch = replace(branch, data={**branch.data, "started": [*started, child.id]})
+            _start(draft, facts, seq, child, branch)
+            progress = True
+
+
+def _for_each(draft: Draft, facts: Facts, seq: int, nodes: tuple[Node, ...], node: Node) -> None:
+    task = node.task
+    assert isinstance(task, ForEach | EachSequential)
+    limit = task.concurrency_limit if isinstance(task, ForEach) else 1
+    branch = draft.branch(seq)
+    # Groups under way first: each is a value whose next task is due.
+    while branch.data.get("pending") and _may_start(draft, facts, seq, 0):
+        (place, iteration, value), *rest = branch.data["pending"]
+        branch = replace(branch, data={**branch.data, "pending": rest})
+        _start(draft, facts, seq, nodes[place], branch, value, iteration, step=0)
+        branch = draft.branch(seq)
+    if branch.next >= branch.total:
+        return
+    values = loops.values(draft, facts, seq)
+    while branch.next < branch.total and _may_start(draft, facts, seq, limit):
+        _start(draft, facts, seq, nodes[0], branch, values[branch.next], branch.next)
+        branch = draft.branch(seq)
+
+
+def _each_parallel(draft: Draft, facts: Facts, seq: int, nodes: tuple[Node, ...], node: Node) -> None:
+    task = node.task
+    assert isinstance(task, EachParallel)
+    branch = draft.branch(seq)
+    if branch.next >= branch.total:
+        return
+    values = loops.values(draft, facts, seq)
+    while branch.next < branch.total and _may_start(draft, facts, seq, task.concurrent):
+        iteration, place = divmod(branch.next, len(nodes))
+        _start(draft, facts, seq, nodes[place], branch, values[iteration], iteration)
+        branch = draft.branch(seq)
+
+
+def _rounds(draft: Draft, facts: Facts, seq: int, node: Node | None) -> bool:
+    """Tell whether a LoopUntil goes on after this round; its outcome is noted in its counters when not."""
+    if node is None or node.kind is not Kind.LOOP_UNTIL or draft.branch(seq).data.get("decided"):
+        return False
+    state = loops.end_round(draft, facts, seq, node)
+    if state is None:
+        return True
+    branch = draft.branch(seq)
+    changes: dict[str, Any] = {"data": {**branch.data, "decided": True}}
+    if state is State.FAILED:
+        changes["failed"] = branch.failed + 1
+    draft.set_branch(seq, replace(branch, **changes))
+    return False
+
+
+def _finish_flowable(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
+    branch = draft.branch(seq)
+    state = guess(branch)
+    if isinstance(node.task, AllowFailure) and state is State.FAILED:
+        state = State.WARNING
+    expired = branch.data.get("expired")
+    if expired is not None and state is State.SUCCESS:
+        state = State(expired)
+    end(draft, facts, seq, node, state)

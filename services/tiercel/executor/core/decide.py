@@ -1,0 +1,184 @@
+"""One event, one draft: the door of the core."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import assert_never
+
+from tiercel.executor.core import killing, lifecycle, pausing, replaying, reports, restarting, sla
+from tiercel.executor.core.advancing import settle
+from tiercel.executor.core.aggregate import Aggregate
+from tiercel.executor.core.draft import Draft, replace
+from tiercel.executor.core.facts import Facts
+from tiercel.executor.core.loops import next_round
+from tiercel.executor.core.plan import ROOT
+from tiercel.messages import execution_event as events
+from tiercel.model.live import TimerKind
+from tiercel.model.state import State
+
+ExecutionOnly = (
+    events.CreateExecution
+    | events.TaskStarted
+    | events.TaskFinished
+    | events.ChildRunReported
+    | events.WorkerLost
+    | events.JobReturned
+    | events.ChildEnded
+    | events.SlotGranted
+    | events.SlotRefused
+    | events.TimerDue
+    | events.KillRequested
+    | events.PauseRequested
+    | events.ResumeRequested
+    | events.RestartRequested
+    | events.TaskRunStateRequested
+    | events.StateRequested
+    | events.LabelsRequested
+    | events.ForceRunRequested
+    | events.UnqueueRequested
+    | events.DeleteRequested
+    | events.ContinueRequested
+    | events.EventFailed
+)
+"""Events of executions, without those of concurrency scopes."""
+
+
+def decide(base: Aggregate | Draft | None, event: ExecutionOnly, facts: Facts) -> Draft:
+    """
+    Fold one event into a draft; raise Missing for what must be fetched first.
+
+    `base` is the execution as saved, or the draft of the events before it in the batch; None when it does not exist.
+    An event that the execution's state does not allow changes nothing.
+    """
+    draft = Draft(base, _time(base, event.at))
+    if not draft.exists and not isinstance(event, events.CreateExecution):
+        _refuse_unknown(draft, facts, event)
+        return draft
+    _apply(draft, facts, event)
+    settle(draft, facts)
+    if draft.exists and facts.plan is not None and facts.plan.flow.sla:
+        sla.check(draft, facts)
+        settle(draft, facts)
+    return draft
+
+
+def _time(base: Aggregate | Draft | None, at: datetime) -> datetime:
+    """Return the time of the event, not before the last change of the execution."""
+    if base is None or (isinstance(base, Draft) and not base.exists):
+        return at
+    history = base.head.execution.history
+    return max(at, history[-1].date) if history else at
+
+
+def _refuse_unknown(draft: Draft, facts: Facts, event: ExecutionOnly) -> None:
+    """Answer an event for an execution that is not there: a worker is told to stop, a slot is given back."""
+    match event:
+        case events.TaskStarted():
+            reports.started(draft, facts, event)
+        case events.SlotGranted():
+            lifecycle.granted(draft, facts, event)
+        case _:
+            return
+
+
+def _apply(draft: Draft, facts: Facts, event: ExecutionOnly) -> None:
+    match event:
+        case events.CreateExecution():
+            lifecycle.create(draft, facts, event)
+        case events.TaskStarted():
+            reports.started(draft, facts, event)
+        case events.TaskFinished():
+            reports.finished(draft, facts, event)
+        case events.ChildRunReported():
+            reports.child_run(draft, facts, event)
+        case events.WorkerLost():
+            reports.lost(draft, facts, event)
+        case events.JobReturned():
+            reports.returned(draft, facts, event)
+        case events.ChildEnded():
+            reports.child_ended(draft, facts, event)
+        case events.ContinueRequested(seq=seq):
+            draft.ready.append(seq)
+        case events.TimerDue():
+            _timer_due(draft, facts, event)
+        case _:
+            _apply_command(draft, facts, event)
+
+
+def _apply_command(draft: Draft, facts: Facts, event: ExecutionOnly) -> None:
+    match event:
+        case events.SlotGranted():
+            lifecycle.granted(draft, facts, event)
+        case events.SlotRefused():
+            lifecycle.refused(draft, facts, event)
+        case events.KillRequested(cascade=cascade, state=state):
+            lifecycle.kill(draft, facts, cascade=cascade, state=state)
+        case events.PauseRequested():
+            pausing.suspend(draft)
+        case events.ResumeRequested(inputs=inputs, resumed_by=by):
+            pausing.resume(draft, facts, inputs, by)
+        case events.RestartRequested():
+            restarting.restart(draft, facts, event)
+        case events.TaskRunStateRequested():
+            restarting.set_task_run_state(draft, facts, event)
+        case events.StateRequested():
+            lifecycle.set_state(draft, event)
+        case events.LabelsRequested():
+            lifecycle.set_labels(draft, event)
+        case events.ForceRunRequested():
+            lifecycle.force_run(draft, facts)
+        case events.UnqueueRequested(state=state):
+            lifecycle.leave_line(draft, facts, state)
+        case events.DeleteRequested():
+            draft.deleted = draft.execution.state.is_terminated
+        case events.EventFailed(reason=reason):
+            lifecycle.fail(draft, facts, reason)
+        case (
+            events.CreateExecution()
+            | events.TaskStarted()
+            | events.TaskFinished()
+            | events.ChildRunReported()
+            | events.WorkerLost()
+            | events.JobReturned()
+            | events.ChildEnded()
+            | events.ContinueRequested()
+            | events.TimerDue()
+        ):
+            raise AssertionError("handled by _apply")
+        case _:
+            assert_never(event)
+
+
+def _timer_due(draft: Draft, facts: Facts, event: events.TimerDue) -> None:
+    if (int(event.kind), event.subject) not in draft.head.timers:
+        return
+    draft.clear_timer(event.kind, event.subject)
+    match event.kind:
+        case TimerKind.SCHEDULED_START:
+            if draft.execution.state is State.CREATED:
+                lifecycle.request_start(draft, facts)
+        case TimerKind.PAUSE_END:
+            _pause_over(draft, facts, event.subject)
+        case TimerKind.RETRY:
+            reports.retry_due(draft, facts, event.subject)
+        case TimerKind.LOOP_CHECK:
+            if draft.run(event.subject) is not None:
+                next_round(draft, event.subject)
+        case TimerKind.KILL_DEADLINE:
+            if draft.head.kill_requested:
+                killing.give_up(draft, facts)
+        case TimerKind.SLA:
+            sla.expired(draft, facts, event.subject)
+        case TimerKind.FLOW_RETRY:
+            replaying.retry_execution(draft, facts)
+        case TimerKind.CONTINUE | TimerKind.TRIGGER:
+            draft.ready.append(ROOT)
+
+
+def _pause_over(draft: Draft, facts: Facts, seq: int) -> None:
+    state = pausing.expire(draft, facts, seq)
+    if state is not None:
+        branch = draft.branch(seq)
+        draft.set_branch(seq, replace(branch, data={**branch.data, "expired": str(state)}))
+        if state is State.CANCELLED:
+            draft.leave = State.CANCELLED

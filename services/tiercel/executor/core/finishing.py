@@ -1,0 +1,102 @@
+"""How an execution ends: its outputs, its final state, and everyone who waits for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiercel.errors import FlowAuthorError
+from tiercel.executor.core import killing
+from tiercel.executor.core.draft import Draft
+from tiercel.executor.core.facts import Facts
+from tiercel.executor.core.outputs import flow_outputs
+from tiercel.executor.core.plan import ROOT
+from tiercel.messages.execution_event import ChildEnded, SlotReleased
+from tiercel.messages.topics import EXECUTION_EVENT, TRIGGER_EVENT
+from tiercel.messages.trigger_event import TriggeredExecutionEnded
+from tiercel.model.live import Branch, Phase, TimerKind
+from tiercel.model.state import State
+from tiercel.queue.base import Outgoing
+
+
+def finish(draft: Draft, facts: Facts, state: State) -> None:
+    """Bring the execution into its final state, then start what comes after the end."""
+    plan = facts.plan
+    if plan is not None and plan.flow.outputs and state not in (State.KILLED, State.RETRIED):
+        try:
+            outputs = flow_outputs(draft, facts)
+        except FlowAuthorError as error:
+            draft.log("ERROR", f"The outputs of the flow cannot be rendered: {error}")
+            draft.change(error=str(error))
+            state = State.FAILED
+        else:
+            draft.change(outputs=outputs or None)
+    draft.move(state)
+    for kind, subject in draft.head.timers:
+        if kind != TimerKind.FLOW_RETRY:
+            draft.clear_timer(TimerKind(kind), subject)
+    after = plan.branches["after"] if plan is not None and state is not State.RETRIED else ()
+    started = [node for node in after if _listens(draft, facts, node.branch)]
+    if started:
+        data: dict[str, Any] = {"after": [node.id for node in started]}
+        draft.set_branch(ROOT, Branch(phase=Phase.AFTER, total=len(started), data=data))
+        draft.update(kill_requested=False, final=None)
+        draft.ready.append(ROOT)
+        _release_slot(draft)
+    else:
+        after_done(draft)
+
+
+def _listens(draft: Draft, facts: Facts, branch: str) -> bool:
+    """Tell whether a task after the end is to run: listeners of the old dialect have conditions."""
+    if not branch.startswith("listener."):
+        return True
+    assert facts.plan is not None
+    listener = facts.plan.flow.listeners[int(branch.partition(".")[2])]
+    return bool(facts.around.conditions_hold(listener.conditions, facts.plan.flow, draft.execution))
+
+
+def after_done(draft: Draft) -> None:
+    """Tell everyone that the execution is over, tasks after its end included."""
+    execution = draft.execution
+    draft.update(done=True)
+    _release_slot(draft)
+    parent = execution.parent
+    if parent is not None and parent.wait and execution.state is not State.RETRIED:
+        message = ChildEnded(
+            execution_id=parent.execution_id,
+            at=draft.at,
+            seq=parent.seq,
+            attempt=parent.attempt,
+            child_id=execution.id,
+            state=execution.state,
+            outputs=execution.outputs,
+            iteration=parent.iteration,
+        )
+        draft.messages.append(Outgoing(topic=EXECUTION_EVENT, key=parent.execution_id, message=message))
+    trigger = execution.trigger
+    if trigger is not None and parent is None:
+        uid = f"{execution.tenant_id}/{execution.namespace}/{execution.flow_id}/{trigger.id}"
+        ended = TriggeredExecutionEnded(trigger_uid=uid, at=draft.at, execution_id=execution.id, state=execution.state)
+        draft.messages.append(Outgoing(topic=TRIGGER_EVENT, key=uid, message=ended))
+
+
+def _release_slot(draft: Draft) -> None:
+    scope = draft.head.scope
+    if scope is not None:
+        draft.update(scope=None)
+        message = SlotReleased(execution_id=scope, at=draft.at, holder=draft.execution.id)
+        draft.messages.append(Outgoing(topic=EXECUTION_EVENT, key=scope, message=message))
+
+
+def leave(draft: Draft, facts: Facts) -> None:
+    """End the execution now in the state that was asked for: what still runs is killed first."""
+    state = draft.leave
+    draft.leave = None
+    assert state is not None
+    if state is State.RETRIED:
+        killing.kill_rest(draft, facts)
+        draft.move(State.RETRIED)
+        after_done(draft)
+        return
+    killing.begin(draft, facts, cascade=True, final=state)
+    draft.ready.append(ROOT)

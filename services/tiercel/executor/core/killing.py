@@ -1,0 +1,136 @@
+"""
+Kill: a state machine with a deadline.
+
+What has not begun ends at once; what a worker runs is asked to end and reports, or is given up at the deadline;
+children in other executions are killed too and report. A result that arrives meanwhile is kept as what it was.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from tiercel.executor.core import pausing
+from tiercel.executor.core.draft import Draft, replace
+from tiercel.executor.core.ending import count_end, end_attempt, fold
+from tiercel.executor.core.facts import Facts
+from tiercel.executor.core.jobs import forget_job
+from tiercel.executor.core.plan import ROOT, Kind, Node
+from tiercel.messages.broadcast import KillRun
+from tiercel.messages.execution_event import KillRequested
+from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT
+from tiercel.model.live import RunRecord, TimerKind
+from tiercel.model.state import State
+from tiercel.queue.base import Outgoing
+
+DEADLINE: Final = timedelta(seconds=30)
+"""A run whose worker has not answered a kill for so long ends KILLED."""
+
+
+def begin(draft: Draft, facts: Facts, *, cascade: bool, final: State) -> None:
+    """Start to kill an execution; it ends in `final` when everything in it has ended."""
+    if draft.execution.state.is_terminated and draft.head.done:
+        return
+    draft.update(kill_requested=True, final=str(final), suspended=False, stalled=())
+    if not draft.execution.state.is_terminated:
+        draft.move(State.KILLING)
+    draft.revoked = []
+    draft.jobs.clear()
+    waits = _end_runs(draft, facts, cascade=cascade)
+    if waits:
+        draft.set_timer(TimerKind.KILL_DEADLINE, 0, draft.at + DEADLINE)
+    draft.ready.append(ROOT)
+
+
+def kill_rest(draft: Draft, facts: Facts) -> None:
+    """Kill what still runs of an execution that is over already, without waiting."""
+    draft.revoked = []
+    _end_runs(draft, facts, cascade=True)
+    give_up(draft, facts)
+    draft.ready.clear()
+
+
+def _end_runs(draft: Draft, facts: Facts, *, cascade: bool) -> bool:
+    """End what has not begun, ask the rest to end; tell whether an answer is awaited."""
+    waits = False
+    announced = False
+    for record in list(draft.live_runs()):
+        node = _node(facts, record)
+        state = record.run.state
+        if node is not None and node.kind.has_children and state is not State.PAUSED:
+            draft.turn(record.run.seq, State.KILLING)
+            draft.ready.append(record.run.seq)
+        elif state is State.RUNNING and node is not None and node.kind is Kind.SUBFLOW:
+            waits = _kill_child(draft, record, cascade=cascade) or waits
+        elif state in (State.RUNNING, State.KILLING) and record.worker is not None:
+            draft.turn(record.run.seq, State.KILLING)
+            waits = True
+            if not announced:
+                announced = True
+                _announce(draft)
+        elif state is State.RUNNING and _owner_runs(draft, record):
+            continue
+        else:
+            end_killed(draft, record.run.seq, node)
+    return waits
+
+
+def _owner_runs(draft: Draft, record: RunRecord) -> bool:
+    """Tell whether a run is part of another run's job, which reports it."""
+    above = draft.run(record.run.parent) if record.run.parent is not None else None
+    return above is not None and above.worker is not None
+
+
+def _node(facts: Facts, record: RunRecord) -> Node | None:
+    return facts.plan.nodes.get(record.run.task_id) if facts.plan is not None else None
+
+
+def _announce(draft: Draft) -> None:
+    draft.messages.append(Outgoing(topic=BROADCAST, key="", message=KillRun(execution_id=draft.execution.id)))
+
+
+def _kill_child(draft: Draft, record: RunRecord, *, cascade: bool) -> bool:
+    node_waits = record.child_id is not None
+    draft.turn(record.run.seq, State.KILLING)
+    if cascade and record.child_id is not None:
+        message = KillRequested(execution_id=record.child_id, at=draft.at)
+        draft.messages.append(Outgoing(topic=EXECUTION_EVENT, key=record.child_id, message=message))
+    return node_waits
+
+
+def end_killed(draft: Draft, seq: int, node: Node | None) -> None:
+    """End a task run as KILLED."""
+    record = draft.get(seq)
+    if record.run.state is State.PAUSED:
+        pausing.unpause_killed(draft, seq)
+    elif record.run.state is State.RETRYING:
+        draft.clear_timer(TimerKind.RETRY, seq)
+        draft.update(retrying=max(0, draft.head.retrying - 1))
+    if record.run.attempts and not record.run.attempts[-1].state.is_terminated:
+        draft.put(replace(draft.get(seq), run=end_attempt(draft.get(seq).run, State.KILLED, draft.at)))
+    draft.turn(seq, State.KILLED)
+    run = draft.get(seq).run
+    forget_job(draft, record, node)
+    if is_counted(draft, run.parent):
+        count_end(draft, run, node)
+    else:
+        fold(draft, seq)
+
+
+def is_counted(draft: Draft, parent: int | None) -> bool:
+    """Tell whether a run's parent counts it: children of a job are told by the job itself."""
+    if parent is None:
+        return True
+    above = draft.run(parent)
+    return above is not None and above.branch is not None
+
+
+def give_up(draft: Draft, facts: Facts) -> None:
+    """End every run that has not answered the kill."""
+    for record in list(draft.live_runs()):
+        node = _node(facts, record)
+        if node is None or not node.kind.has_children:
+            end_killed(draft, record.run.seq, node)
+    for record in list(draft.live_runs()):
+        draft.ready.append(record.run.seq)
+    draft.ready.append(ROOT)

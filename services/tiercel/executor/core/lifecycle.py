@@ -1,0 +1,176 @@
+"""Commands and answers that concern the execution as a whole: create, start, slots, labels, states by hand."""
+
+from __future__ import annotations
+
+from tiercel.executor.core import killing, pausing, sla
+from tiercel.executor.core.draft import Draft
+from tiercel.executor.core.facts import Facts
+from tiercel.executor.core.finishing import after_done, finish
+from tiercel.executor.core.plan import ROOT
+from tiercel.messages.execution_event import (
+    CreateExecution,
+    LabelsRequested,
+    SlotGranted,
+    SlotRefused,
+    SlotReleased,
+    SlotRequested,
+    StateRequested,
+)
+from tiercel.messages.topics import EXECUTION_EVENT
+from tiercel.model.execution import Execution
+from tiercel.model.flow import ConcurrencyBehavior
+from tiercel.model.live import Branch, HeadRecord, TimerKind
+from tiercel.model.state import State, StateChange
+from tiercel.queue.base import Outgoing
+
+
+def create(draft: Draft, facts: Facts, event: CreateExecution) -> None:
+    """Create the execution, and start it unless it has to wait; a repeated create changes nothing."""
+    if draft.exists:
+        return
+    execution = Execution(
+        id=event.execution_id,
+        tenant_id=event.tenant_id,
+        namespace=event.namespace,
+        flow_id=event.flow_id,
+        flow_revision=event.flow_revision,
+        state=State.CREATED,
+        history=(StateChange(State.CREATED, event.at),),
+        labels=event.labels,
+        inputs=event.inputs,
+        variables=event.variables,
+        trigger=event.trigger,
+        parent=event.parent,
+        parent_id=event.parent_id,
+        original_id=event.original_id or event.execution_id,
+        attempt_number=event.attempt_number,
+        original_created=event.original_created or event.at,
+        schedule_date=event.schedule_date,
+        kind=event.kind,
+    )
+    plan = facts.plan
+    total = len(plan.branches["tasks"]) if plan is not None else 0
+    draft.set_head(HeadRecord(execution=execution, branch=Branch(total=total)))
+    if event.failed is not None or plan is None:
+        reason = (
+            event.failed
+            or f"Flow '{event.namespace}.{event.flow_id}' at revision {event.flow_revision} does not exist."
+        )
+        draft.log("ERROR", reason)
+        draft.change(error=reason)
+        draft.move(State.FAILED)
+        after_done(draft)
+        return
+    sla.arm(draft, plan)
+    if event.schedule_date is not None and event.schedule_date > event.at:
+        draft.set_timer(TimerKind.SCHEDULED_START, 0, event.schedule_date)
+        return
+    request_start(draft, facts)
+
+
+def request_start(draft: Draft, facts: Facts) -> None:
+    """Start the execution, or ask its concurrency scope for a slot first."""
+    assert facts.plan is not None
+    flow = facts.plan.flow
+    if flow.concurrency is None:
+        start(draft)
+        return
+    scope = f"scope/{draft.execution.tenant_id}/{flow.namespace}/{flow.id}"
+    draft.update(scope=scope)
+    message = SlotRequested(
+        execution_id=scope,
+        at=draft.at,
+        holder=draft.execution.id,
+        limit=flow.concurrency.limit,
+        behavior=str(flow.concurrency.behavior),
+    )
+    draft.messages.append(Outgoing(topic=EXECUTION_EVENT, key=scope, message=message))
+
+
+def start(draft: Draft) -> None:
+    """Let the first tasks begin."""
+    if draft.move(State.RUNNING):
+        draft.ready.append(ROOT)
+
+
+def granted(draft: Draft, facts: Facts, event: SlotGranted) -> None:
+    """The execution has its slot; one that is over, or never asked, gives it back."""
+    waits = draft.exists and draft.head.scope == event.scope
+    if waits and draft.execution.state in (State.CREATED, State.QUEUED, State.RESTARTED):
+        start(draft)
+    elif not waits or draft.execution.state.is_terminated:
+        message = SlotReleased(execution_id=event.scope, at=draft.at, holder=event.execution_id)
+        draft.messages.append(Outgoing(topic=EXECUTION_EVENT, key=event.scope, message=message))
+
+
+def refused(draft: Draft, facts: Facts, event: SlotRefused) -> None:
+    """There is no slot: the execution waits, is cancelled or fails, as its flow says."""
+    if not draft.exists or draft.head.scope != event.scope or draft.execution.state is not State.CREATED:
+        return
+    match ConcurrencyBehavior(event.behavior):
+        case ConcurrencyBehavior.QUEUE:
+            draft.move(State.QUEUED)
+        case ConcurrencyBehavior.CANCEL:
+            draft.update(scope=None)
+            draft.move(State.CANCELLED)
+            after_done(draft)
+        case ConcurrencyBehavior.FAIL:
+            draft.update(scope=None)
+            reason = "Flow is FAILED due to concurrency limit exceeded"
+            draft.log("ERROR", reason)
+            draft.change(error=reason)
+            draft.move(State.FAILED)
+            after_done(draft)
+
+
+def leave_line(draft: Draft, facts: Facts, state: State) -> None:
+    """Take a queued execution out of the waiting line: run it, or end it in the state that was asked for."""
+    if draft.execution.state is not State.QUEUED:
+        return
+    if state is State.RUNNING:
+        start(draft)
+    elif state in (State.CANCELLED, State.FAILED, State.KILLED):
+        finish(draft, facts, state)
+
+
+def force_run(draft: Draft, facts: Facts) -> None:
+    """Run now, whatever the execution waits for."""
+    match draft.execution.state:
+        case State.CREATED:
+            draft.clear_timer(TimerKind.SCHEDULED_START, 0)
+            start(draft)
+        case State.QUEUED:
+            start(draft)
+        case State.PAUSED:
+            pausing.resume(draft, facts, None, None)
+        case _:
+            draft.ready.append(ROOT)
+
+
+def set_labels(draft: Draft, event: LabelsRequested) -> None:
+    """Replace all labels that are not system labels."""
+    kept = tuple((key, value) for key, value in draft.execution.labels if key.startswith("system."))
+    draft.change(labels=(*event.labels, *kept))
+
+
+def set_state(draft: Draft, event: StateRequested) -> None:
+    """Set the state of a terminated execution by hand."""
+    if draft.execution.state.is_terminated and draft.head.done:
+        draft.move(event.state)
+
+
+def kill(draft: Draft, facts: Facts, *, cascade: bool, state: State) -> None:
+    """Kill the execution; one that has not begun, or that waits, ends at once."""
+    execution = draft.execution
+    if execution.state.is_terminated:
+        return
+    killing.begin(draft, facts, cascade=cascade, final=state)
+
+
+def fail(draft: Draft, facts: Facts, reason: str) -> None:
+    """End the execution FAILED because an event of it could not be decided."""
+    if not draft.exists or draft.execution.state.is_terminated:
+        return
+    draft.log("ERROR", reason)
+    draft.change(error=reason)
+    killing.begin(draft, facts, cascade=True, final=State.FAILED)

@@ -1,0 +1,132 @@
+"""
+Loops: ForEach and its older kin over values, LoopUntil over time.
+
+A wide loop costs what an event changes, never its width. Children are started in chunks: an event starts so many at
+most, and the loop sends itself an event to go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from tiercel.errors import ExpressionError
+from tiercel.executor.core.draft import Draft, replace
+from tiercel.executor.core.ending import set_outputs
+from tiercel.executor.core.facts import Facts, Missing, Want
+from tiercel.executor.core.plan import Kind, Node
+from tiercel.executor.core.rendering import Rendering
+from tiercel.model.duration import parse_duration
+from tiercel.model.execution import OutputRef
+from tiercel.model.live import Branch, OutputKind, OutputRecord, TimerKind
+from tiercel.model.state import State
+from tiercel.plugins.core.flow.each import EachParallel, EachSequential, ForEach
+from tiercel.plugins.core.flow.loop import LoopUntil
+
+INLINE_VALUES: Final = 2048
+"""Values that together are not larger (bytes of JSON) stay in the loop's own record."""
+
+
+def begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
+    """Render the values of a loop and keep them beside the execution."""
+    task = node.task
+    assert isinstance(task, ForEach | EachSequential | EachParallel)
+    source = task.values if isinstance(task, ForEach) else task.value
+    values = values_of(source, Rendering(draft, facts, draft.get(seq).run, node))
+    size = sum(len(value) for value in values)
+    data: dict[str, Any] = {}
+    if size <= INLINE_VALUES:
+        data["values"] = values
+    else:
+        ref = OutputRef(size=size, value={"values": values})
+        draft.outputs.append(OutputRecord(seq=seq, task_id=node.id, kind=OutputKind.VALUES, ref=ref))
+    width = len(node.branches["tasks"])
+    total = 0 if width == 0 else len(values) * (width if node.kind is Kind.EACH_PARALLEL else 1)
+    draft.set_branch(seq, Branch(total=total, data=data))
+
+
+def values_of(source: Any, rendering: Rendering) -> list[str]:
+    """Return the values of a loop as text (objects as JSON), each once, in order."""
+    if isinstance(source, str):
+        rendered = rendering.text(source) or ""
+        try:
+            found = msgspec.json.decode(rendered.encode())
+        except msgspec.DecodeError as error:
+            raise ExpressionError(
+                f"The values of a loop must be a JSON array, but '{rendered[:200]}' is not: {error}."
+            ) from error
+    else:
+        found = rendering.value(source)
+    if isinstance(found, Mapping):
+        found = [{"key": key, "value": value} for key, value in found.items()]
+    if not isinstance(found, list | tuple):
+        raise ExpressionError(f"The values of a loop must be an array, but they are '{str(found)[:200]}'.")
+    if any(value is None for value in found):
+        raise ExpressionError("Found a null among the values of a loop; every value must be something.")
+    return list(dict.fromkeys(_as_text(value) for value in found))
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return msgspec.json.encode(value).decode()
+
+
+def values(draft: Draft, facts: Facts, seq: int) -> list[str]:
+    """Return the values of a loop that has begun."""
+    inline = draft.branch(seq).data.get("values")
+    if inline is not None:
+        return list(inline)
+    for record in draft.own_outputs():
+        if record.seq == seq and record.kind is OutputKind.VALUES:
+            return list((record.ref.value or {})["values"])
+    known = facts.known.get(Want("values", (seq,)))
+    if known is None:
+        raise Missing(Want("values", (seq,)))
+    return known  # type: ignore[no-any-return]  # the shell answers `values` with a list of texts
+
+
+def begin_until(draft: Draft, seq: int) -> None:
+    """Give the first round of a LoopUntil its number."""
+    record = draft.get(seq)
+    branch = replace(draft.branch(seq), iteration=1, data={"started": draft.at.isoformat()})
+    draft.put(replace(record, branch=branch, run=replace(record.run, iteration=record.run.iteration or 0)))
+
+
+def end_round(draft: Draft, facts: Facts, seq: int, node: Node) -> State | None:
+    """
+    Decide what follows a round of a LoopUntil: its final state, or None when another round comes.
+
+    The condition sees the outputs of the round that has ended (reference 4.2).
+    """
+    task = node.task
+    assert isinstance(task, LoopUntil)
+    branch = draft.branch(seq)
+    set_outputs(draft, seq, {"iterationCount": branch.iteration})
+    rendering = Rendering(draft, facts, draft.get(seq).run, node)
+    if rendering.holds(task.condition):
+        return State.SUCCESS
+    frequency = task.check_frequency
+    most = rendering.text(frequency.max_iterations)
+    longest = rendering.text(frequency.max_duration)
+    started = datetime.fromisoformat(branch.data["started"])
+    over = (most is not None and branch.iteration > int(most)) or (
+        longest is not None and draft.at >= started + parse_duration(longest)
+    )
+    if over:
+        return State.FAILED if rendering.holds(task.fail_on_max_reached) else State.SUCCESS
+    interval = parse_duration(rendering.text(frequency.interval) or "PT1M")
+    draft.set_timer(TimerKind.LOOP_CHECK, seq, draft.at + max(interval, timedelta(0)))
+    draft.set_branch(seq, replace(branch, data={**branch.data, "waits": True}))
+    return None
+
+
+def next_round(draft: Draft, seq: int) -> None:
+    """Begin another round of a LoopUntil."""
+    branch = draft.branch(seq)
+    data = {key: value for key, value in branch.data.items() if key != "waits"}
+    draft.set_branch(seq, replace(branch, next=0, live=0, ended=0, iteration=branch.iteration + 1, data=data))
+    draft.ready.append(seq)

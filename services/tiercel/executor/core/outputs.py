@@ -1,0 +1,21 @@
+"""Outputs of the flow, rendered and typed when an execution ends (reference 1.5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiercel.executor.core.draft import Draft
+from tiercel.executor.core.facts import Facts
+from tiercel.executor.core.rendering import Rendering
+
+
+def flow_outputs(draft: Draft, facts: Facts) -> dict[str, Any]:
+    """Render and type the flow's outputs; raise a FlowAuthorError that names the first that cannot be."""
+    assert facts.plan is not None
+    rendering = Rendering(draft, facts)
+    values: dict[str, Any] = {}
+    for output in facts.plan.flow.outputs:
+        values[output.id] = (
+            rendering.typed(output.value) if isinstance(output.value, str) else rendering.value(output.value)
+        )
+    return facts.around.type_outputs(facts.plan.flow, values)

@@ -1,0 +1,114 @@
+"""Pauses: a Pause task waits for a person or a while; a person pauses and resumes the execution as a whole."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from tiercel.executor.core.draft import Draft, replace
+from tiercel.executor.core.ending import end_attempt, set_outputs
+from tiercel.executor.core.facts import Facts
+from tiercel.executor.core.plan import ROOT, Node
+from tiercel.executor.core.rendering import Rendering
+from tiercel.model.duration import parse_duration
+from tiercel.model.live import Branch, RunRecord, TimerKind
+from tiercel.model.state import State
+from tiercel.plugins.core.flow.pause import Pause, PauseBehavior
+
+TO_SUCCESS, TO_FAILED = 0, 1
+"""What the timer of a pause means."""
+
+
+def begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
+    """Pause at a Pause task; wake it after its duration, if it has one."""
+    task = node.task
+    assert isinstance(task, Pause)
+    rendering = Rendering(draft, facts, draft.get(seq).run, node)
+    behavior = PauseBehavior(rendering.text(task.behavior) or PauseBehavior.RESUME)
+    duration = rendering.text(_text(task.pause_duration))
+    timeout = rendering.text(_text(task.timeout))
+    record = draft.get(seq)
+    branch = Branch(total=len(node.branches.get("tasks", ())), data={"behavior": str(behavior)})
+    if duration is not None:
+        draft.set_timer(TimerKind.PAUSE_END, seq, draft.at + parse_duration(duration))
+    elif timeout is not None:
+        draft.set_timer(TimerKind.PAUSE_END, seq, draft.at + parse_duration(timeout))
+        branch = replace(branch, data={"behavior": str(PauseBehavior.FAIL)})
+    draft.put(replace(record, branch=branch))
+    draft.turn(seq, State.PAUSED)
+    draft.update(paused=draft.head.paused + 1)
+    draft.move(State.PAUSED)
+    if task.on_pause is not None and not task.on_pause.disabled:
+        draft.set_branch(seq, replace(branch, behind=1))
+        draft.pending_starts.append((seq, node.branches["onPause"][0]))
+
+
+def _text(value: Any) -> Any:
+    return str(value.total_seconds()) if isinstance(value, timedelta) else value
+
+
+def is_pause(draft: Draft, record: RunRecord, node: Node | None) -> bool:
+    """Tell whether a task run waits for a resume."""
+    return node is not None and isinstance(node.task, Pause) and record.run.state is State.PAUSED
+
+
+def release(draft: Draft, seq: int, inputs: dict[str, Any] | None, by: str | None) -> None:
+    """Let a paused task run go on: its own tasks come next, or its end."""
+    draft.clear_timer(TimerKind.PAUSE_END, seq)
+    draft.turn(seq, State.RUNNING)
+    resumed = {"on": draft.at.isoformat().replace("+00:00", "Z"), **({"by": by} if by else {})}
+    set_outputs(draft, seq, {"onResume": inputs or {}, "resumed": resumed})
+    draft.update(paused=max(0, draft.head.paused - 1))
+    draft.ready.append(seq)
+
+
+def resume(draft: Draft, facts: Facts, inputs: dict[str, Any] | None, by: str | None) -> None:
+    """Resume the execution: the first paused task run, or the whole when a person had paused it."""
+    plan = facts.plan
+    assert plan is not None
+    if draft.head.suspended:
+        draft.update(suspended=False)
+        draft.ready.extend([*draft.head.stalled, ROOT])
+        draft.update(stalled=())
+    for record in draft.live_runs():
+        if is_pause(draft, record, plan.nodes.get(record.run.task_id)):
+            release(draft, record.run.seq, inputs, by)
+            break
+    if draft.execution.state is State.PAUSED and not draft.head.paused:
+        draft.move(State.RESTARTED)
+        draft.move(State.RUNNING)
+
+
+def expire(draft: Draft, facts: Facts, seq: int) -> State | None:
+    """End a pause whose time is over; return the state that its task run ends in, None when it goes on."""
+    record = draft.run(seq)
+    if record is None or record.run.state is not State.PAUSED:
+        return None
+    behavior = PauseBehavior(draft.branch(seq).data.get("behavior", PauseBehavior.RESUME))
+    release(draft, seq, None, None)
+    if draft.execution.state is State.PAUSED and not draft.head.paused and not draft.head.suspended:
+        draft.move(State.RUNNING)
+    match behavior:
+        case PauseBehavior.WARN:
+            return State.WARNING
+        case PauseBehavior.FAIL:
+            draft.log("ERROR", "The pause was not resumed in time.", record.run)
+            return State.FAILED
+        case PauseBehavior.CANCEL:
+            return State.CANCELLED
+        case PauseBehavior.RESUME:
+            return None
+
+
+def suspend(draft: Draft) -> None:
+    """Pause the execution as a whole: what runs ends, nothing new starts."""
+    if draft.move(State.PAUSED):
+        draft.update(suspended=True)
+
+
+def unpause_killed(draft: Draft, seq: int) -> None:
+    """Take a killed Pause out of the count of pauses."""
+    draft.clear_timer(TimerKind.PAUSE_END, seq)
+    record = draft.get(seq)
+    draft.put(replace(record, run=end_attempt(record.run, State.KILLED, draft.at)))
+    draft.update(paused=max(0, draft.head.paused - 1))

@@ -1,0 +1,216 @@
+"""What workers, children and timers report of a task run, and what becomes of it."""
+
+from __future__ import annotations
+
+from tiercel.executor.core import jobs, retrying, subflow
+from tiercel.executor.core.draft import Draft, replace
+from tiercel.executor.core.ending import allowed, begin_attempt, count_end, end_attempt, fold, keep_outputs, set_outputs
+from tiercel.executor.core.facts import Facts
+from tiercel.executor.core.plan import Kind, Node
+from tiercel.executor.core.starting import activate, fail
+from tiercel.messages.broadcast import KillRun
+from tiercel.messages.execution_event import (
+    ChildEnded,
+    ChildRunReported,
+    JobReturned,
+    TaskFinished,
+    TaskStarted,
+    WorkerLost,
+)
+from tiercel.messages.topics import BROADCAST
+from tiercel.model import ids
+from tiercel.model.execution import TaskRun
+from tiercel.model.live import RunRecord
+from tiercel.model.state import State, StateChange
+from tiercel.plugins.core.flow.subflow import Subflow
+from tiercel.queue.base import Outgoing
+from tiercel.statestore.base import Held
+
+RESUBMITS_MAX = 3
+"""How often a task run is given to another worker because its worker was lost."""
+
+
+def node_of(facts: Facts, record: RunRecord) -> Node | None:
+    """Return the place of a run's task in the flow; None for a dynamic run."""
+    return facts.plan.nodes.get(record.run.task_id) if facts.plan is not None else None
+
+
+def started(draft: Draft, facts: Facts, event: TaskStarted) -> None:
+    """A worker has the job: it runs, or is told to kill it when nobody wants it any more."""
+    record = draft.run(event.seq)
+    run = record.run if record is not None else None
+    if record is None or run is None or run.attempt + 1 != event.attempt or run.state is not State.SUBMITTED:
+        repeated = record is not None and record.worker == event.worker and record.run.attempt == event.attempt
+        if not repeated:
+            kill = KillRun(execution_id=event.execution_id, seq=event.seq, attempt=event.attempt, worker=event.worker)
+            draft.messages.append(Outgoing(topic=BROADCAST, key="", message=kill))
+        return
+    draft.turn(event.seq, State.RUNNING)
+    record = draft.get(event.seq)
+    draft.put(replace(record, run=begin_attempt(record.run, draft.at, event.worker), worker=event.worker))
+    draft.held[event.seq] = Held(
+        execution_id=event.execution_id, seq=event.seq, attempt=event.attempt, worker=event.worker
+    )
+
+
+def finished(draft: Draft, facts: Facts, event: TaskFinished) -> None:
+    """A worker has run the job: the run ends, or is tried again."""
+    record = draft.run(event.seq)
+    if record is None or record.folded or record.run.state.is_terminated:
+        return
+    node = node_of(facts, record)
+    if record.run.state is State.SUBMITTED and record.run.attempt + 1 == event.attempt:
+        draft.turn(event.seq, State.RUNNING)
+        record = draft.get(event.seq)
+        record = replace(record, run=begin_attempt(record.run, draft.at, event.worker), worker=event.worker)
+        draft.put(record)
+    if record.run.attempt != event.attempt or record.run.state not in (State.RUNNING, State.KILLING) or node is None:
+        return
+    run = end_attempt(record.run, event.state, draft.at, event.log_file)
+    run = keep_outputs(draft, run, event.outputs)
+    draft.put(replace(draft.get(event.seq), run=replace(run, error=event.error) if event.error else run))
+    jobs.forget_job(draft, record, node)
+    state = event.state
+    if state is State.FAILED and retrying.retry(draft, facts, event.seq, node):
+        return
+    if state is State.SUCCESS and retrying.is_warned(node, facts, run):
+        state = State.WARNING
+    _end(draft, event.seq, node, state)
+
+
+def _end(draft: Draft, seq: int, node: Node, state: State) -> None:
+    if draft.turn(seq, allowed(state, node)):
+        count_end(draft, draft.get(seq).run, node)
+
+
+def child_run(draft: Draft, facts: Facts, event: ChildRunReported) -> None:
+    """A job tells of a task that it runs inside (WorkingDirectory), or of a dynamic run."""
+    job = draft.run(event.seq)
+    if job is None or job.run.attempt != event.attempt:
+        return
+    found = next(
+        (
+            record
+            for record in draft.live_runs()
+            if record.run.parent == event.seq
+            and record.run.task_id == event.task_id
+            and record.run.value == event.value
+        ),
+        None,
+    )
+    if found is None:
+        found = _new_child(draft, event)
+    seq = found.run.seq
+    if event.state is State.RUNNING:
+        if draft.turn(seq, State.RUNNING):
+            record = draft.get(seq)
+            draft.put(replace(record, run=begin_attempt(record.run, draft.at, event.worker)))
+        return
+    draft.turn(seq, State.RUNNING)
+    record = draft.get(seq)
+    run = keep_outputs(draft, end_attempt(record.run, event.state, draft.at), event.outputs)
+    draft.put(replace(record, run=replace(run, error=event.error) if event.error else run))
+    node = node_of(facts, record)
+    if draft.turn(seq, allowed(event.state, node) if node is not None else event.state):
+        fold(draft, seq)
+
+
+def _new_child(draft: Draft, event: ChildRunReported) -> RunRecord:
+    head = draft.head
+    execution = head.execution
+    run = TaskRun(
+        id=ids.derived_id(
+            draft.at, execution.id, execution.generation, event.seq, event.attempt, event.task_id, event.value or ""
+        ),
+        seq=head.next_seq,
+        task_id=event.task_id,
+        parent=event.seq,
+        value=event.value,
+        state=State.CREATED,
+        history=(StateChange(State.CREATED, draft.at),),
+        dynamic=event.dynamic,
+    )
+    draft.update(next_seq=head.next_seq + 1)
+    record = RunRecord(run=run, generation=execution.generation)
+    draft.add(record)
+    return record
+
+
+def lost(draft: Draft, facts: Facts, event: WorkerLost) -> None:
+    """A worker is gone: what it held is given to another, at most so often."""
+    record = draft.run(event.seq)
+    if record is None or record.run.attempt != event.attempt or record.worker != event.worker:
+        return
+    node = node_of(facts, record)
+    if node is None:
+        return
+    for child in list(draft.live_runs()):
+        if child.run.parent == event.seq:
+            draft.put(replace(child, run=end_attempt(child.run, State.RESUBMITTED, draft.at)))
+            draft.turn(child.run.seq, State.KILLED)
+            fold(draft, child.run.seq)
+    run = end_attempt(record.run, State.RESUBMITTED, draft.at)
+    draft.put(replace(draft.get(event.seq), run=run))
+    jobs.forget_job(draft, record, node)
+    if record.run.state is State.KILLING:
+        _end(draft, event.seq, node, State.KILLED)
+    elif record.resubmits >= RESUBMITS_MAX:
+        reason = f"Its workers were lost {record.resubmits + 1} times; it is not run again."
+        draft.log("ERROR", reason, run)
+        draft.put(replace(draft.get(event.seq), run=replace(run, error=reason)))
+        _end(draft, event.seq, node, State.FAILED)
+    else:
+        draft.log("WARN", f"Worker '{event.worker}' was lost; the task is run again.", run)
+        draft.put(replace(draft.get(event.seq), resubmits=record.resubmits + 1))
+        jobs.submit(draft, facts, event.seq, node)
+
+
+def returned(draft: Draft, facts: Facts, event: JobReturned) -> None:
+    """A draining worker did not start the job: another gets it, as the same attempt."""
+    record = draft.run(event.seq)
+    if record is None or record.worker != event.worker or record.run.attempt != event.attempt:
+        return
+    node = node_of(facts, record)
+    if node is None or record.run.state is not State.RUNNING:
+        return
+    draft.put(replace(record, run=replace(record.run, attempts=record.run.attempts[:-1])))
+    jobs.forget_job(draft, record, node)
+    jobs.submit(draft, facts, event.seq, node)
+
+
+def child_ended(draft: Draft, facts: Facts, event: ChildEnded) -> None:
+    """A child execution has ended: so does the task run that waits for it."""
+    record = draft.run(event.seq)
+    if record is None or record.child_id != event.child_id or record.run.attempt != event.attempt:
+        return
+    node = node_of(facts, record)
+    if node is None or not isinstance(node.task, Subflow):
+        return
+    set_outputs(draft, event.seq, subflow.outputs_of(event))
+    if record.run.state is State.KILLING:
+        state = State.KILLED if event.state is State.KILLED else event.state
+    else:
+        state = subflow.final_state(node.task, event.state)
+    record = draft.get(event.seq)
+    draft.put(replace(record, run=end_attempt(record.run, state, draft.at)))
+    if state is State.FAILED and retrying.retry(draft, facts, event.seq, node):
+        return
+    _end(draft, event.seq, node, state)
+
+
+def retry_due(draft: Draft, facts: Facts, seq: int) -> None:
+    """The time of a retry has come."""
+    record = draft.run(seq)
+    if record is None or record.run.state is not State.RETRYING:
+        return
+    node = node_of(facts, record)
+    if node is None:
+        return
+    draft.update(retrying=max(0, draft.head.retrying - 1))
+    if not draft.head.retrying and draft.execution.state is State.RETRYING:
+        draft.move(State.RUNNING)
+    draft.turn(seq, State.CREATED)
+    if node.kind is Kind.RUNNABLE or node.kind is Kind.SUBFLOW:
+        activate(draft, facts, seq, node)
+    else:
+        fail(draft, facts, seq, node, f"Tasks of type '{node.task.type}' cannot be tried again.")

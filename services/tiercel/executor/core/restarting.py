@@ -1,0 +1,209 @@
+"""
+Restart in place, and states set by hand: ended task runs are opened again, with their ancestors.
+
+This is the one decision that looks at all task runs of an execution; it asks for them as a fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tiercel.executor.core.context import all_runs
+from tiercel.executor.core.draft import Draft, moved, replace
+from tiercel.executor.core.ending import count_end, decides
+from tiercel.executor.core.facts import Facts
+from tiercel.executor.core.jobs import forget_job
+from tiercel.executor.core.plan import ROOT, Kind
+from tiercel.executor.core.starting import activate
+from tiercel.messages.execution_event import RestartRequested, TaskRunStateRequested
+from tiercel.model.execution import TaskRun
+from tiercel.model.flow import Task
+from tiercel.model.live import Branch, Phase, RunRecord
+from tiercel.model.state import State
+from tiercel.plugins.core.flow.choice import If, Switch
+
+OPENED_AGAIN = frozenset({State.FAILED, State.KILLED, State.CANCELLED, State.RETRIED})
+"""States whose runs a restart opens again."""
+
+
+def restart(draft: Draft, facts: Facts, event: RestartRequested) -> None:
+    """Run what failed once more, as the same execution."""
+    if not draft.execution.state.is_terminated or facts.plan is None:
+        return
+    records = {record.run.seq: record for record in all_runs(draft, facts)}
+    removed = _of_other_branches(records, facts)
+    leaves = [
+        record
+        for record in records.values()
+        if record.run.seq not in removed
+        and record.run.state in OPENED_AGAIN
+        and not _has_opened_child(record, records, removed)
+    ]
+    _reopen(draft, facts, records, leaves, removed)
+    draft.change(attempt_number=draft.execution.attempt_number + 1)
+    for record in leaves:
+        seq = record.run.seq
+        node = facts.plan.nodes.get(record.run.task_id)
+        draft.turn(seq, State.RESTARTED)
+        if node is not None and not node.kind.has_children:
+            activate(draft, facts, seq, node)
+        elif node is not None:
+            draft.turn(seq, State.RUNNING)
+            draft.ready.append(seq)
+    draft.ready.append(ROOT)
+
+
+def set_task_run_state(draft: Draft, facts: Facts, event: TaskRunStateRequested) -> None:
+    """Set one ended task run to another state, and go on from there."""
+    if facts.plan is None:
+        return
+    records = {record.run.seq: record for record in all_runs(draft, facts)}
+    target = next((record for record in records.values() if record.run.id == event.task_run_id), None)
+    if target is None:
+        return
+    node = facts.plan.nodes.get(target.run.task_id)
+    if not draft.execution.state.is_terminated:
+        _set_live(draft, target, event.state)
+        return
+    removed = _of_other_branches(records, facts)
+    _reopen(draft, facts, records, [target], removed)
+    run = moved(target.run, event.state, draft.at)
+    attempts = run.attempts
+    if attempts:
+        attempts = (*attempts[:-1], replace(attempts[-1], state=event.state))
+    draft.put(replace(draft.get(run.seq), run=replace(run, attempts=attempts)))
+    count_end(draft, draft.get(run.seq).run, node)
+    draft.ready.append(ROOT)
+
+
+def _set_live(draft: Draft, target: RunRecord, state: State) -> None:
+    live = draft.run(target.run.seq)
+    if live is None or live.run.state not in (State.PAUSED, State.RUNNING, State.RETRYING):
+        return
+    from_pause = live.run.state is State.PAUSED
+    if draft.turn(target.run.seq, state):
+        if from_pause:
+            draft.update(paused=max(0, draft.head.paused - 1))
+            if not draft.head.paused:
+                draft.move(State.RESTARTED)
+                draft.move(State.RUNNING)
+        forget_job(draft, live, None)
+        count_end(draft, draft.get(target.run.seq).run, None)
+
+
+def _of_other_branches(records: dict[int, RunRecord], facts: Facts) -> set[int]:
+    """Return the runs of error, finally and after lists, with everything below them: they are run anew."""
+    assert facts.plan is not None
+    removed: set[int] = set()
+    for seq in sorted(records):
+        run = records[seq].run
+        node = facts.plan.nodes.get(run.task_id)
+        parent = records[run.parent] if run.parent is not None and run.parent in records else None
+        inside_job = parent is not None and _is_opened_job(parent, facts)
+        if run.parent in removed or (node is not None and not decides(node)) or inside_job:
+            removed.add(seq)
+        if node is not None and node.branch.startswith("listener."):
+            removed.add(seq)
+    return removed
+
+
+def _is_opened_job(parent: RunRecord, facts: Facts) -> bool:
+    assert facts.plan is not None
+    node = facts.plan.nodes.get(parent.run.task_id)
+    return node is not None and node.kind is Kind.RUNNABLE and parent.run.state in OPENED_AGAIN
+
+
+def _has_opened_child(record: RunRecord, records: dict[int, RunRecord], removed: set[int]) -> bool:
+    seq = record.run.seq
+    return any(
+        other.run.parent == seq and other.run.state in OPENED_AGAIN
+        for other in records.values()
+        if other.run.seq not in removed
+    )
+
+
+def _reopen(
+    draft: Draft, facts: Facts, records: dict[int, RunRecord], leaves: Iterable[RunRecord], removed: set[int]
+) -> None:
+    """Open leaves and their ancestors, give every opened parent its counters anew, drop what is run anew."""
+    opened: set[int] = set()
+    for leaf in leaves:
+        opened.add(leaf.run.seq)
+        above = leaf.run.parent
+        while above is not None and above not in opened:
+            opened.add(above)
+            above = records[above].run.parent
+    draft.change(generation=draft.execution.generation + 1, error=None, outputs=None)
+    if draft.move(State.RESTARTED):
+        draft.move(State.RUNNING)
+    draft.update(done=False, kill_requested=False, final=None, paused=0, retrying=0, waiting=0, stalled=())
+    draft.removed.extend(sorted(removed))
+    draft.removed_outputs.extend(sorted(removed))
+    leaf_seqs = {leaf.run.seq for leaf in leaves}
+    for seq in sorted(opened):
+        record = records[seq]
+        run = record.run if seq in leaf_seqs else moved(record.run, State.RUNNING, draft.at)
+        draft.put(replace(record, run=run, folded=False, worker=None, generation=draft.execution.generation))
+    for seq in opened:
+        if records[seq].branch is not None:
+            draft.set_branch(seq, _recounted(draft, facts, records, seq, opened, removed))
+    draft.set_branch(ROOT, _recounted(draft, facts, records, ROOT, opened, removed))
+
+
+def _recounted(
+    draft: Draft, facts: Facts, records: dict[int, RunRecord], seq: int, opened: set[int], removed: set[int]
+) -> Branch:
+    """Return the counters of a parent whose opened children are live again."""
+    assert facts.plan is not None
+    above = None if seq == ROOT else seq
+    children = [
+        record.run for record in records.values() if record.run.parent == above and record.run.seq not in removed
+    ]
+    live = [run for run in children if run.seq in opened]
+    ended = [run for run in children if run.seq not in opened]
+    old = draft.head.branch if seq == ROOT else draft.branch(seq)
+    if seq == ROOT:
+        total, name = len(facts.plan.branches["tasks"]), "tasks"
+    else:
+        node = facts.plan.nodes[records[seq].run.task_id]
+        name = _list_name(node.task, children, facts) or old.name
+        total = old.total if old.phase is Phase.TASKS else _total(old, node.branches.get(name, ()), node.kind)
+    started = _started(children, seq, facts, records)
+    return replace(
+        old,
+        phase=Phase.TASKS,
+        name=name,
+        total=total,
+        next=started,
+        live=len(live),
+        ended=len(ended),
+        behind=0,
+        failed=sum(1 for run in ended if run.state is State.FAILED),
+        warned=sum(1 for run in ended if run.state is State.WARNING),
+        killed=0,
+        done=tuple(run.task_id for run in ended),
+        data={key: value for key, value in old.data.items() if key not in ("decided", "waits", "expired")},
+    )
+
+
+def _total(old: Branch, nodes: tuple[object, ...], kind: Kind) -> int:
+    values = len(old.data.get("values", ()))
+    if kind is Kind.FOR_EACH and values:
+        return values
+    return len(nodes)
+
+
+def _list_name(task: Task, children: list[TaskRun], facts: Facts) -> str | None:
+    if not isinstance(task, If | Switch) or not children or facts.plan is None:
+        return None
+    node = facts.plan.nodes.get(children[0].task_id)
+    return node.branch if node is not None else None
+
+
+def _started(children: list[TaskRun], seq: int, facts: Facts, records: dict[int, RunRecord]) -> int:
+    """Return how many places of the list have been started: groups for a ForEach, tasks for all others."""
+    assert facts.plan is not None
+    node = facts.plan.nodes.get(records[seq].run.task_id) if seq != ROOT else None
+    if node is not None and node.kind is Kind.FOR_EACH:
+        return len({run.iteration for run in children})
+    return len(children)

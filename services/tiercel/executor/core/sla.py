@@ -1,0 +1,61 @@
+"""Agreements on executions (reference 1.7): the longest duration, and assertions that must hold at every event."""
+
+from __future__ import annotations
+
+from tiercel.errors import FlowAuthorError
+from tiercel.executor.core import killing
+from tiercel.executor.core.draft import Draft
+from tiercel.executor.core.facts import Facts
+from tiercel.executor.core.plan import FlowPlan
+from tiercel.executor.core.rendering import Rendering
+from tiercel.executor.core.updates import merged
+from tiercel.model.flow import Sla
+from tiercel.model.live import TimerKind
+from tiercel.model.state import State
+
+
+def arm(draft: Draft, plan: FlowPlan) -> None:
+    """Set a timer for each agreement on the duration."""
+    for place, agreement in enumerate(plan.flow.sla):
+        if agreement.type == "MAX_DURATION" and agreement.duration is not None:
+            draft.set_timer(TimerKind.SLA, place, draft.at + agreement.duration)
+
+
+def expired(draft: Draft, facts: Facts, place: int) -> None:
+    """The time of an agreement is over and the execution still runs: it is violated."""
+    if facts.plan is not None and place < len(facts.plan.flow.sla) and not draft.execution.state.is_terminated:
+        agreement = facts.plan.flow.sla[place]
+        _violate(draft, facts, agreement, f"SLA '{agreement.id}' violated: it runs longer than {agreement.duration}.")
+
+
+def check(draft: Draft, facts: Facts) -> None:
+    """Evaluate the assertions; one that does not hold is violated, once."""
+    if facts.plan is None or not draft.exists or draft.execution.state.is_terminated:
+        return
+    for agreement in facts.plan.flow.sla:
+        if (
+            agreement.type != "EXECUTION_ASSERTION"
+            or agreement.assertion is None
+            or agreement.id in draft.head.violated
+        ):
+            continue
+        try:
+            holds = Rendering(draft, facts).holds(agreement.assertion)
+        except FlowAuthorError as error:
+            draft.log("WARN", f"SLA '{agreement.id}' cannot be evaluated: {error}")
+            continue
+        if not holds:
+            _violate(draft, facts, agreement, f"SLA '{agreement.id}' violated: '{agreement.assertion}' does not hold.")
+            return
+
+
+def _violate(draft: Draft, facts: Facts, agreement: Sla, reason: str) -> None:
+    draft.update(violated=(*draft.head.violated, agreement.id))
+    draft.log("ERROR", reason)
+    if agreement.labels:
+        draft.change(labels=merged(draft.execution.labels, list(agreement.labels.items())))
+    if agreement.behavior == "FAIL":
+        draft.change(error=reason)
+        killing.begin(draft, facts, cascade=False, final=State.FAILED)
+    elif agreement.behavior == "CANCEL":
+        killing.begin(draft, facts, cascade=False, final=State.CANCELLED)

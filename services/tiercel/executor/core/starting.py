@@ -1,0 +1,127 @@
+"""
+How a task run starts: created below its parent, its condition asked, then begun by its kind.
+
+Nothing here recurses into children: what has children is put on the draft's list of ready flowables.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiercel.errors import ExpressionError, FlowAuthorError
+from tiercel.executor.core import jobs, loops, pausing, subflow, updates
+from tiercel.executor.core.draft import Draft, replace
+from tiercel.executor.core.ending import allowed, begin_attempt, count_end, end_attempt, set_outputs
+from tiercel.executor.core.facts import Facts
+from tiercel.executor.core.plan import ROOT, Kind, Node
+from tiercel.executor.core.rendering import Rendering, is_truthy
+from tiercel.model import ids
+from tiercel.model.execution import TaskRun
+from tiercel.model.live import Branch, RunRecord
+from tiercel.model.state import State, StateChange
+from tiercel.plugins.core.flow.choice import If, Switch
+
+
+def start_child(
+    draft: Draft, facts: Facts, parent: int, node: Node, *, value: str | None = None, iteration: int | None = None
+) -> None:
+    """Create the task run of a child and begin it; the parent's counters know it as live."""
+    head = draft.head
+    above = None if parent == ROOT else parent
+    seq = head.next_seq
+    execution = head.execution
+    run = TaskRun(
+        id=ids.derived_id(draft.at, execution.id, execution.generation, parent, node.id, value or "", seq),
+        seq=seq,
+        task_id=node.id,
+        parent=above,
+        value=value,
+        iteration=iteration,
+        state=State.CREATED,
+        history=(StateChange(State.CREATED, draft.at),),
+    )
+    draft.update(next_seq=seq + 1)
+    draft.add(RunRecord(run=run, generation=execution.generation))
+    activate(draft, facts, seq, node)
+
+
+def activate(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
+    """Begin a task run that is CREATED or RESTARTED; a task that cannot be begun ends FAILED with the reason."""
+    run = draft.get(seq).run
+    try:
+        if node.task.run_if is not None and not is_truthy(Rendering(draft, facts, run, node).text(node.task.run_if)):
+            end(draft, facts, seq, node, State.SKIPPED)
+            return
+        _begin(draft, facts, seq, node)
+    except FlowAuthorError as error:
+        fail(draft, facts, seq, node, str(error))
+
+
+def _begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
+    match node.kind:
+        case Kind.RUNNABLE:
+            jobs.submit(draft, facts, seq, node)
+        case Kind.SUBFLOW:
+            subflow.begin(draft, facts, seq, node)
+            if draft.get(seq).child_id is not None and not node.task.wait:  # type: ignore[attr-defined]  # a Subflow
+                end(draft, facts, seq, node, State.SUCCESS)
+        case Kind.EXECUTION:
+            _running(draft, seq)
+            state = updates.apply(draft, facts, seq, node)
+            end(draft, facts, seq, node, state)
+        case Kind.PAUSE:
+            _running(draft, seq)
+            pausing.begin(draft, facts, seq, node)
+        case Kind.UNKNOWN | Kind.LOOP | Kind.FOR_EACH_ITEM:
+            raise FlowAuthorError(f"Tasks of type '{node.task.type}' cannot be run by this version.")
+        case _:
+            _running(draft, seq)
+            _begin_flowable(draft, facts, seq, node)
+
+
+def _running(draft: Draft, seq: int) -> None:
+    draft.turn(seq, State.RUNNING)
+    record = draft.get(seq)
+    draft.put(replace(record, run=begin_attempt(record.run, draft.at)))
+
+
+def _begin_flowable(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
+    task = node.task
+    run = draft.get(seq).run
+    name = "tasks"
+    if isinstance(task, If):
+        holds = Rendering(draft, facts, run, node).holds(task.condition)
+        name = "then" if holds else "else"
+        set_outputs(draft, seq, {"evaluationResult": holds})
+    elif isinstance(task, Switch):
+        value = Rendering(draft, facts, run, node).text(task.value) or ""
+        name = f"cases.{value}" if f"cases.{value}" in node.branches else "defaults"
+        if name == "defaults" and not task.defaults:
+            raise ExpressionError(
+                f"The value '{value}' is none of the cases of Switch '{node.id}', which has no defaults."
+            )
+        set_outputs(draft, seq, {"value": value, "defaults": name == "defaults"})
+    if node.kind in (Kind.FOR_EACH, Kind.EACH_PARALLEL):
+        loops.begin(draft, facts, seq, node)
+    else:
+        draft.set_branch(seq, Branch(name=name, total=len(node.branches.get(name, ()))))
+        if node.kind is Kind.LOOP_UNTIL:
+            loops.begin_until(draft, seq)
+    draft.ready.append(seq)
+
+
+def fail(draft: Draft, facts: Facts, seq: int, node: Node, reason: str) -> None:
+    """End a task run FAILED with a sentence that goes to its log."""
+    record = draft.get(seq)
+    draft.log("ERROR", reason, record.run)
+    draft.put(replace(record, run=replace(record.run, error=reason)))
+    end(draft, facts, seq, node, State.FAILED)
+
+
+def end(draft: Draft, facts: Facts, seq: int, node: Node, state: State, **changes: Any) -> None:
+    """End a task run in a state, as its task allows, and have its parent looked at."""
+    record = draft.get(seq)
+    run = end_attempt(record.run, state, draft.at)
+    draft.put(replace(record, run=run))
+    if draft.turn(seq, allowed(state, node), **changes):
+        count_end(draft, draft.get(seq).run, node)

@@ -1,0 +1,147 @@
+"""Subflows: a task run that starts another execution, and its end when that one has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from tiercel.errors import ExpressionError, InvalidInput
+from tiercel.executor.core.draft import Draft, replace
+from tiercel.executor.core.ending import begin_attempt, set_outputs
+from tiercel.executor.core.facts import Facts
+from tiercel.executor.core.inputs import typed_inputs
+from tiercel.executor.core.plan import FlowPlan, Node
+from tiercel.executor.core.rendering import Rendering
+from tiercel.executor.core.updates import labels_of
+from tiercel.messages.execution_event import ChildEnded, CreateExecution
+from tiercel.messages.topics import EXECUTION_EVENT
+from tiercel.model import ids
+from tiercel.model.execution import ExecutionKind, ParentTask, TriggerInfo
+from tiercel.model.state import State
+from tiercel.plugins.core.flow.subflow import Subflow
+from tiercel.queue.base import Outgoing
+
+TRANSMITTED = frozenset({State.FAILED, State.PAUSED, State.KILLED, State.WARNING, State.CANCELLED})
+"""States of a child that its parent's task run takes over."""
+
+
+def begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
+    """Start the child execution; raise a FlowAuthorError when it cannot be started."""
+    task = node.task
+    assert isinstance(task, Subflow)
+    record = draft.get(seq)
+    rendering = Rendering(draft, facts, record.run, node)
+    namespace, flow_id = rendering.text(task.namespace) or "", rendering.text(task.flow_id) or ""
+    plan = child_plan(facts, namespace, flow_id, task.revision)
+    execution = draft.execution
+    values = rendering.mapping(task.inputs, "inputs") if task.inputs is not None else {}
+    labels = _labels(draft, plan, rendering.holds(task.inherit_labels), labels_of(task.labels, rendering))
+    draft.turn(seq, State.RUNNING)
+    record = draft.get(seq)
+    run = begin_attempt(record.run, draft.at)
+    child_id = ids.derived_id(draft.at, execution.id, run.id, run.attempt)
+    draft.put(replace(record, run=run, child_id=child_id))
+    parent = ParentTask(execution_id=execution.id, seq=seq, attempt=run.attempt, wait=task.wait)
+    draft.messages.append(
+        Outgoing(
+            topic=EXECUTION_EVENT,
+            key=child_id,
+            message=CreateExecution(
+                execution_id=child_id,
+                at=draft.at,
+                tenant_id=execution.tenant_id,
+                namespace=plan.flow.namespace,
+                flow_id=plan.flow.id,
+                flow_revision=plan.flow.revision or 1,
+                inputs=child_inputs(plan, values, draft, facts, child_id, labels),
+                labels=labels,
+                parent=parent,
+                trigger=trigger_of(draft, node),
+                schedule_date=_date(rendering.text(task.schedule_date)),
+                kind=execution.kind if execution.kind is not ExecutionKind.LOOP else ExecutionKind.NORMAL,
+            ),
+        )
+    )
+    set_outputs(draft, seq, {"executionId": child_id})
+    draft.log(
+        "INFO", f'Created new execution [[link execution="{child_id}" flowId="{flow_id}" namespace="{namespace}"]]', run
+    )
+
+
+def child_plan(facts: Facts, namespace: str, flow_id: str, revision: int | None) -> FlowPlan:
+    """Return the flow that is to be run; raise ExpressionError when it does not exist or may not run."""
+    plan: FlowPlan | None = facts.ask("flow", namespace, flow_id, revision)
+    if plan is None:
+        which = "" if revision is None else f" at revision {revision}"
+        raise ExpressionError(f"Unable to find flow '{namespace}'.'{flow_id}'{which}; create it, or correct the task.")
+    if plan.flow.disabled:
+        raise ExpressionError(f"Cannot execute flow '{namespace}'.'{flow_id}' since it is disabled.")
+    return plan
+
+
+def child_inputs(
+    plan: FlowPlan,
+    values: Mapping[str, Any],
+    draft: Draft,
+    facts: Facts,
+    child_id: str,
+    labels: tuple[tuple[str, str], ...],
+) -> dict[str, Any] | None:
+    """Type the inputs of a child; raise ExpressionError with all problems."""
+    try:
+        return typed_inputs(plan.flow, values, facts, draft.at, child_id, labels)
+    except InvalidInput as error:
+        raise ExpressionError(f"Invalid inputs for flow '{plan.flow.namespace}.{plan.flow.id}': {error}") from error
+
+
+def trigger_of(draft: Draft, node: Node) -> TriggerInfo:
+    """Return what tells a child who started it."""
+    execution = draft.execution
+    return TriggerInfo(
+        id=node.id,
+        type=node.task.type,
+        variables={
+            "executionId": execution.id,
+            "namespace": execution.namespace,
+            "flowId": execution.flow_id,
+            "flowRevision": execution.flow_revision,
+        },
+    )
+
+
+def _labels(draft: Draft, plan: FlowPlan, inherit: bool, more: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    own = draft.execution.labels
+    correlation = dict(own).get("system.correlationId", draft.execution.id)
+    result = {key: value for key, value in plan.flow.labels.items() if not key.startswith("system.")}
+    for key, value in own:
+        if inherit and not key.startswith("system."):
+            result[key] = value
+    result.update(more)
+    result["system.correlationId"] = correlation
+    return tuple(result.items())
+
+
+def _date(text: str | None) -> datetime | None:
+    if not text:
+        return None
+    try:
+        date = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ExpressionError(f"'scheduleDate' must be an ISO-8601 date, but it is '{text}'.") from error
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def final_state(task: Subflow, child: State) -> State:
+    """Return the state that a child's end gives to the task run."""
+    if not task.transmit_failed or child not in TRANSMITTED:
+        return State.SUCCESS
+    return State.FAILED if child in (State.PAUSED, State.CANCELLED) else child
+
+
+def outputs_of(event: ChildEnded) -> dict[str, Any]:
+    """Return the outputs of the task run whose child has ended."""
+    outputs: dict[str, Any] = {"executionId": event.child_id, "state": str(event.state)}
+    if event.outputs is not None:
+        outputs["outputs"] = event.outputs
+    return outputs

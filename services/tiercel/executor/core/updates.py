@@ -1,0 +1,101 @@
+"""Tasks that the executor applies to the execution itself: labels, variables, and leaving early."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from tiercel.errors import ExpressionError
+from tiercel.executor.core.draft import Draft
+from tiercel.executor.core.facts import Facts
+from tiercel.executor.core.plan import Node
+from tiercel.executor.core.rendering import Rendering
+from tiercel.model.state import State
+from tiercel.plugins.core.execution.labels import Exit, Labels, SetVariables, UnsetVariables
+
+
+def apply(draft: Draft, facts: Facts, seq: int, node: Node) -> State:
+    """Apply the task; return the state that its run ends in. Raise a FlowAuthorError when it cannot be applied."""
+    rendering = Rendering(draft, facts, draft.get(seq).run, node)
+    task = node.task
+    match task:
+        case Labels():
+            draft.change(labels=merged(draft.execution.labels, labels_of(task.labels, rendering)))
+        case SetVariables():
+            _set_variables(draft, rendering.mapping(task.variables, "variables"), rendering.holds(task.overwrite))
+        case UnsetVariables():
+            _unset_variables(draft, _names(rendering.value(task.variables)), rendering.holds(task.ignore_missing))
+        case Exit():
+            text = rendering.text(str(task.state)) or "SUCCESS"
+            return _exit(draft, State("CANCELLED" if text == "CANCELED" else text))
+        case _:
+            raise ExpressionError(f"Tasks of type '{task.type}' cannot be applied to an execution.")
+    return State.SUCCESS
+
+
+def labels_of(source: Any, rendering: Rendering) -> list[tuple[str, str]]:
+    """Render labels given as a map, a list of `{key, value}`, or JSON of either."""
+    value = rendering.value(source)
+    if isinstance(value, str):
+        try:
+            value = msgspec.json.decode(value.encode())
+        except msgspec.DecodeError as error:
+            raise ExpressionError(
+                f"Labels must be a map, a list or JSON of these, but '{value[:200]}' is not: {error}."
+            ) from error
+    if isinstance(value, Mapping):
+        pairs = [(str(key), item) for key, item in value.items()]
+    elif isinstance(value, list | tuple) and all(isinstance(item, Mapping) and "key" in item for item in value):
+        pairs = [(str(item["key"]), item.get("value")) for item in value]
+    elif value is None:
+        return []
+    else:
+        raise ExpressionError("Labels must be a map, or a list of maps with 'key' and 'value'.")
+    for key, _ in pairs:
+        if key.startswith("system."):
+            raise ExpressionError(f"System labels can only be set by Kestra itself, not '{key}'; use another prefix.")
+    return [(key, _text(item)) for key, item in pairs if item is not None]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def merged(labels: tuple[tuple[str, str], ...], more: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Return labels with more of them; one of the same key is replaced, in its place."""
+    result = dict(labels)
+    result.update(more)
+    return tuple(result.items())
+
+
+def _set_variables(draft: Draft, variables: dict[str, Any], overwrite: bool) -> None:
+    known = draft.execution.variables
+    if not overwrite:
+        for name in variables:
+            if name in known:
+                raise ExpressionError(f"The variable '{name}' is set already; say 'overwrite: true' to replace it.")
+    draft.change(variables={**known, **variables})
+
+
+def _unset_variables(draft: Draft, names: list[str], ignore_missing: bool) -> None:
+    known = dict(draft.execution.variables)
+    for name in names:
+        if name not in known and not ignore_missing:
+            raise ExpressionError(f"The variable '{name}' is not set; say 'ignoreMissing: true' to accept that.")
+        known.pop(name, None)
+    draft.change(variables=known)
+
+
+def _names(value: Any) -> list[str]:
+    if isinstance(value, str):
+        value = msgspec.json.decode(value.encode()) if value.startswith("[") else [value]
+    return [str(name) for name in value]
+
+
+def _exit(draft: Draft, state: State) -> State:
+    draft.leave = state
+    return State.SUCCESS if state is State.CANCELLED else state

@@ -1,0 +1,128 @@
+"""Where facts come from: the shell's answers to what a decision is missing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from tiercel.definitions.base import Definitions
+from tiercel.errors import InternalError, InvalidFlow, NotFound, OperatorError, Unavailable
+from tiercel.executor.cache import Entry
+from tiercel.executor.core.facts import Facts, Failure, Want
+from tiercel.executor.core.plan import FlowPlan
+from tiercel.expression.host import Absent, Expired, FileAddress
+from tiercel.model.live import OutputKind
+from tiercel.runtime.adapters import Adapters
+from tiercel.statestore.base import StateStore
+from tiercel.storage import uris
+from tiercel.storage.keyvalues import KeyExpired, StorageKeyValues
+
+PLANS_MAX = 2000
+
+
+class FactsSource:
+    """Fetches facts by their want."""
+
+    def __init__(self, adapters: Adapters) -> None:
+        assert adapters.statestore is not None
+        assert adapters.definitions is not None
+        self._store: StateStore = adapters.statestore
+        self._definitions: Definitions = adapters.definitions
+        self._storage = adapters.storage
+        self._secrets = adapters.secrets
+        self._clock = adapters.clock
+        self._plans: OrderedDict[tuple[str, str, str, int], FlowPlan] = OrderedDict()
+
+    async def plan(self, tenant_id: str, namespace: str, flow_id: str, revision: int | None) -> FlowPlan | None:
+        """Return a flow's plan; None when the flow (or the revision) does not exist or cannot be read."""
+        key = (tenant_id, namespace, flow_id, revision or 0)
+        found = self._plans.get(key) if revision is not None else None
+        if found is not None:
+            self._plans.move_to_end(key)
+            return found
+        try:
+            flow = await self._definitions.flow(tenant_id, namespace, flow_id, revision, deleted=revision is not None)
+        except InvalidFlow:
+            return None
+        if flow is None:
+            return None
+        key = (tenant_id, namespace, flow_id, flow.revision or 0)
+        found = self._plans.get(key)
+        if found is None:
+            found = self._plans[key] = FlowPlan(flow)
+            while len(self._plans) > PLANS_MAX:
+                self._plans.popitem(last=False)
+        return found
+
+    async def fetch(self, wants: Iterable[Want], execution_id: str, tenant_id: str, entry: Entry, facts: Facts) -> None:
+        """Add facts to what a decision knows; what cannot be had becomes a Failure that the decision raises."""
+        for want in wants:
+            if want.sort == "outputs":
+                records = await self._store.outputs(execution_id, task_ids=[want.key[0]])
+                entry.learn(want.key[0], records)
+                if entry.aggregate is not None:
+                    facts.outputs = entry.outputs
+            elif want.sort == "runs":
+                facts.runs = await self._store.runs(execution_id)
+            else:
+                facts.known[want] = await self._answer(want, execution_id, tenant_id, entry)
+
+    async def _answer(self, want: Want, execution_id: str, tenant_id: str, entry: Entry) -> Any:
+        try:
+            return await self._ask(want, execution_id, tenant_id, entry)
+        except (Absent, OSError, NotFound) as error:
+            failure = FileNotFoundError(str(error)) if want.sort.startswith("file") else Absent(str(error))
+            return Failure(error if isinstance(error, Absent | OSError) else failure)
+        except OperatorError as error:
+            if isinstance(error, Unavailable):
+                raise
+            return Failure(error)
+
+    async def _ask(self, want: Want, execution_id: str, tenant_id: str, entry: Entry) -> Any:
+        match want.sort, want.key:
+            case "values", (int() as seq,):
+                records = await self._store.outputs(execution_id, seqs=[seq], kind=OutputKind.VALUES)
+                entry.values[seq] = (records[0].ref.value or {})["values"] if records else []
+                return entry.values[seq]
+            case "output_names", ():
+                return list(dict.fromkeys(record.task_id for record in await self._store.outputs(execution_id)))
+            case "large", (str() as uri,):
+                return msgspec.json.decode(await self._storage.read(tenant_id, uri))
+            case "flow", (str() as namespace, str() as flow_id, revision):
+                return await self.plan(tenant_id, namespace, flow_id, revision)
+            case "secret", (str() as namespace, str() as key):
+                return await asyncio.to_thread(self._secrets.get, tenant_id, namespace, key)
+            case "kv", (str() as namespace, str() as key, bool() as inherited):
+                return await self._kv(tenant_id, namespace, key, inherited)
+            case _:
+                return await self._file(want, tenant_id)
+
+    async def _kv(self, tenant_id: str, namespace: str, key: str, inherited: bool) -> Any:
+        values = StorageKeyValues(self._storage, tenant_id, self._clock)
+        try:
+            return await (values.find(namespace, key) if inherited else values.get(namespace, key))
+        except KeyExpired as error:
+            return Failure(Expired(str(error)))
+
+    async def _file(self, want: Want, tenant_id: str) -> Any:
+        address = want.key[0] if want.key else None
+        if not isinstance(address, FileAddress):
+            raise InternalError(f"Nobody answers the question {want.sort}{want.key}.")
+        if address.scheme == "file":
+            raise Absent("Files of a disk can only be read while a task runs in a worker.")
+        uri = f"kestra:///{address.path.lstrip('/')}"
+        if address.scheme == "nsfile":
+            uri = uris.namespace_file(address.namespace, address.path)
+        match want.sort:
+            case "file":
+                return await self._storage.read(tenant_id, uri)
+            case "file_size":
+                return (await self._storage.attributes(tenant_id, uri)).size
+            case "file_exists":
+                return await self._storage.exists(tenant_id, uri)
+            case _:
+                return uri

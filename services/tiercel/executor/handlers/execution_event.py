@@ -1,0 +1,222 @@
+"""
+Execution events: a batch of them is decided in memory and saved in one transaction.
+
+Events of the same execution are decided on top of each other, each in a layer of its own, so that one that fails takes
+only its layer with it. Memory follows the database: aggregates change after the commit, and when a commit fails every
+execution of the batch is dropped from memory and read again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from tiercel.errors import InternalError, Unavailable
+from tiercel.executor import metrics
+from tiercel.executor.cache import Entry, ExecutionCache
+from tiercel.executor.changes import changes_of, history_of, stamp
+from tiercel.executor.core import scopes
+from tiercel.executor.core.decide import ExecutionOnly, decide
+from tiercel.executor.core.draft import Draft
+from tiercel.executor.core.facts import Missing, Surroundings
+from tiercel.executor.facts_source import FactsSource
+from tiercel.messages import execution_event as events
+from tiercel.messages.topics import EXECUTION_EVENT, partition_of
+from tiercel.model.live import Timer
+from tiercel.queue.base import Delivery, Lease, Outgoing, Queue
+from tiercel.statestore.base import Scope, StateStore
+
+log = logging.getLogger(__name__)
+
+PASSES_MAX = 50
+"""A decision that still lacks facts after so many rounds asks in circles."""
+
+
+class Batch:
+    """What a batch has decided so far: a draft per execution, the scopes, and what must be said besides."""
+
+    def __init__(self) -> None:
+        self.drafts: dict[str, Draft] = {}
+        self.entries: dict[str, Entry] = {}
+        self.was: dict[str, int | None] = {}
+        self.scopes: dict[str, Scope] = {}
+        self.scope_was: dict[str, int | None] = {}
+        self.messages: list[Outgoing] = []
+
+
+class ExecutionEventHandler:
+    """Decides batches of events for the partitions that this executor owns."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        store: StateStore,
+        source: FactsSource,
+        cache: ExecutionCache,
+        around: Surroundings,
+        instance: str,
+    ) -> None:
+        self._queue = queue
+        self._store = store
+        self._source = source
+        self._cache = cache
+        self._around = around
+        self._instance = instance
+        self._sequence = 0
+
+    async def handle(
+        self, deliveries: Sequence[Delivery[Any]], own: Sequence[ExecutionOnly], leases: Sequence[Lease]
+    ) -> list[Timer]:
+        """
+        Decide and save a batch: messages, and events of our own (timers, lost workers); return the timers it set.
+
+        Raises LeaseLost, StaleState or Unavailable when it could not be saved; then nothing has happened.
+        """
+        batch = Batch()
+        readable = [delivery for delivery in deliveries if delivery.message is not None]
+        for delivery in deliveries:
+            if delivery.message is None:
+                await self._queue.bury(EXECUTION_EVENT, delivery, delivery.error or "It cannot be decoded.")
+                metrics.DEAD_LETTERS.inc()
+        await self._prepare(batch, [delivery.message for delivery in readable], own)
+        for delivery in readable:
+            await self._decide_safely(batch, delivery.message, delivery)
+        for event in own:
+            await self._decide_safely(batch, event, None)
+        return await self._save(batch, deliveries, leases)
+
+    async def _prepare(self, batch: Batch, received: Iterable[Any], own: Iterable[ExecutionOnly]) -> None:
+        """Read what the batch touches and memory does not hold, in one query."""
+        wanted: dict[str, None] = {}
+        wanted_scopes: dict[str, None] = {}
+        for event in (*received, *own):
+            if isinstance(event, events.SlotRequested | events.SlotReleased):
+                wanted_scopes[event.execution_id] = None
+            elif self._cache.get(event.execution_id) is None:
+                wanted[event.execution_id] = None
+        if wanted:
+            loaded = await self._store.load(list(wanted))
+            for execution_id in wanted:
+                found = loaded.get(execution_id)
+                if found is not None:
+                    execution = found.head.execution
+                    plan = await self._source.plan(
+                        execution.tenant_id, execution.namespace, execution.flow_id, execution.flow_revision
+                    )
+                    self._cache.put(execution_id, Entry(self._partition(execution_id), plan, found))
+        if wanted_scopes:
+            stored = await self._store.scopes(list(wanted_scopes))
+            for scope_id in wanted_scopes:
+                scope = stored.get(scope_id)
+                batch.scopes[scope_id] = scope or Scope(id=scope_id)
+                batch.scope_was[scope_id] = None if scope is None else scope.version
+
+    def _partition(self, key: str) -> int:
+        return partition_of(key, self._queue.partitions)
+
+    async def _decide_safely(self, batch: Batch, event: Any, delivery: Delivery[Any] | None) -> None:
+        """Decide an event; one that raises fails its execution, with the reason, and goes to the dead letters."""
+        try:
+            await self._decide(batch, event)
+        except Unavailable:
+            raise
+        except Exception as error:  # reason: whatever a decision raises concerns one execution, never the batch
+            metrics.FAILED_EVENTS.inc()
+            log.exception(
+                "event could not be decided",
+                extra={"action": "event_failed", "execution_id": event.execution_id, "event": type(event).__name__},
+            )
+            reason = f"The event {type(event).__name__} could not be processed: {error}"
+            if delivery is not None:
+                await self._queue.bury(EXECUTION_EVENT, delivery, reason)
+            if not isinstance(event, events.EventFailed | events.SlotRequested | events.SlotReleased):
+                failed = events.EventFailed(
+                    execution_id=event.execution_id, at=event.at, reason=reason, event=type(event).__name__
+                )
+                await self._decide_safely(batch, failed, None)
+
+    async def _decide(self, batch: Batch, event: Any) -> None:
+        if isinstance(event, events.SlotRequested | events.SlotReleased):
+            scope, answers = scopes.decide(batch.scopes[event.execution_id], event)
+            batch.scopes[event.execution_id] = scope
+            batch.messages += answers
+            return
+        entry = batch.entries.get(event.execution_id) or await self._entry(event)
+        below = batch.drafts.get(event.execution_id)
+        facts = entry.facts(self._around)
+        tenant_id = _tenant(event, entry)
+        for _ in range(PASSES_MAX):
+            try:
+                draft = decide(below if below is not None else entry.aggregate, event, facts)
+                break
+            except Missing as missing:
+                await self._source.fetch(missing.wants, event.execution_id, tenant_id, entry, facts)
+        else:
+            raise InternalError("The decision still lacks facts after many rounds.")
+        if draft.exists or draft.messages:
+            batch.entries[event.execution_id] = entry
+            batch.was.setdefault(
+                event.execution_id, entry.aggregate.head.execution.version if entry.aggregate is not None else None
+            )
+            if below is None:
+                batch.drafts[event.execution_id] = draft
+            else:
+                below.absorb(draft)
+
+    async def _entry(self, event: ExecutionOnly) -> Entry:
+        """Return what memory holds of the execution, or a new entry for one that does not exist."""
+        found = self._cache.get(event.execution_id)
+        if found is not None:
+            return found
+        plan = None
+        if isinstance(event, events.CreateExecution):
+            plan = await self._source.plan(event.tenant_id, event.namespace, event.flow_id, event.flow_revision)
+        return Entry(self._partition(event.execution_id), plan, None)
+
+    async def _save(self, batch: Batch, deliveries: Sequence[Delivery[Any]], leases: Sequence[Lease]) -> list[Timer]:
+        saved: list[tuple[str, Draft]] = []
+        timers: list[Timer] = []
+        try:
+            async with self._store.transaction(leases) as unit:
+                unit.acknowledge(EXECUTION_EVENT, deliveries)
+                for execution_id, draft in batch.drafts.items():
+                    if draft.exists and draft.touched:
+                        was = batch.was[execution_id]
+                        stamp(draft, was)
+                        unit.save(changes_of(draft, batch.entries[execution_id].partition, was))
+                        self._sequence += 1
+                        unit.emit(*history_of(draft, self._instance, self._sequence))
+                        timers += [timer for timer in draft.timers.values() if timer is not None]
+                        saved.append((execution_id, draft))
+                    unit.emit(*draft.messages)
+                for scope_id, scope in batch.scopes.items():
+                    was = batch.scope_was[scope_id]
+                    changed = msgspec.structs.replace(scope, version=(was or 0) + 1)
+                    unit.save_scope(changed, self._partition(scope_id), was)
+                unit.emit(*batch.messages)
+        except BaseException:
+            self._cache.drop(batch.entries)
+            raise
+        for execution_id, draft in saved:
+            self._commit(execution_id, batch.entries[execution_id], draft)
+        self._cache.shrink()
+        metrics.BATCH_EVENTS.observe(len(deliveries))
+        return timers
+
+    def _commit(self, execution_id: str, entry: Entry, draft: Draft) -> None:
+        entry.commit(draft)
+        if draft.deleted or (draft.head.done and draft.head.execution.state.is_terminated):
+            # What is over is seldom asked for again; it is read back when it is.
+            self._cache.drop((execution_id,))
+            metrics.ENDED.labels(state=str(draft.head.execution.state)).inc()
+        else:
+            self._cache.put(execution_id, entry)
+
+
+def _tenant(event: ExecutionOnly, entry: Entry) -> str:
+    if isinstance(event, events.CreateExecution):
+        return event.tenant_id
+    return entry.aggregate.head.execution.tenant_id if entry.aggregate is not None else "main"

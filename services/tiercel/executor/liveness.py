@@ -1,0 +1,42 @@
+"""
+Which workers live: judged only by one who was connected himself.
+
+Workers say so every few seconds. One that has been silent for the time-out, while this executor heard its queue all the
+time, is lost: the attempts that it held are run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+
+class Liveness:
+    """When workers were last heard, and since when this executor has been listening without a gap."""
+
+    def __init__(self, timeout_s: float, now: datetime) -> None:
+        self._timeout = timedelta(seconds=timeout_s)
+        self._heard: dict[str, datetime] = {}
+        self._connected_since = now
+        self._last_contact = now
+
+    def hear(self, worker: str, now: datetime) -> None:
+        """A worker lives."""
+        self._heard[worker] = now
+
+    def contact(self, now: datetime) -> None:
+        """This executor has just talked to its queue; a gap makes it wait before it judges again."""
+        if now - self._last_contact > self._timeout / 3:
+            self._connected_since = now
+        self._last_contact = now
+
+    def lost(self, holders: Iterable[str], now: datetime) -> list[str]:
+        """Return which of these workers are lost; nobody is while this executor has not listened for long enough."""
+        if now - self._connected_since < self._timeout:
+            return []
+        silent_since = now - self._timeout
+        return [worker for worker in set(holders) if self._heard.get(worker, self._connected_since) <= silent_since]
+
+    def forget(self, worker: str) -> None:
+        """A worker's attempts were given to others."""
+        self._heard.pop(worker, None)

@@ -1,0 +1,224 @@
+"""The executor as a service: owns partitions, decides their events in batches, keeps their timers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+from tiercel.errors import Unavailable
+from tiercel.executor import metrics
+from tiercel.executor.cache import ExecutionCache
+from tiercel.executor.core.decide import ExecutionOnly
+from tiercel.executor.facts_source import FactsSource
+from tiercel.executor.handlers.execution_event import ExecutionEventHandler
+from tiercel.executor.handlers.worker_event import WorkerEventHandler
+from tiercel.executor.liveness import Liveness
+from tiercel.executor.settings import ExecutorSettings
+from tiercel.executor.surroundings import surroundings_of
+from tiercel.executor.timers import HORIZON, Timers
+from tiercel.messages.execution_event import WorkerLost
+from tiercel.messages.topics import EXECUTION_EVENT, partition_of
+from tiercel.model import ids
+from tiercel.queue.base import Lease
+from tiercel.runtime.adapters import Adapters
+from tiercel.runtime.service import Service
+from tiercel.statestore.base import LeaseLost, StaleState
+
+log = logging.getLogger(__name__)
+
+SERVICE = "executor"
+TIMERS_LIMIT = 20_000
+OUTAGE_WAIT_S = 0.5
+"""Between two tries while the database is away."""
+
+
+class ExecutorService(Service):
+    """Decides what happens next to the executions of the partitions that it owns."""
+
+    name = SERVICE
+
+    def __init__(self, adapters: Adapters, settings: ExecutorSettings | None = None) -> None:
+        super().__init__()
+        assert adapters.statestore is not None
+        assert adapters.leases is not None
+        assert adapters.definitions is not None
+        self._adapters = adapters
+        self._settings = settings or ExecutorSettings()
+        self._queue = adapters.queue
+        self._store = adapters.statestore
+        self._lease_port = adapters.leases
+        self._clock = adapters.clock
+        self.instance = ids.new_id(self._clock.now())
+        self._leases: dict[int, Lease] = {}
+        self._cache = ExecutionCache(self._settings.cached_executions, self._settings.cached_outputs_bytes)
+        self._timers = Timers()
+        self._liveness = Liveness(self._settings.worker_timeout_s, self._clock.now())
+        self._lost: list[WorkerLost] = []
+        self._idle = asyncio.Event()
+        source = FactsSource(adapters)
+        self._handler = ExecutionEventHandler(
+            self._queue, self._store, source, self._cache, surroundings_of(self._settings), self.instance
+        )
+        self._worker_events = WorkerEventHandler(self._queue, self._liveness, self._clock)
+
+    async def start(self) -> None:
+        """Take partitions and begin to decide their events."""
+        await self._renew()
+        self.spawn("leases", self._lease_loop())
+        self.spawn("events", self._event_loop())
+        self.spawn("timers", self._timer_loop())
+        self.spawn("workers", self._worker_events.listen())
+        self.spawn("liveness", self._liveness_loop())
+        self.spawn("janitor", self._forget_loop())
+
+    async def drain(self) -> None:
+        """Finish the batch in hand and give the partitions back."""
+        self._queue.wake(EXECUTION_EVENT)
+        with contextlib.suppress(TimeoutError, Unavailable):
+            async with asyncio.timeout(10):
+                await self._idle.wait()
+                await self._lease_port.leave(SERVICE, self.instance)
+
+    async def _lease_loop(self) -> None:
+        while not self.stopping:
+            await self._clock.sleep(self._settings.lease_renew_s)
+            try:
+                await self._renew()
+            except Unavailable:
+                log.warning("leases could not be renewed", extra={"action": "lease_renewal_failed"})
+
+    async def _renew(self) -> None:
+        """Renew leases, take free partitions, hand over a surplus; forget what was lost."""
+        settings = self._settings
+        await self._lease_port.announce(SERVICE, self.instance, level=EXECUTION_EVENT.level)
+        owned = await self._lease_port.take(
+            SERVICE, self.instance, level=EXECUTION_EVENT.level, ttl_s=settings.lease_ttl_s
+        )
+        surplus = await self._lease_port.surplus(SERVICE, self.instance)
+        if surplus:
+            self._own([lease for lease in owned if lease.partition not in surplus])
+            await self._lease_port.release(SERVICE, self.instance, surplus)
+            owned = [lease for lease in owned if lease.partition not in surplus]
+        taken = self._own(owned)
+        self._liveness.contact(self._clock.now())
+        if taken:
+            await self._read_timers(taken)
+            self._queue.wake(EXECUTION_EVENT)
+
+    def _own(self, owned: Sequence[Lease]) -> list[int]:
+        """Take note of the leases; return the partitions that are new."""
+        now_owned = {lease.partition: lease for lease in owned}
+        changed = {
+            partition for partition, lease in now_owned.items()
+            if partition not in self._leases or self._leases[partition].token != lease.token
+        }  # fmt: skip
+        gone = set(self._leases) - set(now_owned)
+        if changed or gone:
+            self._cache.drop_partitions(changed | gone)
+            metrics.LEASE_CHANGES.inc(len(changed | gone))
+        self._leases = now_owned
+        metrics.LEASES.set(len(now_owned))
+        return sorted(changed)
+
+    async def _read_timers(self, partitions: Sequence[int]) -> None:
+        now = self._clock.now()
+        self._timers.add(await self._store.timers(SERVICE, partitions, now + HORIZON, TIMERS_LIMIT), now)
+
+    async def _timer_loop(self) -> None:
+        """Read timers that come near, well before they are due."""
+        while not self.stopping:
+            await self._clock.sleep(HORIZON.total_seconds() / 2)
+            with contextlib.suppress(Unavailable):
+                await self._read_timers(list(self._leases))
+
+    async def _event_loop(self) -> None:
+        while not self.stopping:
+            self._idle.clear()
+            try:
+                worked = await self._work()
+            except Unavailable as error:
+                log.warning("database away: %s", error, extra={"action": "outage_waited"})
+                self._cache.clear()
+                worked = True
+                await self._clock.sleep(OUTAGE_WAIT_S)
+            self._idle.set()
+            if not worked and not self.stopping:
+                await self._wait()
+        self._idle.set()
+
+    async def _wait(self) -> None:
+        due = self._timers.next_due
+        wait = self._settings.wait_s
+        if due is not None:
+            wait = min(wait, max(0.0, (due - self._clock.now()).total_seconds()))
+        await self._queue.wait(EXECUTION_EVENT, wait)
+
+    async def _work(self) -> bool:
+        """Decide one batch; tell whether there was anything to do."""
+        leases = list(self._leases.values())
+        if not leases:
+            return False
+        partitions = [lease.partition for lease in leases]
+        deliveries = await self._queue.read(EXECUTION_EVENT, partitions, count=self._settings.batch_count)
+        noticed: list[ExecutionOnly] = [*self._timers.due(self._clock.now()), *self._lost]
+        self._lost = []
+        own = [e for e in noticed if partition_of(e.execution_id, self._queue.partitions) in self._leases]
+        self._liveness.contact(self._clock.now())
+        if not deliveries and not own:
+            return False
+        touched = {delivery.partition for delivery in deliveries}
+        touched.update(partition_of(event.execution_id, self._queue.partitions) for event in own)
+        try:
+            timers = await self._handler.handle(
+                deliveries, own, [lease for lease in leases if lease.partition in touched]
+            )
+        except (LeaseLost, StaleState) as error:
+            log.warning("batch was refused: %s", error, extra={"action": "batch_refused"})
+            self._cache.clear()
+            self._timers.clear()
+            await self._renew()
+            await self._read_timers(list(self._leases))
+            return True
+        except Unavailable:
+            self._timers.clear()
+            raise
+        self._timers.add(timers, self._clock.now())
+        metrics.CACHED.set(len(self._cache))
+        return True
+
+    async def _liveness_loop(self) -> None:
+        """Look every third of the time-out whether a worker that holds something of ours is lost."""
+        while not self.stopping:
+            await self._clock.sleep(self._settings.worker_timeout_s / 3)
+            with contextlib.suppress(Unavailable):
+                held = await self._store.held(list(self._leases))
+                now = self._clock.now()
+                for worker in self._liveness.lost((item.worker for item in held), now):
+                    metrics.LOST_WORKERS.inc()
+                    log.warning("worker lost", extra={"action": "worker_lost", "worker": worker})
+                    self._lost += [
+                        WorkerLost(
+                            execution_id=item.execution_id, at=now, seq=item.seq, attempt=item.attempt, worker=worker
+                        )
+                        for item in held
+                        if item.worker == worker
+                    ]
+                if self._lost:
+                    self._queue.wake(EXECUTION_EVENT)
+
+    async def _forget_loop(self) -> None:
+        """Remove executions that are over, when the repository has them and an hour has passed."""
+        repository = self._adapters.repository
+        while not self.stopping and repository is not None:
+            await self._clock.sleep(60)
+            with contextlib.suppress(Unavailable):
+                before = self._clock.now() - timedelta(seconds=self._settings.kept_after_end_s)
+                ended = await self._store.ended_before(list(self._leases), before, 1000)
+                if ended:
+                    confirmed = await repository.confirmed([execution_id for execution_id, _ in ended])
+                    await self._store.forget_ended(
+                        [execution_id for execution_id, version in ended if confirmed.get(execution_id, -1) >= version]
+                    )

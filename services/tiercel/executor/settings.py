@@ -1,0 +1,33 @@
+"""What the operator decides about executors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+
+class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds and intervals; times in seconds."""
+
+    batch_count: int = 250
+    """Events of a partition that are decided in one transaction; more makes a batch slower, not the executor faster."""
+    wait_s: float = 1.0
+    """Safety net when a wake-up is lost."""
+    lease_ttl_s: float = 10.0
+    lease_renew_s: float = 3.0
+    worker_timeout_s: float = 30.0
+    """A worker that is silent for so long is lost, if this executor was connected meanwhile."""
+    cached_executions: int = 20_000
+    cached_outputs_bytes: int = 128 << 20
+    jobs_max: int = 1000
+    """Jobs of one execution that wait or run at the same time."""
+    chunk: int = 500
+    """Children of a loop that one event creates."""
+    kept_after_end_s: float = 3600.0
+    """A terminated execution stays at least so long, and until the repository has it."""
+    globals: Mapping[str, Any] = {}
+    envs: Mapping[str, Any] = {}
+    encryption_key: str | None = None
+    recursive_rendering: bool = False
