@@ -126,7 +126,7 @@ def bind_struct(cls: type[Any], value: Any, trail: Trail, findings: Findings) ->
             if needed is None:
                 return BROKEN
         elif needed is None:
-            findings.broken((trail, name), "must not be null")
+            findings.broken((trail, name), "Invalid type: null" if name == "type" else "must not be null")
             failed.add(attribute)
             continue
         else:

@@ -41,12 +41,13 @@ class Finding:
 class Findings:
     """Collects everything that is found in one text."""
 
-    __slots__ = ("deprecations", "expressions", "found", "incomplete", "old", "relocations", "strict")
+    __slots__ = ("deprecations", "expressions", "found", "incomplete", "newer", "old", "relocations", "strict")
 
     def __init__(self, *, strict: bool = True) -> None:
         self.strict = strict
         self.found: list[Finding] = []
         self.deprecations: list[str] = []
+        self.newer: list[Finding] = []
         self.relocations: list[tuple[str, str]] = []
         self.old: set[str] = set()
         self.expressions: list[tuple[Trail, Any]] = []
@@ -72,6 +73,10 @@ class Findings:
         if len(self.found) < MAX_PROBLEMS:
             self.found.append(Finding((), f"Invalid Flow: {message}", place))
 
+    def of_newer_rule(self, path: Path, message: str, place: Path | None = None) -> None:
+        """Note what a rule refuses that came after flows that break it were saved: it counts when a flow is saved."""
+        self.newer.append(Finding(path, message, place))
+
     def deprecated(self, trail: Trail) -> None:
         path = path_text(path_of(trail))
         if path not in self.deprecations:
@@ -79,9 +84,15 @@ class Findings:
 
     def problems(self, document: Document | None) -> list[Problem]:
         """Return the problems with their places in the text."""
-        result = list(document.problems) if document is not None else []
-        for finding in self.found:
-            place = document.place(finding.place) if document is not None else None
-            line, column = place if place is not None else (None, None)
-            result.append(Problem(path_text(finding.path), finding.message, line, column))
-        return result
+        own = list(document.problems) if document is not None else []
+        return [*own, *(_placed(finding, document) for finding in self.found)]
+
+    def newer_problems(self, document: Document | None) -> list[Problem]:
+        """Return what newer rules refuse, with the places in the text."""
+        return [_placed(finding, document) for finding in self.newer]
+
+
+def _placed(finding: Finding, document: Document | None) -> Problem:
+    place = document.place(finding.place) if document is not None else None
+    line, column = place if place is not None else (None, None)
+    return Problem(path_text(finding.path), finding.message, line, column)

@@ -85,6 +85,9 @@ def _check_input(each: Input, path: Path, dialect: Dialect, findings: Findings) 
         if getattr(each, name) != absent and name not in _OF_TYPE.get(each.type, ()):
             written = "".join(part.title() if at else part for at, part in enumerate(name.split("_")))
             findings.at((*path, written), f"Unrecognized field \"{written}\" of an input of type '{each.type}'")
+    if each.defaults is not None and not each.required and dialect is Dialect.V2:
+        message = "Inputs with a default value must be required, since the default is always applied."
+        findings.of_newer_rule(path, message)
     _check_defaults(each, dialect, say)
     match each.type:
         case InputType.ARRAY | InputType.MULTISELECT:
@@ -97,9 +100,9 @@ def _check_input(each: Input, path: Path, dialect: Dialect, findings: Findings) 
     if each.type in (InputType.SELECT, InputType.ENUM, InputType.MULTISELECT):
         _check_choices(each, say)
     if each.validator is not None:
-        message = pattern_problem(each.validator)
-        if message is not None:
-            findings.at((*path, "validator"), message)
+        refusal = pattern_problem(each.validator)
+        if refusal is not None:
+            findings.at((*path, "validator"), refusal)
     for name in ("min", "max", "after", "before"):
         bound = getattr(each, name)
         if bound is not None and name in _OF_TYPE.get(each.type, ()):
@@ -130,8 +133,6 @@ def _check_defaults(each: Input, dialect: Dialect, say: Say) -> None:
     if each.type is InputType.FORM:
         say(f"{each.id}: a FORM input cannot have `defaults`; give them to its inputs.")
         return
-    if not each.required and dialect is Dialect.V2:
-        say("Inputs with a default value must be required, since the default is always applied.")
     if isinstance(each.defaults, str) and is_expression(each.defaults):
         return
     if each.type is InputType.FILE:

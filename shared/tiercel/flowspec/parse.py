@@ -50,13 +50,18 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outside(msgspec.Struct, frozen=True, kw_only=True):
-    """What a text is read with: defaults of its surroundings, the tenant, and how strict."""
+    """
+    What a text is read with: defaults of its surroundings, the tenant, and how strict.
+
+    Without `newer_rules`, what they refuse is a warning: a flow that was saved before them still runs.
+    """
 
     tenant_id: str = "main"
     revision: int | None = None
     namespace_defaults: tuple[PluginDefault, ...] = ()
     global_defaults: tuple[PluginDefault, ...] = ()
     strict: bool = True
+    newer_rules: bool = True
     check_expression: CheckExpression | None = None
 
 
@@ -73,7 +78,8 @@ def parse_flow(
     """
     Read one flow; raise InvalidFlow with every problem.
 
-    With `strict` false, unknown properties are left out instead of refused.
+    With `strict` false, unknown properties are left out instead of refused. Rules that came later than flows that break
+    them are not applied: whoever saves a flow asks `check_flow`.
     """
     outside = Outside(
         tenant_id=tenant_id,
@@ -81,6 +87,7 @@ def parse_flow(
         namespace_defaults=tuple(namespace_defaults),
         global_defaults=tuple(global_defaults),
         strict=strict,
+        newer_rules=False,
         check_expression=check_expression,
     )
     report = check_flow(source, outside)
@@ -154,9 +161,14 @@ def _report(document: Document, source: str, outside: Outside) -> Report:
         flow = _complete(flow, merged, source, dialect, outside)
         extras = validate_flow(flow, findings)
         flow = msgspec.structs.replace(flow, dialect=extras.dialect)
-    problems = tuple(findings.problems(document))
+    problems = findings.problems(document)
+    newer = findings.newer_problems(document)
+    if outside.newer_rules:
+        problems += newer
+    else:
+        extras.warnings += [str(problem) for problem in newer]
     return Report(
-        problems=problems,
+        problems=tuple(problems),
         warnings=tuple(extras.warnings),
         deprecations=tuple(findings.deprecations),
         relocations=tuple(findings.relocations),

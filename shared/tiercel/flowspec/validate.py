@@ -43,7 +43,7 @@ def validate_flow(flow: Flow, findings: Findings) -> Extras:
     """Check the rules of a flow; problems go to `findings`."""
     old = any(leaf.type in REMOVED_INPUT_TYPES for leaf, _ in placed_leaves(flow.inputs, ()))
     extras = Extras(Dialect.V1 if old else flow.dialect)
-    _check_own(flow, findings)
+    _check_own(flow, extras.dialect, findings)
     check_inputs(flow.inputs, ("inputs",), extras.dialect, findings)
     for at, trigger in enumerate(flow.triggers):
         check_trigger(trigger, ("triggers", at), findings)
@@ -58,9 +58,9 @@ def validate_flow(flow: Flow, findings: Findings) -> Extras:
     return extras
 
 
-def _check_own(flow: Flow, findings: Findings) -> None:
-    if flow.id in RESERVED_IDS:
-        findings.at(("id",), f"The flow id [{flow.id}] is a reserved keyword; choose another one.")
+def _check_own(flow: Flow, dialect: Dialect, findings: Findings) -> None:
+    if flow.id in RESERVED_IDS and dialect is Dialect.V2:
+        findings.of_newer_rule(("id",), f"The flow id [{flow.id}] is a reserved keyword; choose another one.")
     if flow.worker_group is not None:
         findings.at(("workerGroup",), WORKER_GROUP)
     check_selector(flow.worker_selector, ("workerSelector",), findings)
@@ -104,9 +104,8 @@ def _check_scheduled_inputs(flow: Flow, findings: Findings) -> None:
             missing = [name for name in needed if name not in given]
             if missing:
                 names = ", ".join(f"'{name}'" for name in missing)
-                findings.of_flow(
-                    ("triggers", at), f"Missing inputs for Schedule Trigger '{trigger.id}', missing inputs: {names}"
-                )
+                message = f"Missing inputs for Schedule Trigger '{trigger.id}', missing inputs: {names}"
+                findings.of_newer_rule((), f"Invalid Flow: {message}", ("triggers", at))
 
 
 def _given(inputs: dict[str, object], prefix: str = "") -> set[str]:
