@@ -96,7 +96,14 @@ class World:
         namespace, mark, name = path[1:].partition("/_files/")
         if not mark:
             raise FileNotFoundError(path)
-        return self.read_file(FileAddress(scheme="nsfile", path=name, namespace=namespace.replace("/", ".")))
+        name, _, revision = name.partition(".v")
+        address = FileAddress(
+            scheme="nsfile",
+            path=name,
+            namespace=namespace.replace("/", "."),
+            revision=int(revision) if revision else None,
+        )
+        return self.read_file(address)
 
     def _local(self, path: str) -> bytes:
         settings = self.config.get("local_files") or {}

@@ -271,6 +271,7 @@ def _facts(world: World, given: Mapping[str, Any]) -> context.Facts:
     loop = (execution or {}).get("loop_run")
     own_flow = flow or (execution and {"id": execution.get("flowId"), "namespace": execution.get("namespace")})
     return context.Facts(
+        dialect=world.engine.dialect,
         envs=given.get("envs") or {},
         globals=given.get("globals") or {},
         flow=own_flow and {name: own_flow.get(name) for name in ("id", "namespace", "revision", "tenantId")},

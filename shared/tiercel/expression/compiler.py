@@ -83,10 +83,8 @@ def _attribute(node: nodes.Attribute) -> Evaluate:
         value = root(frame)
         name = root_name
         for key, at in steps:
-            if type(value) is dict and key in value:
-                value = value[key]
-            else:
-                value = attribute(value, key, name, frame, at)
+            is_entry = type(value) is dict and key in value
+            value = value[key] if is_entry else attribute(value, key, name, frame, at)
             name = key
         return value
 
@@ -165,10 +163,7 @@ def filtered(of: Evaluate, name: str, arguments: nodes.Arguments, at: int) -> Ev
         found = frame.renderer.engine.filters.get(name)
         if found is None:
             raise call.fail(f"Filter [{name}] does not exist.")
-        if name == "default":
-            value = _value_or_none(of, frame)
-        else:
-            value = of(frame)
+        value = _value_or_none(of, frame) if name == "default" else of(frame)
         args = bind(found.parameters, positional, named, frame, call)
         return guarded(call, lambda: found.apply(value, args, call))
 
@@ -236,12 +231,17 @@ _SIMPLE: dict[str, Callable[[Any, Any, Meter], Any]] = {
     "<": lambda left, right, meter: operators.compare("<", left, right),
     ">=": lambda left, right, meter: operators.compare(">=", left, right),
     "<=": lambda left, right, meter: operators.compare("<=", left, right),
-    "contains": lambda left, right, meter: operators.contains(left, right),
+    "contains": operators.contains,
     "matches": lambda left, right, meter: operators.matches(left, right),
     "isIn": lambda left, right, meter: operators.is_in(left, right),
     "isNotIn": lambda left, right, meter: not operators.is_in(left, right),
-    "..": lambda left, right, meter: operators.span(left, right),
+    "..": lambda left, right, meter: _span(left, right, meter),
 }
+
+
+def _span(left: Any, right: Any, meter: Meter) -> list[Any]:
+    meter.check_time()
+    return operators.span(left, right)
 
 
 def _binary(node: nodes.Binary) -> Evaluate:

@@ -36,6 +36,7 @@ class Iteration(msgspec.Struct, frozen=True, kw_only=True):
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What is known where an expression stands; None means that there is no such thing there."""
 
+    dialect: str = "1.x"
     envs: Mapping[str, Any] = {}
     globals: Mapping[str, Any] = {}
     flow: Mapping[str, Any] | None = None
@@ -94,12 +95,16 @@ def build(facts: Facts) -> dict[str, Any]:
 
 def _trigger(facts: Facts) -> dict[str, Any] | None:
     if facts.trigger is not None:
-        own = dict(facts.trigger)
-        return {**own, "_context": own}
+        return dict(facts.trigger) | _origin(facts, facts.trigger)
     if facts.trigger_variables is None and facts.trigger_origin is None:
         return None
-    origin = {} if facts.trigger_origin is None else {"_context": dict(facts.trigger_origin)}
+    origin = _origin(facts, facts.trigger_origin)
     return {**(facts.trigger_variables or {}), **origin}
+
+
+def _origin(facts: Facts, trigger: Mapping[str, Any] | None) -> dict[str, Any]:
+    # The first dialect has no such variable, and its triggers' variables are compared whole.
+    return {} if trigger is None or facts.dialect == "1.x" else {"_context": dict(trigger)}
 
 
 def _item(iteration: Iteration, parents: tuple[Iteration, ...]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from tiercel.expression.printing import (
     java_text,
     json_of,
     plain_text,
+    weigh,
 )
 from tiercel.expression.values import Instant, JavaDate
 from tiercel.model.duration import format_duration
@@ -33,14 +34,19 @@ from tiercel.model.duration import format_duration
 
 def dumps(value: Any) -> str:
     """Write a value as compact Ion text."""
+    weigh(value)
+    return _dumped(value)
+
+
+def _dumped(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, str):
         return json_of(value)
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{_symbol(java_text(key))}:{dumps(item)}" for key, item in value.items()) + "}"
+        return "{" + ",".join(f"{_symbol(java_text(key))}:{_dumped(item)}" for key, item in value.items()) + "}"
     if isinstance(value, (list, tuple, set, frozenset)):
-        return "[" + ",".join(dumps(item) for item in value) + "]"
+        return "[" + ",".join(_dumped(item) for item in value) + "]"
     if isinstance(value, (bool, int)):
         return java_text(value)
     if isinstance(value, float):

@@ -13,7 +13,7 @@ from decimal import Context, Decimal
 from typing import Any
 
 from tiercel.expression import java_regex
-from tiercel.expression.printing import java_text
+from tiercel.expression.printing import java_text, weigh
 from tiercel.expression.runtime import Meter
 from tiercel.expression.values import Float32, Long, is_map, is_number, is_sequence
 
@@ -39,7 +39,7 @@ def subtract(left: Any, right: Any, meter: Meter) -> Any:
     """Subtract numbers, or remove from a list."""
     if isinstance(left, list):
         if is_sequence(right):
-            return [item for item in left if not any(equal(item, other) for other in right)]
+            return [item for item in left if not _holds(right, item, meter)]
         rest = list(left)
         for index, item in enumerate(left):
             if equal(item, right):
@@ -139,6 +139,10 @@ def equal(left: Any, right: Any) -> bool:
         return float(left) == float(right)
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
+    if isinstance(left, str) or isinstance(right, str):
+        return bool(left == right)
+    weigh(left)
+    weigh(right)
     return bool(left == right)
 
 
@@ -161,7 +165,7 @@ def _ordered(sign: str, left: Any, right: Any) -> bool:
     return bool(left >= right) if sign == ">=" else bool(left <= right)
 
 
-def contains(container: Any, wanted: Any) -> bool:
+def contains(container: Any, wanted: Any, meter: Meter) -> bool:
     """Tell whether a list holds a value (or all of a list), a map a key, a text a text."""
     if container is None:
         return False
@@ -169,14 +173,18 @@ def contains(container: Any, wanted: Any) -> bool:
         return wanted in container if isinstance(wanted, str) else java_text(wanted) in container
     if is_sequence(container):
         items = wanted if is_sequence(wanted) else (wanted,)
-        return all(_holds(container, item) for item in items)
+        return all(_holds(container, item, meter) for item in items)
     if isinstance(container, str):
         return java_text(wanted) in container
     raise TypeError("the contains operator can only be used on lists, maps and texts")
 
 
-def _holds(items: Iterable[Any], wanted: Any) -> bool:
-    return any(equal(item, wanted) for item in items)
+def _holds(items: Iterable[Any], wanted: Any, meter: Meter) -> bool:
+    for item in items:
+        meter.step()
+        if equal(item, wanted):
+            return True
+    return False
 
 
 def is_in(wanted: Any, container: Any) -> bool:

@@ -15,10 +15,30 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from tiercel.expression.failure import LimitExceeded
 from tiercel.expression.values import Float32, Instant, JavaDate, MapEntry
 from tiercel.model.duration import format_duration
 
 _quoted = json.JSONEncoder(ensure_ascii=False).encode
+
+
+# Lists within lists that share their items can be printed larger than any memory.
+NODE_COUNT_MAX = 2_000_000
+_CONTAINERS = (Mapping, list, tuple, set, frozenset)
+
+
+def weigh(value: Any) -> None:
+    """Raise LimitExceeded for a value with more parts than may be printed or compared."""
+    if not isinstance(value, _CONTAINERS):
+        return
+    count, waiting = 0, [value]
+    while waiting:
+        container = waiting.pop()
+        count += len(container)
+        if count > NODE_COUNT_MAX:
+            raise LimitExceeded(f"The expression makes a value with more than {NODE_COUNT_MAX} parts.")
+        items = container.values() if isinstance(container, Mapping) else container
+        waiting.extend(item for item in items if isinstance(item, _CONTAINERS))
 
 
 def text_of(value: Any) -> str:
@@ -27,7 +47,7 @@ def text_of(value: Any) -> str:
         return value
     if value is None:
         return ""
-    if isinstance(value, (Mapping, list, tuple, set, frozenset)) and not isinstance(value, MapEntry):
+    if isinstance(value, _CONTAINERS) and not isinstance(value, MapEntry):
         return json_of(value)
     return java_text(value)
 
@@ -36,14 +56,21 @@ def java_text(value: Any) -> str:
     """Return Java's String.valueOf(value): `null`, `[a, b]`, `{key=value}`."""
     if isinstance(value, str):
         return value
+    weigh(value)
+    return _java(value)
+
+
+def _java(value: Any) -> str:
+    if isinstance(value, str):
+        return value
     if value is None:
         return "null"
     if isinstance(value, MapEntry):
-        return f"{java_text(value['key'])}={java_text(value['value'])}"
+        return f"{_java(value['key'])}={_java(value['value'])}"
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{java_text(key)}={java_text(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{_java(key)}={_java(item)}" for key, item in value.items()) + "}"
     if isinstance(value, (list, tuple, set, frozenset)):
-        return "[" + ", ".join(java_text(item) for item in value) + "]"
+        return "[" + ", ".join(_java(item) for item in value) + "]"
     return _scalar_text(value)
 
 
@@ -157,14 +184,19 @@ def _fraction(microsecond: int) -> str:
 
 def json_of(value: Any) -> str:
     """Return a value as compact JSON."""
+    weigh(value)
+    return _json(value)
+
+
+def _json(value: Any) -> str:
     if isinstance(value, str):
         return _quoted(str(value))
     if value is None:
         return "null"
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{_quoted(_json_key(key))}:{json_of(item)}" for key, item in value.items()) + "}"
+        return "{" + ",".join(f"{_quoted(_json_key(key))}:{_json(item)}" for key, item in value.items()) + "}"
     if isinstance(value, (list, tuple, set, frozenset)):
-        return "[" + ",".join([json_of(item) for item in value]) + "]"
+        return "[" + ",".join([_json(item) for item in value]) + "]"
     if isinstance(value, float):
         # JSON has no word for these; the mapper writes them as text.
         return f'"{float_text(value)}"' if value != value or value - value != 0 else float_text(value)

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from tiercel.expression import filters, functions, program, tests, typed
 from tiercel.expression.failure import EvaluationFailed, LimitExceeded
 from tiercel.expression.host import Host
+from tiercel.expression.printing import weigh
 from tiercel.expression.runtime import Frame, Limits, Meter, Output, TextOutput, TypedOutput
 from tiercel.expression.values import is_map
 
@@ -89,6 +90,7 @@ class Renderer:
 
     def rendered_value(self, value: Any, context: Mapping[str, Any], recursive: bool | None, meter: Meter) -> Any:
         """Render a value as part of a rendering that is under way."""
+        weigh(value)
         if isinstance(value, str):
             return self._rendered(value, context, recursive, meter) or ""
         return self._rendered_items(value, context, recursive, meter)

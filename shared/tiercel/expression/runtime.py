@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tiercel.expression.host import Host
     from tiercel.expression.rendering import Renderer
 
-# Reading the clock costs as much as some ten steps, so it is read once for this many.
-STEPS_PER_CLOCK = 512
+# Reading the clock costs about as much as a step, so it is read once for this many.
+STEPS_PER_CLOCK = 64
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -60,6 +60,7 @@ def bind(
 def guarded(call: Call, action: Callable[[], Any]) -> Any:
     """Run a filter or function; give what it cannot handle a message with the place."""
     call.meter.step()
+    call.meter.check_time()
     try:
         value = action()
     except (ExpressionError, EvaluationFailed):

@@ -1,8 +1,8 @@
 """
 Joins what a typed rendering has written.
 
-A lone value keeps its type. In the 1.x dialect numbers of one type add up and texts are joined; in 2.x all scalars
-are joined as text.
+A lone value keeps its type. In the 1.x dialect values of one type add up: numbers as numbers, texts as text; in 2.x
+all scalars are joined as text.
 """
 
 from __future__ import annotations
@@ -12,27 +12,28 @@ from typing import Any
 
 from tiercel.expression.failure import ArgumentRefused
 from tiercel.expression.printing import java_text
-from tiercel.expression.values import Byte, Char, Float32, Long, Short, class_name, is_number
+from tiercel.expression.values import Byte, Float32, Long, Short, class_name, is_number
 
 
 def joined(values: Sequence[Any], dialect: str) -> Any:
     """Return one value out of the pieces; None when nothing was written."""
-    pieces = [value for value in values if not _is_blank(value)] if _has_structure(values) else list(values)
+    keeps_blanks = all(map(_is_scalar if dialect == "2.x" else _is_text, values))
+    # The line break that ends a YAML block must not turn a list into a failure.
+    pieces = [value for value in values if keeps_blanks or not _is_blank(value)]
     if not pieces:
         return None
     result = pieces[0]
     for piece in pieces[1:]:
-        result = _added(result, piece) if dialect == "1.x" else _concatenated(result, piece)
+        result = _concatenated(result, piece) if dialect == "2.x" else _added(result, piece)
     return result
 
 
-def _has_structure(values: Sequence[Any]) -> bool:
-    return any(not _is_scalar(value) for value in values)
-
-
 def _is_blank(value: Any) -> bool:
-    # The line break that ends a YAML block must not turn a list into a failure.
     return isinstance(value, str) and not value.strip()
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _is_scalar(value: Any) -> bool:
@@ -46,8 +47,7 @@ def _concatenated(first: Any, second: Any) -> Any:
 
 
 def _added(first: Any, second: Any) -> Any:
-    is_text = isinstance(first, str) and isinstance(second, str) and not isinstance(second, Char)
-    if is_text or (isinstance(first, str) and not isinstance(first, Char) and _is_scalar(second)):
+    if isinstance(first, str) and isinstance(second, str):
         return java_text(first) + java_text(second)
     if is_number(first) and is_number(second) and _sum_class(first) == _sum_class(second):
         return _sum(first, second)

@@ -25,6 +25,10 @@ class Long(int):
         return cls((value + 2**63) % 2**64 - 2**63)
 
 
+class BigInteger(int):
+    """An integer that was asked for without bounds."""
+
+
 class Short(int):
     """A 16-bit integer."""
 
@@ -81,6 +85,7 @@ _CLASS_NAMES: tuple[tuple[type, str], ...] = (
     (Char, "java.lang.Character"),
     (str, "java.lang.String"),
     (Long, "java.lang.Long"),
+    (BigInteger, "java.math.BigInteger"),
     (Short, "java.lang.Short"),
     (Byte, "java.lang.Byte"),
     (Float32, "java.lang.Float"),
@@ -111,6 +116,6 @@ def is_sequence(value: Any) -> bool:
     return isinstance(value, (list, tuple, set, frozenset))
 
 
-def is_map(value: object) -> TypeGuard[Mapping[str, Any]]:
+def is_map(value: object) -> TypeGuard[Mapping[Any, Any]]:
     """Tell whether a value is a map."""
     return isinstance(value, Mapping)

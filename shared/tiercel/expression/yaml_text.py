@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from tiercel.expression.printing import java_text, json_of, plain_text
+from tiercel.expression.printing import java_text, json_of, plain_text, weigh
 from tiercel.expression.values import is_map, is_number, is_sequence
 
 
@@ -56,25 +56,26 @@ def _checked(value: Any, count: list[int]) -> Any:
     return value
 
 
-def dumps(value: Any) -> str:
-    """Write a value as YAML: few quotes, lists set in by one blank, a final line break."""
-    return "\n".join(_lines(value)) + "\n"
+def dumps(value: Any, *, list_indent: str = " ") -> str:
+    """Write a value as YAML: few quotes, lists set in by `list_indent`, a final line break."""
+    weigh(value)
+    return "\n".join(_lines(value, list_indent)) + "\n"
 
 
-def _lines(value: Any) -> Iterator[str]:
+def _lines(value: Any, list_indent: str) -> Iterator[str]:
     if is_map(value) and value:
         for key, item in value.items():
-            yield from _entry(key, item)
+            yield from _entry(key, item, list_indent)
     elif is_sequence(value) and value:
         for item in value:
-            lines = list(_lines(item))
-            yield f" - {lines[0]}"
-            yield from (f"   {line}" for line in lines[1:])
+            lines = list(_lines(item, list_indent))
+            yield f"{list_indent}- {lines[0]}"
+            yield from (f"{list_indent}  {line}" for line in lines[1:])
     else:
         yield from _scalar(value).split("\n")
 
 
-def _entry(key: Any, item: Any) -> Iterator[str]:
+def _entry(key: Any, item: Any, list_indent: str) -> Iterator[str]:
     name = _scalar(java_text(key))
     is_nested = (is_map(item) or is_sequence(item)) and bool(item)
     if not is_nested:
@@ -84,7 +85,7 @@ def _entry(key: Any, item: Any) -> Iterator[str]:
         return
     yield f"{name}:"
     indent = "  " if is_map(item) else ""
-    yield from (indent + line for line in _lines(item))
+    yield from (indent + line for line in _lines(item, list_indent))
 
 
 def _scalar(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_datetime, get_timezone_name
+from babel.dates import format_date, format_datetime, format_time, get_timezone_name
 
 from tiercel.expression.dates import pattern
 from tiercel.expression.dates.pattern import Field
@@ -34,6 +34,10 @@ def write(value: datetime, text: str, locale: Locale) -> str:
 
 def write_style(value: datetime, style: str, locale: Locale) -> str:
     """Write a date in the locale's `full`, `long`, `medium` or `short` form."""
+    if locale.language == "en" and style in ("full", "long"):
+        # As in the locale data of Java 21; later data has a comma here.
+        day, clock = format_date(value, style, locale), format_time(value, style, value.tzinfo, locale)
+        return f"{day} at {clock}"
     return str(format_datetime(value, style, locale=locale, tzinfo=value.tzinfo))
 
 

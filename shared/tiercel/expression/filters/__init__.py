@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tiercel.expression.filters import collections, dates, encoding, formats, numbers, patterns, text
+from tiercel.expression.filters import collections, dates, encoding, formats, jq, numbers, patterns, text
 from tiercel.expression.signature import Filter
 
 _ALL: Mapping[str, Filter] = {
@@ -14,6 +14,7 @@ _ALL: Mapping[str, Filter] = {
     **numbers.FILTERS,
     **encoding.FILTERS,
     **formats.FILTERS,
+    **jq.FILTERS,
     **dates.FILTERS,
 }
 # What 2.x has taken away.

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cmp_to_key
 from typing import Any
 
-from tiercel.expression.operators import compare, equal
-from tiercel.expression.printing import java_text, json_of
+from tiercel.expression.printing import java_text, json_of, weigh
 from tiercel.expression.runtime import Call
 from tiercel.expression.signature import Args, Filter
 from tiercel.expression.values import Long, class_name, is_map, is_number, is_sequence
@@ -131,19 +129,13 @@ def _rsort(value: Any, args: Args, call: Call) -> Any:
 
 
 def _sorted(items: list[Any], call: Call) -> list[Any]:
-    is_alike = all(isinstance(item, str) for item in items) or all(is_number(item) for item in items)
-    if not is_alike:
-        try:
-            return sorted(items)
-        except TypeError as error:
-            raise call.fail(f"The '{call.name}' filter needs values that can be compared.") from error
-    return sorted(items, key=cmp_to_key(_order))
-
-
-def _order(left: Any, right: Any) -> int:
-    if equal(left, right):
-        return 0
-    return -1 if compare("<", left, right) else 1
+    weigh(items)
+    if all(is_number(item) for item in items):
+        return sorted(items, key=float)
+    try:
+        return sorted(items)
+    except TypeError as error:
+        raise call.fail(f"The '{call.name}' filter needs values that can be compared.") from error
 
 
 def _slice(value: Any, args: Args, call: Call) -> Any:

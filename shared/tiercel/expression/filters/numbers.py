@@ -14,7 +14,7 @@ from tiercel.expression.dates.writing import locale_of
 from tiercel.expression.printing import java_text
 from tiercel.expression.runtime import Call
 from tiercel.expression.signature import Args, Filter
-from tiercel.expression.values import Float32, Long, class_name, is_number
+from tiercel.expression.values import BigInteger, Float32, Long, class_name, is_number
 
 DEFAULT_LOCALE = "en_US"
 # Java's default pattern of a number.
@@ -82,7 +82,7 @@ _MAKERS: Mapping[str, Callable[[str], Any]] = {
     "FLOAT": lambda text: Float32(_real(text)),
     "DOUBLE": _real,
     "BIGDECIMAL": Decimal,
-    "BIGINTEGER": _whole,
+    "BIGINTEGER": lambda text: BigInteger(_whole(text)),
 }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tiercel.expression import java_regex
-from tiercel.expression.printing import java_text, text_of
+from tiercel.expression.printing import java_text, text_of, weigh
 from tiercel.expression.runtime import Call
 from tiercel.expression.signature import Args, Filter
 from tiercel.expression.values import class_name, is_map, is_sequence
@@ -120,6 +120,8 @@ def _indented(value: Any, args: Args, call: Call, lead: str) -> Any:
         raise call.fail(f"The '{call.name}' filter expects a positive integer >=0 as argument 'amount'.")
     mark, prefix = _line_break(text), java_text(args.get("prefix", " "))
     text = mark + text if lead else text
+    if mark not in text:
+        return text
     call.meter.check_size(len(text) + text.count(mark) * amount * len(prefix))
     return text.replace(mark, mark + prefix * amount)
 
@@ -142,10 +144,15 @@ def _escape_char(value: Any, args: Args, call: Call) -> Any:
 
 def deep_text(value: Any, action: Callable[[str], str]) -> Any:
     """Change every text in maps and lists; other values are taken as text."""
+    weigh(value)
+    return _deep_text(value, action)
+
+
+def _deep_text(value: Any, action: Callable[[str], str]) -> Any:
     if is_map(value):
-        return {key: deep_text(item, action) for key, item in value.items()}
+        return {key: _deep_text(item, action) for key, item in value.items()}
     if is_sequence(value):
-        return [deep_text(item, action) for item in value]
+        return [_deep_text(item, action) for item in value]
     return action(java_text(value))
 
 

@@ -29,9 +29,10 @@ def _current_each_output(args: Args, call: Call) -> Any:
     for parent in _parents(call):
         if not is_map(parent.get("taskrun")):
             continue
-        found = found.get(_value_of(parent))
-        if not is_map(found):
+        inner = found.get(_value_of(parent))
+        if not is_map(inner):
             raise call.fail("No execution outputs for the current task runs path")
+        found = inner
     return found.get(call.mapping("taskrun").get("value"))
 
 
@@ -41,7 +42,7 @@ def _iteration_output(args: Args, call: Call) -> Any:
         raise call.fail("The 'iterationOutput' function should be used inside iterative tasks only.")
     task_id = args.get("taskId") or call.mapping("task").get("id")
     iteration = _iteration(args, run, call)
-    found: Any = call.mapping("outputs").get(task_id)
+    found: Any = call.mapping("outputs").get(java_text(task_id))
     for parent in _parents(call):
         if is_map(parent.get("taskrun")) and is_map(found):
             found = found.get(_value_of(parent))
@@ -80,7 +81,7 @@ def _parent_output(args: Args, call: Call) -> Any:
 
 def _output_of(parent: Mapping[str, Any], call: Call) -> Any:
     task = parent.get("task")
-    found = call.mapping("outputs").get(task.get("id")) if is_map(task) else None
+    found = call.mapping("outputs").get(java_text(task.get("id"))) if is_map(task) else None
     value = _value_of(parent)
     return found if value is None or not is_map(found) else found.get(value)
 

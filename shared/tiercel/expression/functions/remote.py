@@ -143,7 +143,7 @@ def _body(value: Any, content_type: str, call: Call) -> bytes:
     if isinstance(value, bytes):
         return value
     if kind in ("application/yaml", "application/x-yaml", "text/yaml"):
-        return (value if isinstance(value, str) else yaml_text.dumps(value)).encode()
+        return (value if isinstance(value, str) else yaml_text.dumps(value, list_indent="")).encode()
     if kind == "application/x-www-form-urlencoded" and is_map(value):
         return urlencode({java_text(name): java_text(item) for name, item in value.items()}).encode()
     if kind.endswith("json") or kind.startswith("text/"):
