@@ -90,6 +90,8 @@ class FactsSource:
                 return entry.values[seq]
             case "output_names", ():
                 return list(dict.fromkeys(record.task_id for record in await self._store.outputs(execution_id)))
+            case "all_outputs", ():
+                return await self._store.outputs(execution_id)
             case "large", (str() as uri,):
                 return msgspec.json.decode(await self._storage.read(tenant_id, uri))
             case "flow", (str() as namespace, str() as flow_id, revision):

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from tiercel.model.execution import ExecutionKind, OutputRef, ParentTask, TaskRun, TriggerInfo
-from tiercel.model.live import TimerKind
-from tiercel.model.state import State
+from tiercel.model.execution import ExecutionKind, OutputRef, ParentTask, TriggerInfo
+from tiercel.model.live import OutputRecord, RunRecord, TimerKind
+from tiercel.model.state import State, StateChange
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
@@ -44,9 +44,12 @@ class CreateExecution(Event, frozen=True, kw_only=True):
     kind: ExecutionKind = ExecutionKind.NORMAL
     failed: str | None = None
     """Set when it is to be created FAILED at once, with this sentence."""
-    copied_runs: tuple[TaskRun, ...] = ()
-    """Task runs that a replay takes over from the original, in order."""
-    copied_outputs: dict[int, OutputRef] = {}
+    copied_runs: tuple[RunRecord, ...] = ()
+    """Task runs that a replay takes over from the original, in order, with the states that they had."""
+    copied_outputs: tuple[OutputRecord, ...] = ()
+    copied_history: tuple[StateChange, ...] = ()
+    reopened: tuple[int, ...] = ()
+    """Places (`seq`) of copied task runs that are run again."""
 
 
 class TaskStarted(Event, frozen=True, kw_only=True):
@@ -75,6 +78,7 @@ class ChildRunReported(Event, frozen=True, kw_only=True):
     A job that runs several tasks (WorkingDirectory) reports one of them, or a task reports a dynamic run.
 
     `seq` and `attempt` are the job's own. Reports of one child come in order; the last one is terminated.
+    `task_run_id` is the id under which the worker logs and stores for the child: its run bears it.
     """
 
     seq: int
@@ -86,6 +90,7 @@ class ChildRunReported(Event, frozen=True, kw_only=True):
     outputs: OutputRef | None = None
     error: str | None = None
     dynamic: bool = False
+    task_run_id: str | None = None
 
 
 class WorkerLost(Event, frozen=True, kw_only=True):
@@ -155,9 +160,22 @@ class ResumeRequested(Event, frozen=True, kw_only=True):
 
 
 class RestartRequested(Event, frozen=True, kw_only=True):
-    """Run the failed task runs of a terminated (or paused) execution again, in place."""
+    """Run the failed task runs of a terminated execution again, in place."""
 
+
+class ReplayRequested(Event, frozen=True, kw_only=True):
+    """
+    Create the execution `new_id` that runs this one again, from a task run on or from the beginning.
+
+    With `restart` the failed task runs are what is run again (a restart with another revision).
+    """
+
+    new_id: str
+    task_run_id: str | None = None
     revision: int | None = None
+    restart: bool = False
+    inputs: dict[str, Any] | None = None
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 class TaskRunStateRequested(Event, frozen=True, kw_only=True):
@@ -238,6 +256,7 @@ ExecutionEvent = (
     | PauseRequested
     | ResumeRequested
     | RestartRequested
+    | ReplayRequested
     | TaskRunStateRequested
     | StateRequested
     | LabelsRequested

@@ -9,7 +9,7 @@ class WorkerHeartbeat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """A worker lives; `ended` counts all jobs that it has ended since its start."""
 
     worker: str
-    lanes: tuple[int, ...]
+    lanes: tuple[str, ...]
     slots: int
     ended: int
     draining: bool = False

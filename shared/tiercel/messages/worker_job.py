@@ -19,7 +19,7 @@ class TaskJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
 
     `context` holds variables as expressions see them, but for outputs that are in internal storage: `large` maps the
     path of such a value (`outputs`, task id, iteration values …) to its URI, and the worker loads it when it is touched.
-    `timeout` is unrendered. `parents` are the task-run values around, nearest first.
+    `timeout` is unrendered. `parents` are the task-run values around, nearest first. `dialect` is that of the flow.
     """
 
     tenant_id: str
@@ -38,6 +38,7 @@ class TaskJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     last_attempt: bool = True
     log_level: str | None = None
     correlation_id: str | None = None
+    dialect: str = "2.x"
 
 
 class TriggerJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):

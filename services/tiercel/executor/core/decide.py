@@ -31,6 +31,7 @@ ExecutionOnly = (
     | events.PauseRequested
     | events.ResumeRequested
     | events.RestartRequested
+    | events.ReplayRequested
     | events.TaskRunStateRequested
     | events.StateRequested
     | events.LabelsRequested
@@ -119,6 +120,8 @@ def _apply_command(draft: Draft, facts: Facts, event: ExecutionOnly) -> None:
             pausing.resume(draft, facts, inputs, by)
         case events.RestartRequested():
             restarting.restart(draft, facts, event)
+        case events.ReplayRequested():
+            replaying.replay(draft, facts, event)
         case events.TaskRunStateRequested():
             restarting.set_task_run_state(draft, facts, event)
         case events.StateRequested():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tiercel.executor.core import killing, pausing, sla
+from tiercel.executor.core import killing, pausing, restarting, sla
 from tiercel.executor.core.draft import Draft
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.finishing import after_done, finish
@@ -62,10 +62,24 @@ def create(draft: Draft, facts: Facts, event: CreateExecution) -> None:
         after_done(draft)
         return
     sla.arm(draft, plan)
+    if event.copied_runs:
+        _take_over(draft, facts, event)
+        return
     if event.schedule_date is not None and event.schedule_date > event.at:
         draft.set_timer(TimerKind.SCHEDULED_START, 0, event.schedule_date)
         return
     request_start(draft, facts)
+
+
+def _take_over(draft: Draft, facts: Facts, event: CreateExecution) -> None:
+    """Begin as a copy of another execution, and run again what is to be run again."""
+    last = event.copied_history[-1].state
+    draft.change(state=last, history=event.copied_history)
+    for record in event.copied_runs:
+        draft.add(record)
+    draft.outputs.extend(event.copied_outputs)
+    draft.update(next_seq=max(record.run.seq for record in event.copied_runs) + 1)
+    restarting.open_copied(draft, facts, event.reopened)
 
 
 def request_start(draft: Draft, facts: Facts) -> None:

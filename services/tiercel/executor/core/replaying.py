@@ -1,12 +1,24 @@
-"""Executions that follow another one: the new execution of a retry that begins from scratch."""
+"""
+Executions that follow another one: replays and restarts with another revision, and the new try of a retry.
+
+The original decides what is taken over, because it alone knows its task runs; the new execution opens what is run
+again.
+"""
 
 from __future__ import annotations
 
-from tiercel.executor.core.draft import Draft
+from tiercel.errors import FlowAuthorError
+from tiercel.executor.core.context import all_runs
+from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.facts import Facts
-from tiercel.messages.execution_event import CreateExecution
+from tiercel.executor.core.plan import Kind, Node
+from tiercel.executor.core.restarting import other_branches, to_open
+from tiercel.executor.core.updates import merged
+from tiercel.messages.execution_event import CreateExecution, ReplayRequested
 from tiercel.messages.topics import EXECUTION_EVENT
 from tiercel.model import ids
+from tiercel.model.live import RunRecord
+from tiercel.plugins.core.flow.each import ForEach
 from tiercel.queue.base import Outgoing
 
 
@@ -14,7 +26,31 @@ def retry_execution(draft: Draft, facts: Facts) -> None:
     """Create the execution that tries a RETRIED one again."""
     old = draft.execution
     new_id = ids.derived_id(draft.at, old.id, "retry", old.attempt_number)
-    message = CreateExecution(
+    follow = replace(_following(draft, new_id), parent=old.parent, attempt_number=old.attempt_number + 1)
+    draft.messages.append(Outgoing(topic=EXECUTION_EVENT, key=new_id, message=follow))
+
+
+def replay(draft: Draft, facts: Facts, event: ReplayRequested) -> None:
+    """Create the execution that runs this one again."""
+    old = draft.execution
+    follow = _following(draft, event.new_id)
+    if event.revision is not None:
+        follow = replace(follow, flow_revision=event.revision)
+    if event.inputs is not None:
+        follow = replace(follow, inputs=event.inputs)
+    labels = list(event.labels)
+    if not event.restart:
+        labels.append(("system.replay", "true"))
+        draft.change(labels=merged(old.labels, [("system.replayed", "true")]))
+    follow = replace(follow, labels=merged(old.labels, labels))
+    if event.task_run_id is not None or event.restart:
+        follow = _with_runs(draft, facts, event, follow)
+    draft.messages.append(Outgoing(topic=EXECUTION_EVENT, key=event.new_id, message=follow))
+
+
+def _following(draft: Draft, new_id: str) -> CreateExecution:
+    old = draft.execution
+    return CreateExecution(
         execution_id=new_id,
         at=draft.at,
         tenant_id=old.tenant_id,
@@ -25,11 +61,80 @@ def retry_execution(draft: Draft, facts: Facts) -> None:
         labels=old.labels,
         variables=old.variables,
         trigger=old.trigger,
-        parent=old.parent,
         parent_id=old.id,
         original_id=old.original_id or old.id,
-        attempt_number=old.attempt_number + 1,
         original_created=old.original_created or old.history[0].date,
         kind=old.kind,
     )
-    draft.messages.append(Outgoing(topic=EXECUTION_EVENT, key=new_id, message=message))
+
+
+def _with_runs(draft: Draft, facts: Facts, event: ReplayRequested, follow: CreateExecution) -> CreateExecution:
+    """Add the task runs that are taken over, and say which of them are run again."""
+    records = {record.run.seq: record for record in all_runs(draft, facts)}
+    removed = other_branches(records, facts)
+    if event.restart:
+        targets = [record.run.seq for record in to_open(records, removed)]
+    else:
+        target = next((record for record in records.values() if record.run.id == event.task_run_id), None)
+        if target is None:
+            raise FlowAuthorError(f"Task run id '{event.task_run_id}' not found in execution '{draft.execution.id}'.")
+        targets = [target.run.seq]
+        removed |= _after(target, records, facts)
+    kept = [record for seq, record in sorted(records.items()) if seq not in removed]
+    history = draft.execution.history
+    outputs = facts.ask("all_outputs") if facts.outputs is not None else ()
+    return replace(
+        follow,
+        attempt_number=draft.execution.attempt_number + 1,
+        copied_runs=tuple(_copied(record, event.new_id) for record in kept),
+        copied_outputs=tuple(record for record in outputs if record.seq not in removed and record.seq not in targets),
+        copied_history=history,
+        reopened=tuple(targets),
+    )
+
+
+def _copied(record: RunRecord, new_id: str) -> RunRecord:
+    run = record.run
+    new = ids.derived_id(run.history[0].date, new_id, run.id)
+    return replace(record, run=replace(run, id=new), worker=None, child_id=None, folded=True)
+
+
+def _after(target: RunRecord, records: dict[int, RunRecord], facts: Facts) -> set[int]:
+    """Return the runs that come after the target in the flow, and everything below it and them."""
+    assert facts.plan is not None
+    removed: set[int] = set()
+    below = target
+    while True:
+        node = facts.plan.nodes.get(below.run.task_id)
+        for other in records.values():
+            if other.run.parent == below.run.parent and other is not below and node is not None:
+                follower = facts.plan.nodes.get(other.run.task_id)
+                if follower is not None and _follows(node, below, follower, other):
+                    removed.add(other.run.seq)
+        if below.run.parent is None:
+            break
+        below = records[below.run.parent]
+    for seq in sorted(records):
+        parent = records[seq].run.parent
+        if parent in removed or parent == target.run.seq:
+            removed.add(seq)
+    return removed
+
+
+def _follows(node: Node, record: RunRecord, other: Node, follower: RunRecord) -> bool:
+    """Tell whether a sibling is run after this run."""
+    parent = node.parent
+    kind = Kind.SEQUENTIAL if parent is None else parent.kind
+    if kind in (Kind.PARALLEL, Kind.EACH_PARALLEL):
+        return False
+    if kind is Kind.DAG or (parent is not None and kind is Kind.FOR_EACH):
+        return _follows_by_kind(kind, parent, record, follower)
+    return follower.run.seq > record.run.seq
+
+
+def _follows_by_kind(kind: Kind, parent: Node | None, record: RunRecord, follower: RunRecord) -> bool:
+    if kind is Kind.FOR_EACH and parent is not None:
+        concurrent = isinstance(parent.task, ForEach) and parent.task.concurrency_limit != 1
+        if concurrent and follower.run.value != record.run.value:
+            return False
+    return follower.run.seq > record.run.seq

@@ -15,6 +15,7 @@ from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.jobs import forget_job
 from tiercel.executor.core.plan import ROOT, Kind
 from tiercel.executor.core.starting import activate
+from tiercel.executor.core.updates import merged
 from tiercel.messages.execution_event import RestartRequested, TaskRunStateRequested
 from tiercel.model.execution import TaskRun
 from tiercel.model.flow import Task
@@ -31,16 +32,38 @@ def restart(draft: Draft, facts: Facts, event: RestartRequested) -> None:
     if not draft.execution.state.is_terminated or facts.plan is None:
         return
     records = {record.run.seq: record for record in all_runs(draft, facts)}
-    removed = _of_other_branches(records, facts)
-    leaves = [
+    removed = other_branches(records, facts)
+    leaves = to_open(records, removed)
+    _reopen(draft, facts, records, leaves, removed)
+    draft.change(
+        attempt_number=draft.execution.attempt_number + 1,
+        labels=merged(draft.execution.labels, [("system.restarted", "true")]),
+    )
+    begin_opened(draft, facts, leaves)
+
+
+def to_open(records: dict[int, RunRecord], removed: set[int]) -> list[RunRecord]:
+    """Return the runs that a restart runs again: those that failed, and not because of one inside them."""
+    return [
         record
         for record in records.values()
         if record.run.seq not in removed
         and record.run.state in OPENED_AGAIN
         and not _has_opened_child(record, records, removed)
     ]
-    _reopen(draft, facts, records, leaves, removed)
-    draft.change(attempt_number=draft.execution.attempt_number + 1)
+
+
+def open_copied(draft: Draft, facts: Facts, reopened: Iterable[int]) -> None:
+    """Open task runs of a new execution that took them over from another."""
+    records = {seq: draft.get(seq) for seq in draft.runs}
+    leaves = [records[seq] for seq in reopened if seq in records]
+    _reopen(draft, facts, records, leaves, set())
+    begin_opened(draft, facts, leaves)
+
+
+def begin_opened(draft: Draft, facts: Facts, leaves: Iterable[RunRecord]) -> None:
+    """Run opened task runs again."""
+    assert facts.plan is not None
     for record in leaves:
         seq = record.run.seq
         node = facts.plan.nodes.get(record.run.task_id)
@@ -65,7 +88,7 @@ def set_task_run_state(draft: Draft, facts: Facts, event: TaskRunStateRequested)
     if not draft.execution.state.is_terminated:
         _set_live(draft, target, event.state)
         return
-    removed = _of_other_branches(records, facts)
+    removed = other_branches(records, facts)
     _reopen(draft, facts, records, [target], removed)
     run = moved(target.run, event.state, draft.at)
     attempts = run.attempts
@@ -91,7 +114,7 @@ def _set_live(draft: Draft, target: RunRecord, state: State) -> None:
         count_end(draft, draft.get(target.run.seq).run, None)
 
 
-def _of_other_branches(records: dict[int, RunRecord], facts: Facts) -> set[int]:
+def other_branches(records: dict[int, RunRecord], facts: Facts) -> set[int]:
     """Return the runs of error, finally and after lists, with everything below them: they are run anew."""
     assert facts.plan is not None
     removed: set[int] = set()
@@ -134,8 +157,8 @@ def _reopen(
             opened.add(above)
             above = records[above].run.parent
     draft.change(generation=draft.execution.generation + 1, error=None, outputs=None)
-    if draft.move(State.RESTARTED):
-        draft.move(State.RUNNING)
+    draft.move(State.RESTARTED)
+    draft.move(State.RUNNING)
     draft.update(done=False, kill_requested=False, final=None, paused=0, retrying=0, waiting=0, stalled=())
     draft.removed.extend(sorted(removed))
     draft.removed_outputs.extend(sorted(removed))
