@@ -1,0 +1,110 @@
+"""No text can hang or exhaust the process, or fail with anything but an ExpressionError."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.expression.conftest import renderer
+
+from tiercel.errors import ExpressionError
+from tiercel.expression import Limits
+from tiercel.expression.analysis import reach
+from tiercel.expression.failure import LimitExceeded
+
+DOUBLING = "{% for i in 1..60 %}{% set x = "
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% set x = 'aaaa' %}" + DOUBLING + "x ~ x %}{% endfor %}",
+        "{% set x = 'aaaa' %}" + DOUBLING + "x + x %}{% endfor %}",
+        "{% set x = [1] %}" + DOUBLING + "x + x %}{% endfor %}",
+        "{% set x = [1] %}" + DOUBLING + "[x, x] %}{% endfor %}{{ x }}",
+        "{% set x = [1] %}" + DOUBLING + "[x, x] %}{% endfor %}{{ x | yaml }}",
+        "{% set x = [1] %}" + DOUBLING + "[x, x] %}{% endfor %}{{ x == [x] }}",
+        "{% for i in 1..2000 %}{% for j in 1..2000 %}{% endfor %}{% endfor %}",
+        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+        "{{ 1..99999999 }}",
+        "{{ 'a\nb' | indent(999999999) }}",
+        "{{ " + "(" * 400 + "1" + ")" * 400 + " }}",
+        "{{ 1" + "+1" * 400 + " }}",
+        "{{ a" + ".a" * 400 + " }}",
+        "{{ render(loop_) }}",
+    ],
+)
+def test_what_grows_without_end_is_stopped(text: str) -> None:
+    """Doubling values, deep nesting and long loops end with an error."""
+    with pytest.raises(ExpressionError):
+        renderer(limits=Limits(step_count_max=100_000)).render(text, {"loop_": "{{ render(loop_) }}"})
+
+
+def test_time_is_bounded() -> None:
+    """A rendering that takes too long is stopped."""
+    slow = "{% for i in 1..900000 %}{% endfor %}"
+
+    with pytest.raises(LimitExceeded, match="takes longer"):
+        renderer(limits=Limits(time_max_s=0.01)).render(slow, {})
+
+
+def test_a_signal_of_the_host_passes_through() -> None:
+    """What a host raises for a fact that it has yet to fetch is not turned into an error of the author."""
+
+    class MissingError(Exception):
+        pass
+
+    own = renderer()
+
+    def absent(namespace: str, key: str) -> str:
+        raise MissingError
+
+    own.host.secret = absent  # type: ignore[method-assign]
+    with pytest.raises(MissingError):
+        own.render("{{ secret('K') ?? 'x' }}", {"flow": {"namespace": "n"}})
+
+
+_NAMES = ["a", "b.c", "nope", "loop", "list", "text"]
+_FILTERS = sorted(set(renderer().engine.filters) - {"jq"})
+_FUNCTIONS = sorted(set(renderer("2.x").engine.functions) - {"http", "subflow"})
+_ATOMS = st.sampled_from(
+    [*_NAMES, "1", "2.5", "'s'", '"#{a}"', "null", "true", "[]", "{}", "[1, 'x']", "{'k': 1}", "-1", ""]
+)
+_OPERATORS = ["+", "-", "*", "/", "%", "~", "==", ">", "and", "or", "??", "???", "..", "contains", "matches", "isIn"]
+
+
+def _extended(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.one_of(
+        st.tuples(inner, st.sampled_from(_OPERATORS), inner).map(" ".join),
+        st.tuples(inner, st.sampled_from(_FILTERS)).map(" | ".join),
+        st.tuples(inner, st.sampled_from(_FILTERS), inner, inner).map(lambda p: f"{p[0]} | {p[1]}({p[2]}, {p[3]})"),
+        st.tuples(st.sampled_from(_FUNCTIONS), inner, inner).map(lambda p: f"{p[0]}({p[1]}, {p[2]})"),
+        st.tuples(inner, st.sampled_from(["empty", "odd", "json", "map", "defined"])).map(
+            lambda p: f"{p[0]} is not {p[1]}"
+        ),
+        st.tuples(inner, inner, inner).map(lambda p: f"({p[0]} ? {p[1]} : {p[2]})[{p[0]}]"),
+    )
+
+
+_EXPRESSIONS = st.recursive(_ATOMS, _extended, max_leaves=8)
+_TEMPLATES = st.one_of(
+    _EXPRESSIONS.map(lambda text: "{{ " + text + " }}"),
+    st.tuples(_EXPRESSIONS, _EXPRESSIONS).map(lambda p: f"{{% for i in {p[0]} %}}{{{{ {p[1]} }}}}{{% endfor %}}"),
+    _EXPRESSIONS.map(lambda text: "{% if " + text + " %}x{% else %}y{% endif %}"),
+    st.text(alphabet="{}%#-'\"|()[]., ab1=\\?:~\n", max_size=40).map(lambda text: "{{" + text),
+)
+_CONTEXT = {"a": 1, "b": {"c": "{{ a }}"}, "list": [3, "x", None, {"k": 1.5}], "text": "2024-01-01T00:00:00Z"}
+
+
+@settings(max_examples=400, deadline=None)
+@given(_TEMPLATES, st.sampled_from(["1.x", "2.x"]))
+def test_random_templates_render_or_fail_cleanly(text: str, dialect: str) -> None:
+    """Any text renders to a text or raises an ExpressionError, and its analysis does the same."""
+    own = renderer(dialect, limits=Limits(step_count_max=20_000, time_max_s=2.0))
+
+    for action in (lambda: own.render(text, _CONTEXT), lambda: reach(text)):
+        # Any other exception than this one fails the test.
+        with suppress(ExpressionError):
+            assert action() is not None
