@@ -1,0 +1,51 @@
+"""`tiercel flow validate`: everything that is wrong with flow files, each with its place."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tiercel.errors import Problem, Refused
+from tiercel.flowspec.parse import check_flows
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Check each file; return 1 when one of them is not valid."""
+    valid = True
+    for name in arguments.files:
+        problems, warnings = check(read(name))
+        for problem in problems:
+            print(
+                f"{place(name, problem)}: {problem.path + ': ' if problem.path else ''}{problem.message}",
+                file=sys.stderr,
+            )
+        for warning in warnings:
+            print(f"{name}: warning: {warning}", file=sys.stderr)
+        if not problems:
+            print(f"{name}: valid")
+        valid = valid and not problems
+    return 0 if valid else 1
+
+
+def check(source: str) -> tuple[list[Problem], list[str]]:
+    """Return problems and warnings of all flows of a text."""
+    reports = check_flows(source)
+    return (
+        [problem for report in reports for problem in report.problems],
+        [warning for report in reports for warning in (*report.warnings, *report.infos)],
+    )
+
+
+def read(name: str) -> str:
+    """Return the text of a flow file."""
+    try:
+        return Path(name).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise Refused(f"Cannot read the flow file '{name}': {reason}.") from error
+
+
+def place(name: str, problem: Problem) -> str:
+    """Return `file:line:column` as far as it is known."""
+    return f"{name}:{problem.line}:{problem.column}" if problem.line is not None else name

@@ -1,0 +1,161 @@
+"""
+An execution, live in a terminal: a line for each change of a task run and for each log line, then what came of it.
+
+Lines only ever follow one another, so that the same picture appears in a terminal, a file and a CI log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from tiercel.cli.api import Api
+from tiercel.model.state import State
+
+POLL_S: Final = 0.1
+LOGS_WAIT_S: Final = 3.0
+"""How long the last log lines of an ended execution may take to be written."""
+_MARKS: Final[Mapping[str, tuple[str, str]]] = {
+    State.SUCCESS: ("✔", "32"),
+    State.WARNING: ("!", "33"),
+    State.FAILED: ("✘", "31"),
+    State.KILLED: ("✘", "31"),
+    State.CANCELLED: ("✘", "31"),
+    State.RUNNING: ("▶", "36"),
+    State.RETRYING: ("↻", "33"),
+    State.PAUSED: ("‖", "33"),
+}
+_LEVELS: Final = {"ERROR": "31", "WARN": "33", "INFO": "0", "DEBUG": "2", "TRACE": "2"}
+_SILENT: Final = frozenset({State.CREATED, State.SUBMITTED})
+
+
+class LiveView:
+    """Follows one execution until it ends, and shows it."""
+
+    def __init__(self, api: Api, *, show_logs: bool = True, out: TextIO = sys.stdout) -> None:
+        self._api = api
+        self._show_logs = show_logs
+        self._out = out
+        self._colour = out.isatty()
+        self._shown: dict[str, tuple[str, int]] = {}
+        self._logged = 0
+        self._began: datetime | None = None
+        self._width = 12
+
+    async def follow(self, execution_id: str) -> dict[str, Any]:
+        """Show what happens; return the ended execution."""
+        while True:
+            execution = await self._api.execution(execution_id)
+            self._began = self._began or instant(execution["state"]["histories"][0]["date"])
+            self._show_runs(execution)
+            if self._show_logs:
+                await self._show_new_logs(execution_id)
+            if State(execution["state"]["current"]).is_terminated:
+                break
+            await asyncio.sleep(POLL_S)
+        if self._show_logs:
+            await self._show_last_logs(execution_id)
+        return execution
+
+    def _show_runs(self, execution: Mapping[str, Any]) -> None:
+        runs = execution.get("taskRunList") or []
+        names = {run["id"]: run for run in runs}
+        news = []
+        for run in runs:
+            attempts = len(run.get("attempts") or [])
+            for change in self._changes(run):
+                news.append((change["date"], change["state"], _path(run, names), attempts))
+        for date, state, path, attempts in sorted(news, key=lambda item: str(item[0])):
+            self._line(date, state, path, f"attempt {attempts}" if attempts > 1 and state != State.SUCCESS else "")
+
+    def _changes(self, run: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """Yield the states that a task run went through since the last look."""
+        histories = run["state"]["histories"]
+        seen = self._shown.get(run["id"], ("", 0))[1]
+        self._shown[run["id"]] = (run["state"]["current"], len(histories))
+        for change in histories[seen:]:
+            if change["state"] not in _SILENT:
+                yield change
+
+    def _line(self, date: str, state: str, path: str, note: str) -> None:
+        mark, colour = _MARKS.get(state, ("·", "0"))
+        self._width = max(self._width, min(len(path), 48))
+        text = f"{self._offset(date)}  {mark} {path:<{self._width}}  {state:<8} {note}".rstrip()
+        print(self._painted(text, colour), file=self._out, flush=True)
+
+    async def _show_new_logs(self, execution_id: str) -> None:
+        lines = await self._api.logs(execution_id)
+        for line in lines[self._logged :]:
+            text = (
+                f"{self._offset(line['timestamp'])}    {line.get('taskId') or '-'} | {line.get('message', '').rstrip()}"
+            )
+            print(self._painted(text, _LEVELS.get(line.get("level", "INFO"), "0")), file=self._out, flush=True)
+        self._logged = max(self._logged, len(lines))
+
+    async def _show_last_logs(self, execution_id: str) -> None:
+        """Wait until no more lines arrive: they travel to the repository on their own."""
+        quiet, waited = 0, 0.0
+        while quiet < 3 and waited < LOGS_WAIT_S:
+            before = self._logged
+            await asyncio.sleep(POLL_S)
+            waited += POLL_S
+            await self._show_new_logs(execution_id)
+            quiet = quiet + 1 if self._logged == before else 0
+
+    def _offset(self, date: str) -> str:
+        passed = (instant(date) - self._began).total_seconds() if self._began else 0.0
+        return f"{max(0.0, passed):8.2f}s"
+
+    def _painted(self, text: str, colour: str) -> str:
+        return f"\033[{colour}m{text}\033[0m" if self._colour and colour != "0" else text
+
+    def show_end(self, execution: Mapping[str, Any], files_in: Path | None) -> None:
+        """Show the final state, the outputs, and where the files are."""
+        state = execution["state"]["current"]
+        mark, colour = _MARKS.get(state, ("·", "0"))
+        ended = f"{mark} {execution['namespace']}.{execution['flowId']} {state}  (execution {execution['id']})"
+        print(file=self._out)
+        print(self._painted(ended, colour), file=self._out)
+        outputs = execution.get("outputs") or {}
+        if outputs:
+            print("outputs", file=self._out)
+        for name, value in outputs.items():
+            print(f"  {name}: {value}", file=self._out)
+        uris = list(dict.fromkeys(stored_files(outputs))) or list(dict.fromkeys(_run_files(execution)))
+        if uris:
+            print("files", file=self._out)
+        for uri in uris:
+            print(f"  {uri if files_in is None else files_in / uri.removeprefix('kestra:///')}", file=self._out)
+
+
+def instant(text: str) -> datetime:
+    """Read an instant of the API."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def stored_files(value: Any) -> Iterator[str]:
+    """Yield the addresses of stored files in a value."""
+    if isinstance(value, str) and value.startswith("kestra:///"):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from stored_files(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from stored_files(inner)
+
+
+def _run_files(execution: Mapping[str, Any]) -> Iterator[str]:
+    for run in execution.get("taskRunList") or []:
+        yield from stored_files(run.get("outputs") or {})
+
+
+def _path(run: Mapping[str, Any], runs: Mapping[str, Mapping[str, Any]]) -> str:
+    """Name a task run by its parents, with the values of iterations."""
+    name = f"{run['taskId']}[{run['value']}]" if run.get("value") is not None else str(run["taskId"])
+    parent = runs.get(run.get("parentTaskRunId") or "")
+    return f"{_path(parent, runs)} › {name}" if parent is not None else name

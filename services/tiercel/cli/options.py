@@ -1,0 +1,46 @@
+"""From arguments to settings: what the command line gives wins over the environment and the file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from tiercel import assembly
+from tiercel.errors import InvalidSettings
+from tiercel.runtime import settings
+from tiercel.runtime.settings import Settings
+
+CONFIG_VARIABLE = "TIERCEL_CONFIG"
+
+
+def read(arguments: argparse.Namespace, services: Collection[str] = (), **more: Any) -> Settings:
+    """Return the settings, with the sections of these services."""
+    file = arguments.config or os.environ.get(CONFIG_VARIABLE)
+    given = {
+        "postgres.url": arguments.postgres,
+        "data": arguments.data,
+        "server.host": getattr(arguments, "host", None),
+        "server.port": getattr(arguments, "port", None),
+        "server.management-port": getattr(arguments, "management_port", None),
+        **more,
+    }
+    environment = {name: value for name, value in os.environ.items() if name != CONFIG_VARIABLE}
+    return settings.load(
+        Path(file) if file else None,
+        environment=environment,
+        overrides=given,
+        sections={name: assembly.settings_class(name) for name in services},
+    )
+
+
+def require_postgres(read: Settings) -> None:
+    """Refuse to start a single process without a server that it can share with the others."""
+    if read.queue.type == "memory":
+        raise InvalidSettings("A process of its own cannot share 'queue.type: memory' with others; use postgres.")
+    if read.postgres.url is None:
+        raise InvalidSettings(
+            "Where is PostgreSQL? Give its address with --postgres, TIERCEL_POSTGRES_URL or 'postgres.url'."
+        )

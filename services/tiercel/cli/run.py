@@ -1,0 +1,122 @@
+"""
+`tiercel run FLOW.yaml`: one flow from a file, live in the terminal.
+
+Without a server's address everything runs in this process: all five services on adapters in memory. Only files outlive
+it, in the data folder. The API listens on this machine only, behind a password that nobody else knows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import secrets
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import uvloop
+import yaml
+
+from tiercel import assembly
+from tiercel.cli import flow, options
+from tiercel.cli.api import Api
+from tiercel.cli.live import LiveView
+from tiercel.cli.main import SERVICES
+from tiercel.errors import Refused
+from tiercel.model.state import State
+from tiercel.runtime import logging as logs
+from tiercel.runtime import wiring
+from tiercel.runtime.settings import Settings
+
+log = logging.getLogger(__name__)
+
+START_ORDER: Final = SERVICES
+GOOD_ENDS: Final = frozenset({State.SUCCESS, State.WARNING, State.PAUSED})
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run the flow; return 0 when it ends well, 1 when it fails, 2 when it cannot be started."""
+    sources = [flow.read(name) for name in (arguments.flow, *arguments.others)]
+    if not _all_valid((arguments.flow, *arguments.others), sources):
+        return 2
+    return uvloop.run(_run(arguments, sources))
+
+
+def _all_valid(names: tuple[str, ...], sources: list[str]) -> bool:
+    valid = True
+    for name, source in zip(names, sources, strict=True):
+        for problem in flow.check(source)[0]:
+            where = f"{problem.path}: " if problem.path else ""
+            print(f"{flow.place(name, problem)}: {where}{problem.message}", file=sys.stderr)
+            valid = False
+    return valid
+
+
+async def _run(arguments: argparse.Namespace, sources: list[str]) -> int:
+    async with AsyncExitStack() as stack:
+        files_in: Path | None = None
+        if arguments.server:
+            api = Api(arguments.server, arguments.user)
+        else:
+            settings = _own_settings(arguments)
+            logs.configure(form=settings.logging.format, level="WARNING", service="run")
+            await stack.enter_async_context(in_process(settings))
+            user = f"{settings.server.basic_auth.username}:{settings.server.basic_auth.password}"
+            api = Api(f"http://127.0.0.1:{settings.server.port}", user)
+            files_in = settings.storage_path / "main"
+        stack.push_async_callback(api.close)
+        for source in reversed(sources):  # what a flow calls must exist before it
+            await api.put_flow(source)
+        head = yaml.safe_load(sources[0])
+        started = await api.start(head["namespace"], head["id"], _inputs(arguments.input), arguments.label)
+        view = LiveView(api, show_logs=not arguments.no_logs)
+        execution = await view.follow(started["id"])
+        view.show_end(execution, files_in)
+        return 0 if execution["state"]["current"] in GOOD_ENDS else 1
+
+
+def _own_settings(arguments: argparse.Namespace) -> Settings:
+    private: Mapping[str, Any] = {
+        "queue.type": "memory",
+        "server.host": "127.0.0.1",
+        "server.port": _free_port(),
+        "server.basic-auth.enabled": True,
+        "server.basic-auth.username": "run@tiercel.local",
+        "server.basic-auth.password": secrets.token_urlsafe(24),
+    }
+    return options.read(arguments, SERVICES, **private)
+
+
+@asynccontextmanager
+async def in_process(settings: Settings) -> AsyncIterator[None]:
+    """Run all services in this process until the block ends."""
+    adapters = wiring.in_memory(settings)
+    async with AsyncExitStack() as stack:
+        for name in START_ORDER:
+            await stack.enter_async_context(assembly.make(name, settings, adapters))
+        yield
+
+
+def _inputs(given: list[str]) -> dict[str, str | Path]:
+    inputs: dict[str, str | Path] = {}
+    for each in given:
+        name, separator, value = each.partition("=")
+        if not separator:
+            raise Refused(f"The input '{each}' has no value; write it as --input {each}=VALUE.")
+        if value.startswith("@"):
+            file = Path(value[1:])
+            if not file.is_file():
+                raise Refused(f"The input '{name}' names the file '{file}', which does not exist.")
+            inputs[name] = file
+        else:
+            inputs[name] = value
+    return inputs
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,68 @@
+"""The command line, as far as it needs no running service."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tiercel.cli.main import main
+
+VALID = "id: hello\nnamespace: demo\ntasks:\n  - id: log\n    type: io.kestra.plugin.core.log.Log\n    message: hi\n"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """`tiercel --help` answers before a framework could be loaded."""
+    program = (
+        "import sys; from tiercel.cli.main import parser; parser();"
+        "print([name for name in ('msgspec', 'psycopg', 'litestar', 'httpx', 'yaml') if name in sys.modules])"
+    )
+
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+
+    assert "[]" == said.strip()
+
+
+def test_a_valid_flow_file_is_called_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 0."""
+    file = tmp_path / "hello.yaml"
+    file.write_text(VALID)
+
+    code = main(["flow", "validate", str(file)])
+
+    assert (0, f"{file}: valid\n") == (code, capsys.readouterr().out)
+
+
+def test_each_problem_of_a_flow_file_is_reported_with_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`file:line:column`, so that editors and people find it."""
+    file = tmp_path / "broken.yaml"
+    file.write_text(VALID.replace("core.log.Log", "core.log.Lag"))
+
+    code = main(["flow", "validate", str(file)])
+
+    assert 1 == code
+    assert f"{file}:5:" in capsys.readouterr().err
+
+
+def test_a_missing_flow_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """A sentence, no traceback."""
+    code = main(["run", "nowhere.yaml"])
+
+    assert 2 == code
+    assert "tiercel: Cannot read the flow file 'nowhere.yaml': No such file or directory." in capsys.readouterr().err
+
+
+def test_a_process_without_a_database_is_told_how_to_name_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All three ways are named."""
+    monkeypatch.delenv("TIERCEL_POSTGRES_URL", raising=False)
+
+    code = main(["migrate"])
+
+    assert 2 == code
+    assert "--postgres, TIERCEL_POSTGRES_URL or 'postgres.url'" in capsys.readouterr().err
