@@ -39,7 +39,7 @@ def merge_defaults(document: dict[str, Any], *outer: Iterable[PluginDefault]) ->
     defaults = _with_real_names(defaults)
     plain = [default for default in defaults if not default.forced]
     forced = [default for default in reversed(defaults) if default.forced]
-    return {key: part if key in KEYS else _inject(part, plain, forced, frozenset()) for key, part in document.items()}
+    return {key: part if key in KEYS else _inject(part, plain, forced) for key, part in document.items()}
 
 
 def _with_real_names(defaults: list[PluginDefault]) -> list[PluginDefault]:
@@ -53,13 +53,15 @@ def _with_real_names(defaults: list[PluginDefault]) -> list[PluginDefault]:
     return result
 
 
-def _inject(value: Any, plain: list[PluginDefault], forced: list[PluginDefault], within: frozenset[str]) -> Any:
+def _inject(value: Any, plain: list[PluginDefault], forced: list[PluginDefault]) -> Any:
+    """Inject into what a value holds, then into itself: what a default brings gets no defaults of its own."""
     if isinstance(value, list):
-        return [_inject(part, plain, forced, within) for part in value]
+        return [_inject(part, plain, forced) for part in value]
     if not isinstance(value, dict):
         return value
+    value = {name: _inject(part, plain, forced) for name, part in value.items()}
     kind = value.get("type")
-    if isinstance(kind, str) and kind not in within:
+    if isinstance(kind, str):
         real = REGISTRY.canonical(kind)
         for default in plain:
             if _matches(default.type, kind, real):
@@ -67,7 +69,7 @@ def _inject(value: Any, plain: list[PluginDefault], forced: list[PluginDefault],
         for default in forced:
             if _matches(default.type, kind, real):
                 value = deep_merge(value, default.values)
-    return {name: _inject(part, plain, forced, within) for name, part in value.items()}
+    return value
 
 
 def _matches(default: str, kind: str, real: str) -> bool:

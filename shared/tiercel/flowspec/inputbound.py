@@ -39,7 +39,11 @@ def violations(each: Input, value: Any, dialect: Dialect = Dialect.V2) -> Iterat
 
 
 def _pattern(each: Input, value: Any) -> Iterator[str]:
-    if not java_regex.full_match(each.validator or "", str(value)):
+    try:
+        matches = java_regex.full_match(each.validator or "", str(value))
+    except TimeoutError:
+        matches = False  # a pattern that never ends on this text does not accept it
+    if not matches:
         # The pattern of a secret is checked before it is encrypted, in a step that names the input once more.
         prefix = f"{each.id}: " if each.type is InputType.SECRET else ""
         yield f"{prefix}it must match the pattern `{each.validator}`"

@@ -34,9 +34,14 @@ _NO_ENCRYPTION: Final = "Unable to use a `SECRET` input/output as encryption is 
 
 
 class Hooks(msgspec.Struct, frozen=True, kw_only=True):
-    """What the caller does for typing; without `seal` there are no secrets, without `store_file` no uploads."""
+    """
+    What the caller does for typing; without `seal` there are no secrets, without `store_file` no uploads.
+
+    `choice_renderer` renders the choices of inputs where `renderer` masks secrets: what may be chosen is shown.
+    """
 
     renderer: Renderer
+    choice_renderer: Renderer | None = None
     store_file: StoreFile | None = None
     seal: Seal | None = None
 
@@ -60,6 +65,7 @@ def resolve_inputs(
     values: Mapping[str, Any],
     *,
     renderer: Renderer,
+    choice_renderer: Renderer | None = None,
     store_file: StoreFile | None = None,
     encrypt: Seal | None = None,
     execution: Mapping[str, Any] | None = None,
@@ -71,7 +77,7 @@ def resolve_inputs(
     With `validate_only` secrets are checked and masked, and `store_file` must only name the place.
     """
     context = flow_context(flow, execution)
-    hooks = Hooks(renderer=renderer, store_file=store_file, seal=encrypt)
+    hooks = Hooks(renderer=renderer, choice_renderer=choice_renderer, store_file=store_file, seal=encrypt)
     return resolve(flow.inputs, values, hooks, context, dialect=flow.dialect, validate_only=validate_only)
 
 
@@ -175,7 +181,7 @@ class _Resolver:
         except ExpressionError as error:
             return InputAndValue(input=each, value=sent, enabled=False, problems=self._said(each, [str(error)], sent))
         try:
-            each = with_choices(each, self._hooks.renderer, context)
+            each = with_choices(each, self._hooks.choice_renderer or self._hooks.renderer, context)
             value, is_default = self._given(each, sent, context)
         except (ExpressionError, ValueError) as error:
             return InputAndValue(input=each, value=sent, problems=self._said(each, [str(error)], sent))
