@@ -18,7 +18,7 @@ class Files(Protocol):
         """Return the present of the engine."""
         ...
 
-    async def read(self, uri: str) -> bytes:
+    async def read_file(self, uri: str) -> bytes:
         """Return a stored file's content."""
         ...
 
@@ -70,7 +70,7 @@ def _uris(actual: Any, where: str) -> list[str]:
 async def _read(actual: Any, files: Files, where: str) -> bytes:
     if not isinstance(actual, str):
         raise Mismatch(f"{where} is {actual!r}, expected the URI of a stored file")
-    return await files.read(actual)
+    return await files.read_file(actual)
 
 
 def _compare(found: Any, wanted: Any, where: str) -> None:
@@ -113,7 +113,7 @@ async def _ion_map_has(actual: Any, wanted: Any, files: Files, where: str) -> No
 
 
 async def _concatenated(actual: Any, files: Files, where: str) -> bytes:
-    return b"".join([await files.read(uri) for uri in _uris(actual, where)])
+    return b"".join([await files.read_file(uri) for uri in _uris(actual, where)])
 
 
 async def _concatenated_contains(actual: Any, wanted: Any, files: Files, where: str) -> None:
@@ -125,7 +125,7 @@ async def _concatenated_contains(actual: Any, wanted: Any, files: Files, where: 
 
 async def _concatenated_equals_input(actual: Any, wanted: Any, files: Files, where: str) -> None:
     source = files.input_file()
-    expected = await files.read(source) if source else b""
+    expected = await files.read_file(source) if source else b""
     _compare(await _concatenated(actual, files, where), expected, where)
 
 
@@ -140,7 +140,7 @@ async def _first_path_ends_with(actual: Any, wanted: Any, files: Files, where: s
 
 
 async def _all_rows(actual: Any, files: Files, where: str) -> list[Any]:
-    return [row for uri in _uris(actual, where) for row in rows(await files.read(uri))]
+    return [row for uri in _uris(actual, where) for row in rows(await files.read_file(uri))]
 
 
 async def _all_ion_rows(actual: Any, wanted: Any, files: Files, where: str) -> None:

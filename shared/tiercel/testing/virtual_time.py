@@ -3,8 +3,8 @@ An event loop whose time jumps: when nothing can run before the next timer, it i
 
 Time passes as it really does while something outside the loop is at work for it: a child process, a thread of
 `run_in_executor`, an open socket or pipe. So a test of hours takes milliseconds, and a script that runs for a second
-still has its second. `LoopClock` is the clock of such a loop: services that take their time from it, and the timeouts of
-asyncio itself, agree on what time it is.
+still has its second. `LoopClock` is the clock of such a loop: services that take their time from it and the timeouts
+of asyncio itself agree on what time it is.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         finally:
             self._outside -= 1
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
         future = super().run_in_executor(executor, func, *args)
         self._outside += 1
         future.add_done_callback(self._came_back)
@@ -92,14 +92,15 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 class LoopClock:
-    """The clock of the running event loop: its time, counted from the instant at which the clock was made."""
+    """The clock of the event loop that runs when it is made: its time, counted from the instant at which the clock was made."""
 
     def __init__(self, start: datetime | None = None) -> None:
         self._start = start or datetime.now(UTC)
-        self._zero = asyncio.get_running_loop().time()
+        self._loop = asyncio.get_running_loop()
+        self._zero = self._loop.time()
 
     def now(self) -> datetime:
-        return self._start + timedelta(seconds=asyncio.get_running_loop().time() - self._zero)
+        return self._start + timedelta(seconds=self._loop.time() - self._zero)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))

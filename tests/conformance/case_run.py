@@ -1,0 +1,53 @@
+"""One engine case: its flows deployed, its steps run in order, its outcome."""
+
+from __future__ import annotations
+
+import traceback
+
+# The steps register their verbs when they are imported.
+from tests.conformance import (  # noqa: F401
+    steps_actions,
+    steps_await,
+    steps_execute,
+    steps_expect,
+    steps_http,
+    steps_store,
+)
+from tests.conformance.corpus import Case, Folder
+from tests.conformance.engine import Engine
+from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left_out, passed
+from tests.conformance.steps_store import deploy
+from tests.conformance.world import VERBS, World
+from tiercel.errors import TiercelError
+
+
+async def run_case(case: Case, folder: Folder, engine: Engine) -> CaseResult:
+    """Run a case; whatever it raises is its outcome."""
+    place = "deploy"
+    try:
+        world = World(case, folder, engine)
+        for flow in case.body.get("flows", []):
+            place = f"deploy {flow}"
+            await deploy(world, folder.text(flow))
+        for number, step in enumerate(case.body["steps"], start=1):
+            ((name, body),) = step.items()
+            place = f"step {number} ({name})"
+            await _run_step(world, name, body)
+    except LeftOut as reason:
+        return left_out(case.id, case.file, str(reason), case.features)
+    except Mismatch as problem:
+        return failed(case.id, case.file, f"{place}: {problem}", case.features)
+    except TiercelError as problem:
+        return failed(case.id, case.file, f"{place}: {type(problem).__name__}: {problem}", case.features)
+    except Exception as error:  # whatever a case does to the runner is that case's failure
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        why = f"{place}: {type(error).__name__}: {error} (at {where.filename.split('/')[-1]}:{where.lineno})"
+        return failed(case.id, case.file, why, case.features)
+    return passed(case.id, case.file, case.features)
+
+
+async def _run_step(world: World, name: str, body: object) -> None:
+    verb = VERBS.get(name)
+    if verb is None:
+        raise Mismatch(f"Nobody knows the step '{name}'.")
+    await verb(world, await world.filled(body))

@@ -1,0 +1,143 @@
+"""
+The engine as the runner sees it: adapters to look into it, the API to act on it, and the present.
+
+It is the same class for the cluster in memory and for real processes on a database: what differs is how it is made
+(`tests.conformance.memory`, `tests.conformance.postgres`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+from tests.conformance.result import Mismatch
+from tests.conformance.snapshot import Snapshot
+
+from tiercel.definitions.base import Definitions
+from tiercel.messages.execution_event import ExecutionEvent
+from tiercel.messages.topics import EXECUTION_EVENT
+from tiercel.model.execution import Execution, LogEntry, OutputRef
+from tiercel.model.flow import Flow
+from tiercel.queue.base import Outgoing, Queue
+from tiercel.repository.base import Page, Repository, Sort
+from tiercel.repository.filter import Field, Filter, Op
+from tiercel.runtime.clock import Clock
+from tiercel.statestore.base import Loaded, StateStore
+from tiercel.storage.base import Storage
+
+KINDS = ("NORMAL", "TEST", "PLAYGROUND", "LOOP")
+
+
+@dataclasses.dataclass(kw_only=True)
+class Engine:
+    """A running installation."""
+
+    queue: Queue
+    statestore: StateStore
+    definitions: Definitions
+    repository: Repository
+    storage: Storage
+    clock: Clock
+    http: httpx.AsyncClient
+    tenant: str = "main"
+    encryption_key: str | None = None
+    ignored: Any = None
+    """The installation's ignore list, where the runner can reach it."""
+    scratch: Path = Path("/tmp")
+    stub_url: str = ""
+    stub_bodies: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    async def emit(self, event: ExecutionEvent) -> None:
+        """Send an event to its execution."""
+        await self.queue.emit(Outgoing(topic=EXECUTION_EVENT, key=event.execution_id, message=event))
+
+    async def flow(self, namespace: str, flow_id: str, revision: int | None = None) -> Flow:
+        """Return a deployed flow; raise Mismatch when it is unknown."""
+        flow = await self.definitions.flow(self.tenant, namespace, flow_id, revision)
+        if flow is None:
+            raise Mismatch(f"The flow {namespace}/{flow_id} is not deployed.")
+        return flow
+
+    async def head(self, execution_id: str) -> tuple[Execution, bool] | None:
+        """Return an execution without its task runs, and whether everything of it has ended; None when unknown."""
+        loaded = (await self.statestore.load([execution_id])).get(execution_id)
+        if loaded is not None:
+            return loaded.head.execution, _is_done(loaded)
+        execution = await self.repository.execution(self.tenant, execution_id)
+        return (execution, execution.state.is_terminated) if execution is not None else None
+
+    async def snapshot(self, execution_id: str) -> Snapshot | None:
+        """Return an execution with its task runs and outputs; None when it is unknown."""
+        loaded = (await self.statestore.load([execution_id])).get(execution_id)
+        if loaded is None:
+            return await self._from_history(execution_id)
+        runs = await self.statestore.runs(execution_id)
+        records = await self.statestore.outputs(execution_id)
+        outputs = {record.seq: await self._value(record.ref) for record in records}
+        tree: dict[str, Any] = {}
+        for record in records:
+            _plant(tree, (record.task_id, *record.path), outputs[record.seq])
+        return Snapshot(loaded.head.execution, [record.run for record in runs], outputs, tree)
+
+    async def _from_history(self, execution_id: str) -> Snapshot | None:
+        execution = await self.repository.execution(self.tenant, execution_id)
+        if execution is None:
+            return None
+        runs = await self.repository.runs(self.tenant, execution_id)
+        references = await self.repository.outputs(self.tenant, execution_id)
+        outputs = {seq: await self._value(ref) for seq, ref in references.items()}
+        return Snapshot(execution, runs, outputs)
+
+    async def _value(self, ref: OutputRef) -> dict[str, Any]:
+        if ref.value is not None:
+            return ref.value
+        assert ref.uri is not None
+        found = msgspec.json.decode(await self.storage.read(self.tenant, ref.uri))
+        return dict(found)
+
+    async def executions(
+        self, namespace: str | None = None, flow_id: str | None = None, parent_id: str | None = None
+    ) -> list[Execution]:
+        """Return executions of a flow, or of a parent, the oldest first; all kinds."""
+        filters = [Filter(field=Field.KIND, op=Op.IN, value=KINDS)]
+        if namespace is not None:
+            filters.append(Filter(field=Field.NAMESPACE, value=namespace))
+        if flow_id is not None:
+            filters.append(Filter(field=Field.FLOW_ID, value=flow_id))
+        if parent_id is not None:
+            filters.append(Filter(field=Field.PARENT_ID, value=parent_id))
+        page = Page(size=500, sort=(Sort(field="state.startDate"),), total=False)
+        found = await self.repository.search(self.tenant, filters, page)
+        return sorted(found.results, key=lambda one: (one.history[0].date, one.id))
+
+    async def logs(self, execution_id: str) -> list[LogEntry]:
+        """Return the log lines of an execution, in order of time."""
+        filters = [Filter(field=Field.EXECUTION_ID, value=execution_id)]
+        found = await self.repository.logs(self.tenant, filters, Page(size=1000, total=False))
+        return found.results
+
+    def now(self) -> datetime:
+        """Return the present of the engine."""
+        return self.clock.now()
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        await self.clock.sleep(seconds)
+
+
+def _is_done(loaded: Loaded) -> bool:
+    """Tell whether an execution and all of its task runs have ended, those after its end too."""
+    if not loaded.head.execution.state.is_terminated:
+        return False
+    return bool(getattr(loaded.head, "done", True)) and all(run.run.state.is_terminated for run in loaded.runs)
+
+
+def _plant(tree: dict[str, Any], path: Sequence[str], value: Mapping[str, Any]) -> None:
+    for key in path[:-1]:
+        tree = tree.setdefault(key, {})
+    tree.setdefault(path[-1], {}).update(value)

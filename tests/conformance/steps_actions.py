@@ -1,0 +1,212 @@
+"""Steps that act on an execution through the API: resume, kill, restart, replay and the like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+from tests.conformance.matchers import match
+from tests.conformance.problems import check_answer, check_status
+from tests.conformance.result import LeftOut, Mismatch
+from tests.conformance.rewinding import rewound
+from tests.conformance.snapshot import Snapshot
+from tests.conformance.steps_execute import form
+from tests.conformance.world import World, verb
+
+EXECUTIONS = "/api/v1/main/executions"
+
+
+async def act(world: World, execution_id: str, action: str, method: str = "POST", **request: Any) -> httpx.Response:
+    """Ask the API for an action on an execution."""
+    return await world.engine.http.request(method, f"{EXECUTIONS}/{execution_id}/actions/{action}", **request)
+
+
+def _check(response: httpx.Response, body: Mapping[str, Any]) -> bool:
+    """Hold the answer against the step; tell whether the action was accepted."""
+    if "expect_http" in body and body.get("error") is None:
+        # The status of an accepted action differs between 0.21 and 2.0 (differences.md): any 2xx is one.
+        check_status(response, "ok" if int(body["expect_http"].get("status", 200)) < 300 else None)
+        return True
+    check_answer(response, body.get("error"))
+    return body.get("error") is None
+
+
+@verb("resume")
+async def resume(world: World, body: dict[str, Any]) -> None:
+    """Resume a paused execution, with inputs where it asks for them."""
+    execution_id = world.execution_id(body["execution"])
+    response = await act(world, execution_id, "resume", **form(body.get("inputs") or {}))
+    if _check(response, body):
+        await _remember(world, body, execution_id, body.get("state", "RUNNING"))
+
+
+@verb("pause")
+async def pause(world: World, body: dict[str, Any]) -> None:
+    """Pause a running execution."""
+    _check(await act(world, world.execution_id(body["execution"]), "pause"), body)
+
+
+@verb("kill")
+async def kill(world: World, body: dict[str, Any]) -> None:
+    """Kill an execution and its children."""
+    execution_id = world.execution_id(body["execution"])
+    before = await world.snapshot(body["execution"])
+    if _check(await act(world, execution_id, "kill", "DELETE"), body) and body.get("as"):
+        found = await world.wait_for(
+            execution_id, lambda one: one.history != before.history, "the kill to be noticed", body.get("timeout")
+        )
+        world.remember(body["as"], found)
+        world.returned[body["as"]] = rewound(found, body.get("after_state", "KILLING"))
+
+
+@verb("restart")
+async def restart(world: World, body: dict[str, Any]) -> None:
+    """Run what failed of an execution again."""
+    execution_id = world.execution_id(body["execution"])
+    before = await world.engine.snapshot(execution_id)
+    query = {"revision": body["revision"]} if body.get("revision") else {}
+    response = await act(world, execution_id, "restart", params=query)
+    if _check(response, body):
+        await _remember(world, body, str(response.json().get("id", execution_id)), "RESTARTED", before)
+
+
+@verb("replay")
+async def replay(world: World, body: dict[str, Any]) -> None:
+    """Make a new execution that takes over what came before a task run."""
+    execution_id = world.execution_id(body["execution"])
+    query: dict[str, Any] = {}
+    run_id = await _start(world, execution_id, body.get("from"), body.get("error") is not None)
+    if run_id is not None:
+        query["taskRunId"] = run_id
+    if body.get("revision"):
+        query["revision"] = body["revision"]
+    response = await act(world, execution_id, "replay", params=query)
+    if _check(response, body):
+        state = "CREATED" if run_id is None else "RESTARTED"
+        await _remember(world, body, str(response.json()["id"]), state)
+
+
+async def _start(world: World, execution_id: str, given: Any, may_fail: bool) -> str | None:
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return given
+    if "task_run_id" in given:
+        return str(given["task_run_id"])
+    snapshot = await world.read(execution_id)
+    try:
+        if "at" in given:
+            return snapshot.run_at(int(given["at"])).run.id
+        return snapshot.run_of(given["task"], given.get("values")).run.id
+    except Mismatch:
+        if may_fail:
+            return str(given.get("task"))
+        raise
+
+
+@verb("change_task_status")
+async def change_task_status(world: World, body: dict[str, Any]) -> None:
+    """Set a task run's state by hand."""
+    execution_id = world.execution_id(body["execution"])
+    before = await world.engine.snapshot(execution_id)
+    run_id = await _start(world, execution_id, body, may_fail=False)
+    data = {"taskRunId": run_id, "state": body["state"]}
+    response = await act(world, execution_id, "state", json=data)
+    if _check(response, body):
+        answered = str(response.json().get("id", execution_id)) if response.text else execution_id
+        await _remember(world, body, answered, "RESTARTED", before)
+
+
+@verb("change_status")
+async def change_status(world: World, body: dict[str, Any]) -> None:
+    """Set the state of an ended execution by hand."""
+    execution_id = world.execution_id(body["execution"])
+    response = await act(world, execution_id, "change-status", params={"status": body["state"]})
+    if _check(response, body):
+        await _remember(world, body, execution_id, body["state"])
+
+
+@verb("set_labels")
+async def set_labels(world: World, body: dict[str, Any]) -> None:
+    """Replace the labels of an ended execution."""
+    execution_id = world.execution_id(body["execution"])
+    before = await world.engine.snapshot(execution_id)
+    if _check(await act(world, execution_id, "labels", json=body["labels"]), body):
+        assert before is not None
+        found = await world.wait_for(execution_id, lambda one: one.labels != before.labels, "new labels")
+        _name(world, body, found)
+
+
+@verb("delete_execution")
+async def delete_execution(world: World, body: dict[str, Any]) -> None:
+    """Delete an execution, with its logs, metrics and files unless the step says otherwise."""
+    flags = {
+        f"delete{name.title()}": str(body[name]).lower() for name in ("logs", "metrics", "storage") if name in body
+    }
+    path = f"{EXECUTIONS}/{world.execution_id(body['execution'])}"
+    check_answer(await world.engine.http.delete(path, params=flags), body.get("error"))
+
+
+@verb("force_run")
+async def force_run(world: World, body: dict[str, Any]) -> None:
+    """Run an execution that waits."""
+    _check(await act(world, world.execution_id(body["execution"]), "force-run"), body)
+
+
+@verb("unqueue")
+async def unqueue(world: World, body: dict[str, Any]) -> None:
+    """Take an execution out of the waiting line."""
+    query = {"state": body["state"]} if body.get("state") else {}
+    _check(await act(world, world.execution_id(body["execution"]), "unqueue", params=query), body)
+
+
+@verb("eval")
+async def evaluate(world: World, body: dict[str, Any]) -> None:
+    """Evaluate an expression as a task run (or the execution) sees it."""
+    execution_id = world.execution_id(body["execution"])
+    action = "eval"
+    if "at" in body:
+        action += "/" + (await world.read(execution_id)).run_at(int(body["at"])).run.id
+    headers = {"content-type": "text/plain"}
+    response = await act(world, execution_id, action, content=body["expression"], headers=headers)
+    check_status(response, "ok")
+    answer = response.json()
+    for name, key in (("result", "result"), ("error", "error"), ("stack_trace", "stackTrace")):
+        if name in body:
+            await match(answer.get(key), body[name], world, name)
+
+
+@verb("ignore")
+async def ignore(world: World, body: dict[str, Any]) -> None:
+    """Have the engine ignore executions, flows or namespaces."""
+    if world.engine.ignored is None:
+        raise LeftOut("There is no ignore list: an operator pauses or kills what must not run.")
+    await world.engine.ignored(body)
+
+
+@verb("set_concurrency")
+async def set_concurrency(world: World, body: dict[str, Any]) -> None:
+    """Change the stored counter of running executions of a flow."""
+    raise LeftOut("Slots are owned by executions (a set of holders); there is no counter that could be changed.")
+
+
+async def _remember(
+    world: World, body: Mapping[str, Any], execution_id: str, state: str, before: Snapshot | None = None
+) -> None:
+    """Give the execution its alias, once the action has come into effect."""
+    if not body.get("as"):
+        return
+    same = before is not None and before.id == execution_id
+    known = len(before.history) if same and before is not None else 0
+    found = await world.wait_for(
+        execution_id, lambda one: state in one.history[known:] or state in one.history[-1:], f"state {state}"
+    )
+    _name(world, body, found)
+    world.returned[body["as"]] = rewound(found, state)
+
+
+def _name(world: World, body: Mapping[str, Any], found: Snapshot) -> None:
+    if body.get("as"):
+        world.remember(body["as"], found)
+        world.returned[body["as"]] = found
