@@ -29,18 +29,18 @@ from tiercel.queue.base import Outgoing
 
 def settle(draft: Draft, facts: Facts) -> None:
     """Look at every flowable whose children have changed, until none is left."""
-    while draft.ready or draft.pending_starts:
-        if draft.pending_starts:
+    while draft.ready or draft.pending_starts or draft.leave is not None:
+        if draft.leave is not None:
+            finishing.leave(draft, facts)
+        elif draft.pending_starts:
             seq, child = draft.pending_starts.pop()
             start_child(draft, facts, seq, child)
-            continue
-        seq = draft.ready.pop()
-        if draft.leave is not None and not draft.head.kill_requested:
-            finishing.leave(draft, facts)
-        elif seq == ROOT:
-            _advance_root(draft, facts)
         else:
-            _advance_flowable(draft, facts, seq)
+            seq = draft.ready.pop()
+            if seq == ROOT:
+                _advance_root(draft, facts)
+            else:
+                _advance_flowable(draft, facts, seq)
 
 
 def _advance_flowable(draft: Draft, facts: Facts, seq: int) -> None:

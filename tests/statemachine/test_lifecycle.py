@@ -1,0 +1,358 @@
+"""Kill, pause, retry, restart, lost workers: what a person, a clock or an accident does to an execution."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tests.statemachine.flows import flow, group, task
+from tests.statemachine.machine import EXECUTION, Machine
+
+from tiercel.messages import execution_event as events
+from tiercel.messages.broadcast import KillRun
+from tiercel.messages.worker_job import TaskJob
+from tiercel.model.state import State
+
+PAUSE = {"id": "p", "type": "io.kestra.plugin.core.flow.Pause"}
+SUBFLOW = {"id": "s", "type": "io.kestra.plugin.core.flow.Subflow", "namespace": "company.team", "flowId": "child"}
+
+
+def kill(machine: Machine) -> None:
+    machine.step(events.KillRequested(execution_id=EXECUTION, at=machine.now))
+
+
+def test_killing_waits_for_the_running_task() -> None:
+    """A killed execution stays KILLING until its worker answers; what waits is taken back."""
+    machine = Machine(flow(group("Parallel", "p", "a", "b"))).create()
+    job = machine.jobs.popleft()
+    machine.start(job)
+
+    kill(machine)
+
+    assert State.KILLING == machine.state
+    assert [KillRun(execution_id=EXECUTION)] == machine.broadcasts
+    assert not machine.jobs
+
+    machine.finish(job, State.KILLED)
+
+    assert State.KILLED == machine.state
+    assert [("p", "KILLED"), ("a", "KILLED"), ("b", "KILLED")] == machine.states()
+
+
+def test_a_result_that_arrives_while_killing_is_kept() -> None:
+    """SUCCESS stays SUCCESS; the execution ends KILLED."""
+    machine = Machine(flow("a", "b")).create()
+    job = machine.jobs.popleft()
+    machine.start(job)
+    kill(machine)
+    machine.finish(job, State.SUCCESS)
+
+    assert [("a", "SUCCESS")] == machine.states()
+    assert State.KILLED == machine.state
+
+
+def test_a_worker_that_never_answers_a_kill_is_given_up_at_the_deadline() -> None:
+    """Nothing is stuck: after 30 seconds the run is KILLED without its worker."""
+    machine = Machine(flow("a")).create()
+    machine.start(machine.jobs.popleft())
+    kill(machine)
+
+    machine.pass_time(31)
+
+    assert State.KILLED == machine.state
+
+
+def test_a_job_that_is_started_after_the_kill_is_killed() -> None:
+    """A `started` that comes too late is answered with a kill to that worker."""
+    machine = Machine(flow("a")).create()
+    job = machine.jobs.popleft()
+    kill(machine)
+
+    machine.start(job)
+
+    assert KillRun(execution_id=EXECUTION, seq=0, attempt=1, worker="w1") == machine.broadcasts[-1]
+    assert State.KILLED == machine.state
+
+
+def test_a_pause_waits_for_a_resume() -> None:
+    """The execution is PAUSED until somebody resumes it."""
+    machine = Machine(flow("a", PAUSE, "b")).create().run()
+
+    assert State.PAUSED == machine.state
+
+    machine.step(events.ResumeRequested(execution_id=EXECUTION, at=machine.now))
+    machine.run()
+
+    assert State.SUCCESS == machine.state
+    assert [("a", "SUCCESS"), ("p", "SUCCESS"), ("b", "SUCCESS")] == machine.states()
+
+
+def test_a_pause_ends_by_itself_after_its_duration() -> None:
+    """`pauseDuration` resumes; nobody is needed."""
+    machine = Machine(flow({**PAUSE, "pauseDuration": "PT1M"}, "b")).create()
+
+    machine.pass_time(59)
+    assert State.PAUSED == machine.state
+
+    machine.pass_time(2)
+    assert State.SUCCESS == machine.run().state
+
+
+def test_a_pause_with_a_timeout_fails_when_nobody_resumes() -> None:
+    """`timeout` alone ends the task FAILED."""
+    machine = Machine(flow({**PAUSE, "timeout": "PT1M"}, "b")).create().pass_time(61)
+
+    assert State.FAILED == machine.state
+
+
+def test_a_paused_execution_lets_running_tasks_end_and_starts_no_others() -> None:
+    """A person's pause holds everything; a resume lets it go on where it was."""
+    machine = Machine(flow("a", "b")).create()
+    job = machine.jobs.popleft()
+    machine.start(job)
+    machine.step(events.PauseRequested(execution_id=EXECUTION, at=machine.now))
+    machine.finish(job)
+
+    assert State.PAUSED == machine.state
+    assert not machine.jobs
+
+    machine.reload().step(events.ResumeRequested(execution_id=EXECUTION, at=machine.now))
+
+    assert State.SUCCESS == machine.run().state
+
+
+def test_a_failed_task_is_tried_again_at_its_interval() -> None:
+    """The run waits as RETRYING, keeps its id, and counts the attempt."""
+    retry = {"type": "constant", "interval": "PT10S", "maxAttempts": 3}
+    machine = Machine(flow(task("a", retry=retry))).create()
+    answers = iter([State.FAILED, State.FAILED, State.SUCCESS])
+    machine.run(lambda job: next(answers))
+
+    assert State.RETRYING == machine.state
+
+    machine.pass_time(10).run(lambda job: next(answers)).pass_time(10).run(lambda job: next(answers))
+
+    assert State.SUCCESS == machine.state
+    assert [State.FAILED, State.FAILED, State.SUCCESS] == [a.state for a in machine.rows[0].run.attempts]
+
+
+def test_retries_end_after_the_last_attempt() -> None:
+    """`maxAttempts` counts the first run."""
+    retry = {"type": "constant", "interval": "PT1S", "maxAttempts": 2}
+    machine = Machine(flow(task("a", retry=retry))).create().run(lambda job: State.FAILED)
+
+    machine.pass_time(1).run(lambda job: State.FAILED)
+
+    assert State.FAILED == machine.state
+    assert not machine.timers
+
+
+def test_a_flow_retry_that_creates_a_new_execution() -> None:
+    """The execution ends RETRIED, and another with the next attempt number follows."""
+    retry = {"type": "constant", "interval": "PT1S", "maxAttempts": 2, "behavior": "CREATE_NEW_EXECUTION"}
+    machine = Machine(flow("a", retry=retry)).create().run(lambda job: State.FAILED)
+
+    assert State.RETRIED == machine.state
+
+    machine.pass_time(2)
+
+    [created] = [message for message in machine.messages if isinstance(message, events.CreateExecution)]
+    assert 2 == created.attempt_number
+    assert EXECUTION == created.parent_id
+
+
+def test_a_lost_worker_gives_its_job_to_another() -> None:
+    """The attempt is over (RESUBMITTED), and the next one is sent."""
+    machine = Machine(flow("a")).create()
+    job = machine.jobs.popleft()
+    machine.start(job)
+    machine.step(events.WorkerLost(execution_id=EXECUTION, at=machine.now, seq=0, attempt=1, worker="w1"))
+
+    [again] = machine.jobs
+    assert 2 == again.attempt
+
+    machine.finish(job)
+    assert State.RUNNING == machine.state
+
+    assert State.SUCCESS == machine.run().state
+    assert [State.RESUBMITTED, State.SUCCESS] == [a.state for a in machine.rows[0].run.attempts]
+
+
+def test_a_job_that_kills_its_workers_is_not_run_for_ever() -> None:
+    """After three resubmissions the task run is FAILED with the reason."""
+    machine = Machine(flow("a")).create()
+    for attempt in range(1, 5):
+        machine.start(machine.jobs.popleft())
+        machine.step(events.WorkerLost(execution_id=EXECUTION, at=machine.now, seq=0, attempt=attempt, worker="w1"))
+
+    assert State.FAILED == machine.state
+    assert "lost" in (machine.rows[0].run.error or "")
+
+
+def test_a_repeated_result_changes_nothing() -> None:
+    """Messages may be delivered again; each task is dispatched once."""
+    machine = Machine(flow("a", "b")).create()
+    job = machine.jobs.popleft()
+    machine.start(job)
+    machine.finish(job)
+    machine.finish(job)
+    machine.start(job)
+
+    assert ["b"] == [waiting.task_id for waiting in machine.jobs]
+
+
+def test_a_restart_runs_the_failed_task_again_in_place() -> None:
+    """Ended task runs stay, the failed one and its parents open, errors are run anew."""
+    text = flow("a", group("Sequential", "g", "x", "y"), "z", errors=[task("e")])
+    machine = Machine(text).create().run(lambda job: State.FAILED if job.task_id == "y" else State.SUCCESS)
+
+    assert State.FAILED == machine.state
+
+    machine.reload().step(events.RestartRequested(execution_id=EXECUTION, at=machine.now))
+    machine.run()
+
+    assert State.SUCCESS == machine.state
+    assert [
+        ("a", "SUCCESS"),
+        ("g", "SUCCESS"),
+        ("x", "SUCCESS"),
+        ("y", "SUCCESS"),
+        ("z", "SUCCESS"),
+    ] == machine.states()
+    assert State.RESTARTED in machine.history
+
+
+def test_a_result_from_before_a_restart_is_refused() -> None:
+    """A late report of an earlier attempt does not end the new one."""
+    machine = Machine(flow("a")).create()
+    job: TaskJob = machine.jobs.popleft()
+    machine.start(job)
+    machine.finish(job, State.FAILED)
+    machine.step(events.RestartRequested(execution_id=EXECUTION, at=machine.now))
+
+    machine.finish(job, State.SUCCESS)
+
+    assert State.RUNNING == machine.state
+
+
+def test_a_restart_of_a_loop_runs_only_what_failed() -> None:
+    """Values that had ended are not run again, and the rest of the loop is."""
+    text = flow(group("ForEach", "each", "x", values=["a", "b", "c"]), "last")
+    machine = Machine(text).create().run(lambda job: State.FAILED if job.value == "b" else State.SUCCESS)
+    machine.reload().step(events.RestartRequested(execution_id=EXECUTION, at=machine.now))
+    ran: list[str | None] = []
+
+    def answer(job: TaskJob) -> State:
+        ran.append(job.value)
+        return State.SUCCESS
+
+    machine.run(answer)
+
+    assert ["b", "c", None] == ran
+    assert State.SUCCESS == machine.state
+
+
+def test_a_replay_takes_over_what_came_before_the_task() -> None:
+    """The new execution has copies of earlier runs, with ids of their own, and runs the task and what follows."""
+    machine = Machine(flow("a", "b", "c")).create().run()
+    target = machine.rows[1].run.id
+    machine.step(events.ReplayRequested(execution_id=EXECUTION, at=machine.now, new_id="new", task_run_id=target))
+    [created] = [message for message in machine.messages if isinstance(message, events.CreateExecution)]
+
+    assert ["a", "b"] == [record.run.task_id for record in created.copied_runs]
+    assert machine.rows[0].run.id != created.copied_runs[0].run.id
+
+    replayed = Machine(flow("a", "b", "c"))
+    replayed.step(created)
+    assert ["b"] == [job.task_id for job in replayed.jobs]
+    assert ("a", "SUCCESS") == replayed.states()[0]
+
+
+def test_a_subflow_ends_with_its_child() -> None:
+    """The task run waits for the child, takes over its state and shows its outputs."""
+    machine = Machine(flow(SUBFLOW, "after"))
+    machine.flows["company.team", "child"] = Machine(flow("x").replace("id: f", "id: child", 1)).plan
+    machine.create()
+    [created] = [message for message in machine.messages if isinstance(message, events.CreateExecution)]
+
+    assert "child" == created.flow_id
+    assert not machine.jobs
+
+    machine.step(
+        events.ChildEnded(
+            execution_id=EXECUTION, at=machine.now, seq=0, attempt=1, child_id=created.execution_id,
+            state=State.SUCCESS, outputs={"o": 1},
+        )
+    )  # fmt: skip
+
+    assert {"o": 1} == (machine.outputs[0].ref.value or {})["outputs"]
+    assert State.SUCCESS == machine.run().state
+
+
+def test_a_missing_subflow_fails_its_task() -> None:
+    """The sentence names the flow."""
+    machine = Machine(flow(SUBFLOW)).create()
+
+    assert State.FAILED == machine.state
+    assert any("'company.team'.'child'" in line for line in machine.logs)
+
+
+def test_a_queued_execution_runs_when_its_scope_grants_a_slot() -> None:
+    """With a concurrency limit the execution asks first, and gives the slot back at its end."""
+    machine = Machine(flow("a", concurrency={"limit": 1})).create()
+    [asked] = machine.messages
+
+    assert isinstance(asked, events.SlotRequested)
+    machine.step(events.SlotRefused(execution_id=EXECUTION, at=machine.now, scope=asked.execution_id, behavior="QUEUE"))
+    assert State.QUEUED == machine.state
+
+    machine.step(events.SlotGranted(execution_id=EXECUTION, at=machine.now, scope=asked.execution_id))
+    machine.run()
+
+    assert State.SUCCESS == machine.state
+    assert isinstance(machine.messages[-1], events.SlotReleased)
+
+
+def test_a_killed_parent_kills_its_child() -> None:
+    """The kill goes down, and the parent waits for the child's end."""
+    machine = Machine(flow(SUBFLOW))
+    machine.flows["company.team", "child"] = Machine(flow("x").replace("id: f", "id: child", 1)).plan
+    machine.create()
+    kill(machine)
+
+    assert isinstance(machine.messages[-1], events.KillRequested)
+    assert State.KILLING == machine.state
+
+
+def test_a_scheduled_execution_waits_for_its_date() -> None:
+    """It stays CREATED until the date has come."""
+    machine = Machine(flow("a"))
+    machine.create(schedule_date=machine.now + timedelta(hours=1))
+
+    assert State.CREATED == machine.state
+    assert State.SUCCESS == machine.pass_time(3601).run().state
+
+
+def test_a_longest_duration_that_passes_fails_the_execution() -> None:
+    """MAX_DURATION kills what runs and ends the execution FAILED."""
+    sla = [{"id": "m", "type": "MAX_DURATION", "duration": "PT1M", "behavior": "FAIL"}]
+    machine = Machine(flow("a", sla=sla)).create()
+    job = machine.jobs.popleft()
+    machine.start(job)
+    machine.pass_time(61)
+    machine.finish(job, State.KILLED)
+
+    assert State.FAILED == machine.state
+
+
+def test_a_loop_until_runs_rounds_until_its_condition_holds() -> None:
+    """Between rounds it waits for its interval; the number of rounds is an output."""
+    text = flow(
+        group("LoopUntil", "l", "x", condition="{{ outputs.l.iterationCount == 3 }}",
+              checkFrequency={"interval": "PT5S", "maxIterations": 10})
+    )  # fmt: skip
+    machine = Machine(text).create()
+    for _ in range(3):
+        machine.run().pass_time(5)
+
+    assert State.SUCCESS == machine.state
+    assert {"iterationCount": 3} == machine.outputs[0].ref.value
