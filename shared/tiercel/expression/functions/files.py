@@ -23,7 +23,7 @@ _LOCAL_FILE = "file://"
 _URI = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:.*", re.DOTALL)
 _EXECUTION_FILE = re.compile(r"/(?P<owner>.+)/[^/]+/executions/.+")
 _BINARY_ION = b"\xe0\x01\x00\xea"
-_ARGUMENTS = ("path", "namespace", "revision")
+_ARGUMENTS = ("path", "namespace")
 
 
 def _namespace_of(call: Call) -> str:
@@ -141,7 +141,7 @@ def _file_uri(args: Args, call: Call) -> Any:
     path = java_text(args["path"])
     if "../" in path:
         raise _escaping(call)
-    namespace = java_text(args["namespace"]) if args.get("namespace") is not None else _namespace_of(call)
+    namespace = _namespace_of(call)
     plain = _STORAGE + _files_folder(namespace) + path.lstrip("/")
     if not call.is_second:
         return plain
@@ -164,7 +164,7 @@ def _file_uri(args: Args, call: Call) -> Any:
 FUNCTIONS: Mapping[str, Function] = {
     "fileExists": Function(_file_exists, _ARGUMENTS),
     "fileSize": Function(_file_size, _ARGUMENTS),
-    "fileURI": Function(_file_uri, _ARGUMENTS),
+    "fileURI": Function(_file_uri, ("path", "revision")),
     "isFileEmpty": Function(_is_file_empty, _ARGUMENTS),
-    "read": Function(_read, _ARGUMENTS),
+    "read": Function(_read, (*_ARGUMENTS, "revision")),
 }
