@@ -2,7 +2,8 @@
 Cron expressions as Kestra reads them: five fields, or six with seconds first.
 
 Nicknames (`@hourly`), names (`MON`, `JAN`), ranges, lists, steps, Sunday as 0 or 7, `L`, `L-n`, `LW`, `nW` for days of
-the month, `nL` and `n#k` for days of the week. When both day fields are restricted, a day matches either of them. Here dates have no zone; `tiercel.schedule.timetable` puts them on the real line.
+the month, `nL` and `n#k` for days of the week. When both day fields are restricted, a day matches either of them.
+Here dates have no zone; `tiercel.schedule.timetable` puts them on the real line.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""One handler for each topic that the scheduler reads."""

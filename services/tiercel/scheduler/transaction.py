@@ -1,0 +1,147 @@
+"""The changes of one batch of decisions: each built on those before it, saved and sent together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final, assert_never
+
+import msgspec
+
+from tiercel.messages.broadcast import TriggerStopped
+from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT
+from tiercel.messages.worker_job import TriggerJob
+from tiercel.model.trigger_state import TriggerState
+from tiercel.queue.base import LANE_DEFAULT, Outgoing, OutgoingJob
+from tiercel.scheduler import metrics
+from tiercel.scheduler.book import Book
+from tiercel.scheduler.core.dates import variables_at
+from tiercel.scheduler.core.decide import Decision
+from tiercel.scheduler.core.effects import Evaluate, Fire, Note, Stop
+from tiercel.scheduler.core.plan import TriggerPlan
+from tiercel.scheduler.launch import Launcher
+from tiercel.statestore.base import Unit
+
+log = logging.getLogger(__name__)
+_LEVELS: Final = {"WARN": logging.WARNING, "ERROR": logging.ERROR}
+
+
+class Pending:
+    """Decisions that are not saved yet."""
+
+    def __init__(self, book: Book, launcher: Launcher) -> None:
+        self._book = book
+        self._launcher = launcher
+        self._states: dict[str, TriggerState | None] = {}
+        self._plans: dict[str, TriggerPlan | None] = {}
+        self._was: dict[str, int | None] = {}
+        self._messages: list[Outgoing] = []
+        self._jobs: list[OutgoingJob] = []
+
+    @property
+    def empty(self) -> bool:
+        """True when nothing is to be saved or sent."""
+        return not (self._states or self._messages or self._jobs)
+
+    @property
+    def partitions(self) -> set[int]:
+        """The partitions whose leases the transaction needs."""
+        return {self._book.partition(uid) for uid in self._states}
+
+    def known(self, uid: str) -> tuple[TriggerState | None, TriggerPlan | None]:
+        """Return state and plan of a trigger as they are after the decisions so far."""
+        entry = self._book.get(uid)
+        state, plan = (entry.state, entry.plan) if entry is not None else (None, None)
+        return self._states.get(uid, state), self._plans.get(uid, plan)
+
+    async def add(self, uid: str, plan: TriggerPlan | None, decision: Decision, now: datetime) -> None:
+        """Take up a decision; what cannot be made of it raises before anything is changed."""
+        messages, jobs = await self._made(uid, plan, decision, now)
+        before, _ = self.known(uid)
+        if decision.state != before or uid in self._states:
+            self._was.setdefault(uid, before.version if before is not None else None)
+            self._states[uid] = decision.state
+        self._plans[uid] = plan
+        self._messages += messages
+        self._jobs += jobs
+
+    def write(self, unit: Unit) -> None:
+        """Note everything in a transaction."""
+        for uid, state in self._states.items():
+            if state is not None:
+                unit.save_trigger(state, self._book.partition(uid), self._was[uid])
+            elif self._was[uid] is not None:
+                unit.delete_trigger(uid)
+        if self._messages:
+            unit.emit(*self._messages)
+        if self._jobs:
+            unit.send(*self._jobs)
+
+    def committed(self) -> set[str]:
+        """Make memory follow the database; return the names of the topics that were written to."""
+        for uid in {**self._states, **self._plans}:
+            state, plan = self.known(uid)
+            if state is None:
+                self._book.drop(uid)
+            else:
+                self._book.put(state, plan)
+        for message in self._messages:
+            if message.topic is EXECUTION_EVENT:
+                metrics.EXECUTIONS.labels("scheduled" if message.message.schedule_date else "evaluated").inc()
+        metrics.EVALUATIONS.inc(len(self._jobs))
+        return {message.topic.name for message in self._messages} | ({"worker_job"} if self._jobs else set())
+
+    async def _made(
+        self, uid: str, plan: TriggerPlan | None, decision: Decision, now: datetime
+    ) -> tuple[list[Outgoing], list[OutgoingJob]]:
+        messages: list[Outgoing] = []
+        jobs: list[OutgoingJob] = []
+        for effect in decision.effects:
+            match effect:
+                case Fire():
+                    assert plan is not None, "Only a trigger with a plan fires."
+                    command = await self._launcher.command(plan, effect, now)
+                    messages.append(Outgoing(topic=EXECUTION_EVENT, key=command.execution_id, message=command))
+                    if effect.scheduled and (decision.state is None or decision.state.backfill is None):
+                        metrics.DELAY_SECONDS.observe(max(0.0, (now - effect.date).total_seconds()))
+                case Evaluate():
+                    assert plan is not None, "Only a trigger with a plan is evaluated."
+                    jobs.append(OutgoingJob(lane=_lane(plan), job=_job(plan, effect.date)))
+                case Stop():
+                    messages.append(Outgoing(topic=BROADCAST, key="", message=TriggerStopped(trigger_uid=uid)))
+                case Note():
+                    level = _LEVELS.get(effect.level, logging.INFO)
+                    log.log(level, effect.text, extra={"action": "trigger_noted", "trigger": uid})
+                case _:
+                    assert_never(effect)
+        return messages, jobs
+
+
+def leases_of(owned: dict[int, Any], partitions: Iterable[int]) -> list[Any] | None:
+    """Return the leases of partitions, None when one of them is not owned any more."""
+    found = [owned.get(partition) for partition in sorted(partitions)]
+    return None if any(lease is None for lease in found) else found
+
+
+def _lane(plan: TriggerPlan) -> str:
+    """Return the lane of workers that may evaluate the trigger."""
+    group, selector = plan.trigger.worker_group, plan.trigger.worker_selector
+    if group is not None and group.key:
+        return group.key
+    return selector.tags[0] if selector is not None and selector.tags else LANE_DEFAULT
+
+
+def _job(plan: TriggerPlan, date: datetime) -> TriggerJob:
+    definition = plan.flow.document.get("triggers", [])[plan.place]
+    return TriggerJob(
+        tenant_id=plan.flow.tenant_id,
+        namespace=plan.flow.namespace,
+        flow_id=plan.flow.id,
+        flow_revision=plan.flow.revision or 0,
+        trigger_id=plan.trigger.id,
+        trigger_uid=plan.uid,
+        definition=msgspec.Raw(msgspec.msgpack.encode(definition)),
+        context=variables_at(plan, date),
+        evaluated_at=date,
+    )

@@ -1,0 +1,35 @@
+"""The labels of an execution that a trigger makes: the flow's, then the trigger's, rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tiercel.condition.evaluate import Render
+from tiercel.errors import ExpressionError
+from tiercel.model.flow import Flow
+from tiercel.model.task import Trigger
+
+SYSTEM_PREFIX: Final = "system."
+CORRELATION_ID: Final = "system.correlationId"
+FROM: Final = "system.from"
+
+
+def trigger_labels(
+    flow: Flow, trigger: Trigger, variables: Mapping[str, Any], render: Render
+) -> tuple[tuple[str, str], ...]:
+    """
+    Return the labels that flow and trigger give to an execution.
+
+    System labels of a flow stay with the flow. A label that cannot be rendered, or that renders to nothing, is left
+    out: a label must not keep an execution from running.
+    """
+    labels = {key: value for key, value in flow.labels.items() if not key.startswith(SYSTEM_PREFIX)}
+    for key, value in trigger.labels.items():
+        try:
+            text = render(str(value), variables)
+        except ExpressionError:
+            continue
+        if text:
+            labels[key] = text
+    return tuple(labels.items())
