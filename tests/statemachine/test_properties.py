@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from datetime import timedelta
 
@@ -13,15 +14,15 @@ from tests.statemachine.machine import EXECUTION, Machine
 from tiercel.messages import execution_event as events
 from tiercel.model.state import EXECUTION_TRANSITIONS, TASK_RUN_TRANSITIONS, State
 
+LOOP = group("ForEach", "each", "x", "y", values=["1", "2", "3"], concurrencyLimit=2)
 NESTED = flow(
     "first",
-    group("Parallel", "par", group("Sequential", "seq", "s1", "s2"), group("ForEach", "each", "x", "y", values=["1", "2", "3"],
-                                                                         concurrencyLimit=2)),
+    group("Parallel", "par", group("Sequential", "seq", "s1", "s2"), LOOP),
     group("AllowFailure", "allow", task("may", retry={"type": "constant", "interval": "PT1S", "maxAttempts": 2})),
     "last",
     errors=[task("e")],
     **{"finally": [task("z")]},
-)  # fmt: skip
+)
 
 
 def walk(machine: Machine, chance: random.Random, *, duplicate: bool, kill: bool, reload: bool) -> None:
@@ -60,7 +61,7 @@ def check(machine: Machine) -> None:
         (machine.history, EXECUTION_TRANSITIONS),
         *(([c.state for c in r.run.history], TASK_RUN_TRANSITIONS) for r in machine.rows.values()),
     ]:
-        for before, after in zip(states, states[1:], strict=False):
+        for before, after in itertools.pairwise(states):
             assert after in table[before]
     assert all(record.run.state.is_terminated for record in machine.rows.values())
     names = [(record.run.task_id, record.run.value) for record in machine.rows.values()]

@@ -10,6 +10,7 @@ from typing import Any
 
 from tiercel.executor.core.draft import Draft
 from tiercel.executor.core.facts import Facts, Missing, Want
+from tiercel.executor.core.inputs import inputs_of
 from tiercel.executor.core.plan import Node
 from tiercel.model.execution import TaskRun
 from tiercel.model.live import OutputKind, OutputRecord
@@ -195,11 +196,6 @@ def execution_of(draft: Draft) -> dict[str, Any]:
     }
 
 
-def inputs_of(draft: Draft, facts: Facts) -> dict[str, Any]:
-    """Return the variable `inputs`: what the execution was given, encrypted values as they are."""
-    return dict(draft.execution.inputs or {})
-
-
 def tasks_of(draft: Draft, facts: Facts) -> dict[str, Any]:
     """Return the variable `tasks`: task id -> state, below the values of the iterations around."""
     runs = {record.run.seq: record.run for record in all_runs(draft, facts)}
@@ -264,7 +260,7 @@ def context_of(
         **more,
     }
     if execution.inputs or flow.inputs:
-        makers["inputs"] = lambda: facts.around.decrypt(inputs_of(draft, facts))
+        makers["inputs"] = lambda: facts.around.unseal(inputs_of(flow, execution.inputs, facts))
     if flow.variables:
         plain["vars"] = flow.variables
     if execution.trigger is not None:

@@ -52,6 +52,7 @@ def decide(base: Aggregate | Draft | None, event: ExecutionOnly, facts: Facts) -
     An event that the execution's state does not allow changes nothing.
     """
     draft = Draft(base, _time(base, event.at))
+    facts.at = draft.at
     if not draft.exists and not isinstance(event, events.CreateExecution):
         _refuse_unknown(draft, facts, event)
         return draft

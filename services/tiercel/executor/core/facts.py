@@ -8,12 +8,11 @@ event and all facts so far, so that every pass sees the same values.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from tiercel.executor.core.plan import FlowPlan
 from tiercel.expression.rendering import Engine
-from tiercel.model.execution import Execution
-from tiercel.model.flow import Flow
 from tiercel.model.live import OutputRecord, RunRecord
 
 
@@ -48,15 +47,15 @@ OutputIndex = dict[str, dict[tuple[str, ...], dict[int, OutputRecord]]]
 
 
 class Surroundings(NamedTuple):
-    """What is the same for all executions of a process: the expression engine, variables of the installation, keys."""
+    """What is the same for all executions of a process: expression engines, variables of the installation, keys."""
 
-    engine: Engine
+    engines: Mapping[str, Engine]
     globals: Mapping[str, Any]
     envs: Mapping[str, Any]
-    encrypt: Callable[[str], Any]
-    decrypt: Callable[[Any], Any]
-    type_outputs: Callable[[Flow, Mapping[str, Any]], dict[str, Any]]
-    conditions_hold: Callable[[Sequence[Any], Flow, Execution], bool]
+    seal: Callable[[str], Any] | None
+    """Encrypts a text, as a value that says so of itself; None without an encryption key."""
+    unseal: Callable[[Any], Any]
+    """Replaces such values, inside maps and lists."""
     jobs_max: int = 1000
     chunk: int = 500
 
@@ -64,15 +63,22 @@ class Surroundings(NamedTuple):
 class Facts:
     """The facts about one execution."""
 
-    __slots__ = ("around", "known", "outputs", "plan", "runs")
+    __slots__ = ("around", "at", "known", "outputs", "plan", "runs")
 
     def __init__(self, plan: FlowPlan | None, around: Surroundings) -> None:
         self.plan = plan
+        self.at = datetime.min
+        """The time of the event that is being decided."""
         self.around = around
         self.outputs: OutputIndex | None = None
         """Outputs as of the last commit; None for a new execution, which has none."""
         self.runs: Sequence[RunRecord] | None = None
         self.known: dict[Want, Any] = {}
+
+    @property
+    def engine(self) -> Engine:
+        """The expression engine of the flow's dialect."""
+        return self.around.engines[str(self.plan.flow.dialect) if self.plan is not None else "1.x"]
 
     def outputs_of(self, task_id: str, path: tuple[str, ...] | None = None) -> Iterable[OutputRecord]:
         """Return the saved outputs of all runs of a task, or of those of one iteration."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiercel.errors import FlowAuthorError
+from tiercel.condition.evaluate import Subject, all_hold, upstream_of
+from tiercel.errors import ExpressionError, FlowAuthorError
 from tiercel.executor.core import killing
 from tiercel.executor.core.draft import Draft
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.outputs import flow_outputs
 from tiercel.executor.core.plan import ROOT
+from tiercel.executor.core.rendering import Rendering
 from tiercel.messages.execution_event import ChildEnded, SlotReleased
 from tiercel.messages.topics import EXECUTION_EVENT, TRIGGER_EVENT
 from tiercel.messages.trigger_event import TriggeredExecutionEnded
@@ -52,7 +54,18 @@ def _listens(draft: Draft, facts: Facts, branch: str) -> bool:
         return True
     assert facts.plan is not None
     listener = facts.plan.flow.listeners[int(branch.partition(".")[2])]
-    return bool(facts.around.conditions_hold(listener.conditions, facts.plan.flow, draft.execution))
+    rendering = Rendering(draft, facts)
+    subject = Subject(
+        namespace=facts.plan.flow.namespace,
+        flow_id=facts.plan.flow.id,
+        variables=rendering.context,
+        execution=upstream_of(draft.execution),
+    )
+    try:
+        return all_hold(listener.conditions, subject, rendering.with_variables)
+    except ExpressionError as error:
+        draft.log("WARN", f"The conditions of a listener cannot be evaluated: {error}")
+        return False
 
 
 def after_done(draft: Draft) -> None:

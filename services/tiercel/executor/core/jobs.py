@@ -52,6 +52,7 @@ def submit(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
         value=run.value,
         definition=node.definition,
         log_level=node.task.log_level,
+        dialect=str(facts.plan.flow.dialect) if facts.plan is not None else "2.x",
         **_context(draft, facts, seq, node),
     )
     draft.turn(seq, State.SUBMITTED)

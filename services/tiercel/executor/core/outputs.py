@@ -7,6 +7,7 @@ from typing import Any
 from tiercel.executor.core.draft import Draft
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.rendering import Rendering
+from tiercel.flowspec.outputs import typed_outputs
 
 
 def flow_outputs(draft: Draft, facts: Facts) -> dict[str, Any]:
@@ -18,4 +19,5 @@ def flow_outputs(draft: Draft, facts: Facts) -> dict[str, Any]:
         values[output.id] = (
             rendering.typed(output.value) if isinstance(output.value, str) else rendering.value(output.value)
         )
-    return facts.around.type_outputs(facts.plan.flow, values)
+    flow = facts.plan.flow
+    return typed_outputs(flow.outputs, values, encrypt=facts.around.seal, dialect=flow.dialect)

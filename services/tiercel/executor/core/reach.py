@@ -11,17 +11,17 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from tiercel.errors import ExpressionError
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.plan import FlowPlan, Node
+from tiercel.expression import analysis
 
 ALWAYS: Final = frozenset({"flow", "execution", "taskrun", "labels", "trigger", "inputs", "parent", "parents"})
 """Roots that every job carries: they are small, or needed by functions (secret, read, currentEachOutput)."""
 
-_OUTPUT: Final = re.compile(r"\boutputs\b\s*(?:\.\s*([A-Za-z0-9_-]+)|\[\s*(?:\"([^\"]+)\"|'([^']+)')\s*\]|)")
+_OUTPUT: Final = re.compile(r"\boutputs\s*(?:\.\s*([A-Za-z0-9_]+)|\[\s*(?:\"([^\"]+)\"|'([^']+)')\s*\])")
 _OWN_BEFORE: Final = re.compile(r"currentEachOutput\(\s*$")
 _OWN_AFTER: Final = re.compile(r"\s*\[\s*(?:parents?(?:\[\d+\])?\.)?taskrun\.value\s*\]")
-_ANY: Final = re.compile(r"\b(printContext|fetchContext)\b")
-_RENDER: Final = re.compile(r"\b(render|renderOnce)\b")
 
 
 class Reach(NamedTuple):
@@ -48,41 +48,28 @@ def of(node: Node, facts: Facts) -> Reach:
 
 
 def _reach(node: Node, plan: FlowPlan) -> Reach:
-    texts = [text for text in _texts(node.document) if "{" in text]
-    whole = "\n".join(texts)
-    renders_again = bool(_RENDER.search(whole))
-    if "vars" in whole or renders_again:
-        whole += "\n" + "\n".join(_texts(plan.flow.variables))
-    if _ANY.search(whole):
-        return Reach(ALWAYS | {"outputs", "vars", "tasks", *_roots(plan)}, None)
-    roots = set(ALWAYS)
-    for root in ("vars", "tasks"):
-        if re.search(rf"\b{root}\b", whole):
-            roots.add(root)
-    roots.update(_roots(plan))
-    every = False
-    outputs: set[str] = set()
+    try:
+        found = analysis.reach(node.document, {"vars": plan.flow.variables})
+    except ExpressionError:
+        # The worker will say what is wrong with the text.
+        return Reach(ALWAYS | _roots(plan), frozenset())
+    if found.is_dynamic:
+        return Reach(ALWAYS | {"outputs", "vars", "tasks"} | _roots(plan), None)
+    roots = ALWAYS | found.roots | _roots(plan)
+    names = found.below("outputs")
+    if analysis.DYNAMIC in names:
+        return Reach(roots, None)
+    return Reach(roots, names, names - _others(node))
+
+
+def _others(node: Node) -> frozenset[str]:
+    """Return the tasks whose outputs are asked for in another way than for the iteration at hand."""
     others: set[str] = set()
-    for match in _OUTPUT.finditer(whole):
-        roots.add("outputs")
-        name = match.group(1) or match.group(2) or match.group(3)
-        if name is None:
-            every = True
-            break
-        outputs.add(name)
-        if not (_OWN_BEFORE.search(whole[: match.start()]) or _OWN_AFTER.match(whole, match.end())):
-            others.add(name)
-    if renders_again and _renders_unknown(whole):
-        roots.add("outputs")
-        every = True
-    if every:
-        return Reach(frozenset(roots), None)
-    return Reach(frozenset(roots), frozenset(outputs), frozenset(outputs - others))
-
-
-def _renders_unknown(whole: str) -> bool:
-    """Tell whether something other than the flow's variables is rendered again: it could name anything."""
-    return bool(re.search(r"\b(?:render|renderOnce)\s*\(\s*(?!vars\b)", whole))
+    for text in _texts(node.document):
+        for match in _OUTPUT.finditer(text):
+            if not (_OWN_BEFORE.search(text[: match.start()]) or _OWN_AFTER.match(text, match.end())):
+                others.add(match.group(1) or match.group(2) or match.group(3))
+    return frozenset(others)
 
 
 def _roots(plan: FlowPlan) -> frozenset[str]:
