@@ -1,0 +1,124 @@
+"""
+The ASGI application: Litestar for all routes, and in front of it two short cuts.
+
+A path may name the tenant (`/api/v1/main/…`) or not (`/api/v1/…`): the tenant is taken out of the path here, so that
+each route exists once. The route that creates executions is answered before any framework: it is the hot path.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import unquote
+
+import msgspec
+from litestar import Litestar, Request, Response
+from litestar.config.cors import CORSConfig
+from litestar.datastructures import State
+from litestar.openapi import OpenAPIConfig
+
+from tiercel.errors import NotFound
+from tiercel.runtime.adapters import Adapters
+from tiercel.webserver import problem
+from tiercel.webserver.context import Api
+from tiercel.webserver.handlers import HANDLERS, creation
+from tiercel.webserver.settings import WebserverSettings
+
+_PREFIX: Final = "/api/v1/"
+_CREATE: Final = "/api/v1/executions/"
+_ENCODE: Final = msgspec.json.Encoder().encode
+RESOURCES: Final = frozenset(
+    {"basicAuth", "concurrency-limit", "configs", "dashboards", "executions", "expressions", "flows", "kv", "logs"}
+    | {"metrics", "namespaces", "outputs", "plugins", "secrets", "services", "stats", "taskruns", "triggers", "version"}
+)
+"""First words of paths without a tenant; any other first word is one."""
+_ACTIONS: Final = frozenset(
+    {"actions", "by-ids", "by-query", "change-status", "eval", "force-run", "kill", "labels", "latest", "pause"}
+    | {"replay", "replay-with-inputs", "restart", "resume", "resume-from-breakpoint", "state", "trigger", "unqueue"}
+    | {"webhook"}
+)
+"""Words at a place of a path where the name of a flow or namespace stands when an execution is created."""
+
+
+def build(adapters: Adapters, settings: WebserverSettings | None = None) -> WebApp:
+    """Return the application on these adapters."""
+    api = Api(adapters, settings or WebserverSettings())
+    litestar = Litestar(
+        route_handlers=HANDLERS,
+        state=State({"api": api}),
+        exception_handlers={Exception: _on_error},
+        cors_config=CORSConfig(),
+        openapi_config=OpenAPIConfig(title="Tiercel", version="1", path="/api/docs"),
+        request_max_body_size=None,
+        logging_config=None,
+    )
+    return WebApp(api, litestar)
+
+
+class WebApp:
+    """An ASGI application; `api` is what it works with."""
+
+    def __init__(self, api: Api, litestar: Litestar) -> None:
+        self.api, self.litestar = api, litestar
+        settings = api.settings
+        pair = f"{settings.username}:{settings.password}".encode()
+        self._credentials = b"Basic " + base64.b64encode(pair) if settings.username and settings.password else None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self.litestar(scope, receive, send)
+            return
+        path: str = scope["path"]
+        try:
+            scope, path = self._without_tenant(scope, path)
+            if self._credentials is not None and not self._may_enter(scope, path):
+                await self._ask_for_credentials(send, path)
+                return
+            if scope["method"] == "POST" and path.startswith(_CREATE):
+                parts = path[len(_CREATE) :].split("/")
+                if len(parts) == 2 and parts[0] not in _ACTIONS and parts[1] not in _ACTIONS:
+                    status, body = await creation.create(self.api, scope, receive, unquote(parts[0]), unquote(parts[1]))
+                    await respond(send, status, _ENCODE(body))
+                    return
+        except Exception as error:
+            status, body = problem.answer(error, path)
+            await respond(send, status, _ENCODE(body))
+            return
+        await self.litestar(scope, receive, send)
+
+    def _without_tenant(self, scope: Any, path: str) -> tuple[Any, str]:
+        if not path.startswith(_PREFIX):
+            return scope, path
+        first, slash, rest = path[len(_PREFIX) :].partition("/")
+        if first in RESOURCES or not slash:
+            return scope, path
+        if first not in self.api.settings.tenants:
+            raise NotFound(f"Tenant '{first}' does not exist; the path begins with '/api/v1/main/'.")
+        path = _PREFIX + rest
+        return {**scope, "path": path, "raw_path": path.encode(), "tiercel.tenant": first, "tiercel.new": True}, path
+
+    def _may_enter(self, scope: Any, path: str) -> bool:
+        if any(path.startswith(url) for url in self.api.settings.open_urls):
+            return True
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        return hmac.compare_digest(given, self._credentials or b"")
+
+    async def _ask_for_credentials(self, send: Any, path: str) -> None:
+        body = {"message": "Unauthorized: give a user name and a password.", "_links": {"self": {"href": path}}}
+        realm = f'Basic realm="{self.api.settings.realm}"'.encode()
+        await respond(send, 401, _ENCODE(body), ((b"www-authenticate", realm),))
+
+
+async def respond(send: Any, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+    """Answer with JSON, without any framework."""
+    length = str(len(body)).encode()
+    own = [(b"content-type", b"application/json"), (b"content-length", length), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": own})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _on_error(request: Request[Any, Any, State], error: Exception) -> Response[Any]:
+    status, body = problem.answer(error, request.url.path)
+    return Response(content=body, status_code=status, media_type="application/json")

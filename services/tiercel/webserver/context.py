@@ -1,0 +1,55 @@
+"""What the handlers of requests work with: made once for a process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tiercel.runtime.adapters import Adapters
+from tiercel.secrets.encryption import Encryption
+from tiercel.webserver.emitter import Emitter
+from tiercel.webserver.expressions import Expressions
+from tiercel.webserver.flowcache import FlowCache
+from tiercel.webserver.follower import Followers
+from tiercel.webserver.query import Query
+from tiercel.webserver.reader import Reader
+from tiercel.webserver.settings import WebserverSettings
+
+if TYPE_CHECKING:
+    from litestar import Request
+    from litestar.datastructures import State
+
+
+class Api:
+    """The adapters, and what the webserver keeps between requests."""
+
+    def __init__(self, adapters: Adapters, settings: WebserverSettings) -> None:
+        assert adapters.statestore is not None, "A webserver needs a state store."
+        assert adapters.definitions is not None, "A webserver needs definitions."
+        assert adapters.repository is not None, "A webserver needs a repository."
+        self.adapters, self.settings = adapters, settings
+        self.queue, self.storage, self.clock = adapters.queue, adapters.storage, adapters.clock
+        self.statestore, self.definitions = adapters.statestore, adapters.definitions
+        self.repository, self.secrets = adapters.repository, adapters.secrets
+        self.expressions = Expressions(adapters, recursive=settings.recursive_rendering)
+        self.encryption = Encryption(settings.encryption_key) if settings.encryption_key else None
+        self.emitter = Emitter(self.queue)
+        self.flows = FlowCache(self.definitions, self.clock)
+        self.followers = Followers(self.statestore, self.queue, self.clock, settings.poll_interval_s)
+        self.reader = Reader(self.statestore, self.repository, self.followers, self.clock, settings.created_wait_s)
+
+    async def close(self) -> None:
+        """End what runs in the background."""
+        await self.followers.close()
+
+
+class Call:
+    """One request, as handlers see it: the tenant, the form of the API that was asked for, and the query."""
+
+    def __init__(self, request: Request[Any, Any, State]) -> None:
+        self.api: Api = request.app.state.api
+        self.request = request
+        scope: Any = request.scope
+        self.tenant_id: str = scope.get("tiercel.tenant", "main")
+        self.is_new: bool = scope.get("tiercel.new", False)
+        """True when the path names the tenant: answers then have the form of 2.0 where the two differ."""
+        self.query = Query(scope["query_string"])

@@ -1,0 +1,166 @@
+"""
+New executions: from a request (or a webhook, or a replay) to the event that creates them.
+
+The answer is the execution as it was sent; an executor takes it from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from tiercel.errors import Conflict, NotFound, Refused
+from tiercel.messages.execution_event import CreateExecution
+from tiercel.messages.topics import EXECUTION_EVENT
+from tiercel.model import ids
+from tiercel.model.execution import Execution, ExecutionKind
+from tiercel.model.execution_json import execution_json
+from tiercel.model.flow import Flow
+from tiercel.model.state import State, StateChange
+from tiercel.queue.base import Outgoing
+from tiercel.webserver.context import Api
+from tiercel.webserver.query import Query, labels, read_instant
+
+CORRELATION = "system.correlationId"
+SYSTEM = "system."
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request says of the execution that it wants, besides inputs."""
+
+    labels: dict[str, str] = {}
+    wait: bool = False
+    revision: int | None = None
+    schedule_date: datetime | None = None
+    kind: ExecutionKind = ExecutionKind.NORMAL
+
+
+_PLAIN = Wish()
+
+
+def read_wish(query_string: bytes) -> Wish:
+    """Read the query of a request that creates an execution."""
+    if not query_string:
+        return _PLAIN
+    query = Query(query_string)
+    given = labels(query.all("labels"))
+    refuse_system_labels(given)
+    if query.one("breakpoints"):
+        raise Refused("Breakpoints are not supported; leave the parameter 'breakpoints' out.")
+    kind, date = query.one("kind"), query.one("scheduleDate")
+    if kind is not None and kind not in ExecutionKind.__members__:
+        raise Refused(f"'{kind}' is not a kind of execution; use one of {', '.join(ExecutionKind)}.")
+    return Wish(
+        labels=given,
+        wait=query.flag("wait"),
+        revision=query.number("revision", least=1),
+        schedule_date=read_instant("scheduleDate", date) if date else None,
+        kind=ExecutionKind(kind) if kind else ExecutionKind.NORMAL,
+    )
+
+
+def refuse_system_labels(given: Mapping[str, str]) -> None:
+    """Refuse labels that only the system sets; a correlation id may be given."""
+    for key in given:
+        if key.startswith(SYSTEM) and key != CORRELATION:
+            raise Refused(f"System labels can only be set by Tiercel itself, not '{key}'; choose another key.")
+
+
+async def executable_flow(api: Api, tenant_id: str, namespace: str, flow_id: str, revision: int | None = None) -> Flow:
+    """Return the flow to execute; raise NotFound, or Conflict when it is disabled or a draft."""
+    if revision is None:
+        flow = await api.flows.flow(tenant_id, namespace, flow_id)
+    else:
+        flow = await api.definitions.flow(tenant_id, namespace, flow_id, revision)
+    if flow is None:
+        raise NotFound("Flow not found")
+    if flow.disabled:
+        raise Conflict(f"Cannot execute a disabled flow: enable '{namespace}.{flow_id}' first.")
+    if flow.draft:
+        raise Conflict(f"Cannot execute a draft: save '{namespace}.{flow_id}' as a flow first.")
+    return flow
+
+
+def execution_labels(
+    flow: Flow, given: Mapping[str, str], execution_id: str, origin: str | None
+) -> tuple[tuple[str, str], ...]:
+    """Return the labels of a new execution: the flow's, the request's over them, and those of the system."""
+    merged = {key: value for key, value in flow.labels.items() if not key.startswith(SYSTEM)}
+    merged.update(given)
+    merged.setdefault(CORRELATION, execution_id)
+    if origin is not None:
+        merged["system.from"] = origin
+    return tuple(merged.items())
+
+
+def creation_event(
+    flow: Flow, execution_id: str, at: datetime, wish: Wish, inputs: dict[str, Any] | None, origin: str = "api"
+) -> CreateExecution:
+    """Return the event that creates an execution."""
+    return CreateExecution(
+        execution_id=execution_id,
+        at=at,
+        tenant_id=flow.tenant_id,
+        namespace=flow.namespace,
+        flow_id=flow.id,
+        flow_revision=flow.revision or 1,
+        inputs=inputs,
+        labels=execution_labels(flow, wish.labels, execution_id, origin),
+        schedule_date=wish.schedule_date,
+        kind=wish.kind,
+    )
+
+
+async def send(api: Api, event: CreateExecution) -> Execution:
+    """Send the event; return the execution as it will be created."""
+    await api.emitter.emit(Outgoing(topic=EXECUTION_EVENT, key=event.execution_id, message=event))
+    execution = created(event)
+    api.reader.remember(execution)
+    return execution
+
+
+def created(event: CreateExecution) -> Execution:
+    """Return the execution that the event describes, before anybody has worked on it."""
+    return Execution(
+        id=event.execution_id,
+        tenant_id=event.tenant_id,
+        namespace=event.namespace,
+        flow_id=event.flow_id,
+        flow_revision=event.flow_revision,
+        state=State.CREATED,
+        history=(StateChange(State.CREATED, event.at),),
+        labels=event.labels,
+        inputs=event.inputs,
+        variables=event.variables,
+        trigger=event.trigger,
+        parent=event.parent,
+        parent_id=event.parent_id,
+        original_id=event.original_id,
+        attempt_number=event.attempt_number,
+        original_created=event.original_created,
+        schedule_date=event.schedule_date,
+        kind=event.kind,
+    )
+
+
+def created_json(api: Api, execution: Execution, is_new: bool) -> dict[str, Any]:
+    """Return the answer to a request that creates: the execution with the address of its page."""
+    data = execution_json(execution, now=execution.history[0].date)
+    data["url"] = page_url(api, execution, is_new)
+    return data
+
+
+def page_url(api: Api, execution: Execution, is_new: bool) -> str:
+    """Return the address of an execution's page in the user interface."""
+    tenant = f"{execution.tenant_id}/" if is_new else ""
+    place = f"{execution.namespace}/{execution.flow_id}/{execution.id}"
+    return f"{api.settings.base_url}/ui/{tenant}executions/{place}"
+
+
+def new_id(api: Api) -> tuple[str, datetime]:
+    """Return an id for a new execution, and the instant of its creation."""
+    now = api.clock.now()
+    return ids.new_id(now), now

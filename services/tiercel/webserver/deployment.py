@@ -1,0 +1,95 @@
+"""
+Flows are saved here: stored, and then told to everyone who must know.
+
+The store comes first. A process that misses the message finds the new revision in the store; a scheduler reads all
+flows when it starts.
+"""
+
+from __future__ import annotations
+
+from tiercel.errors import InvalidFlow, NotFound
+from tiercel.flowspec.parse import Outside, parse_flow, parse_flows, update_problems
+from tiercel.messages.broadcast import FlowUpdated
+from tiercel.messages.topics import BROADCAST, TRIGGER_EVENT
+from tiercel.messages.trigger_event import FlowChanged
+from tiercel.model.flow import Flow
+from tiercel.queue.base import Outgoing
+from tiercel.webserver.context import Api
+
+
+def read_flow(tenant_id: str, source: str) -> Flow:
+    """Read one flow; raise InvalidFlow with every problem."""
+    return parse_flow(source, tenant_id=tenant_id)
+
+
+def read_flows(tenant_id: str, source: str) -> list[Flow]:
+    """Read all flows of a text; raise InvalidFlow with every problem of all of them."""
+    return parse_flows(source, Outside(tenant_id=tenant_id)) if source.strip() else []
+
+
+async def create(api: Api, flow: Flow) -> Flow:
+    """Store a new flow; raise Conflict when it exists."""
+    stored = await api.definitions.create(flow)
+    await announce(api, stored, None)
+    return stored
+
+
+async def update(api: Api, namespace: str, flow_id: str, flow: Flow) -> Flow:
+    """Store the next revision of a flow; raise NotFound, or InvalidFlow when its name would change."""
+    previous = await api.definitions.flow(flow.tenant_id, namespace, flow_id)
+    if previous is None:
+        raise NotFound(f"Flow '{namespace}.{flow_id}' does not exist; create it instead.")
+    if problems := update_problems(flow, previous):
+        raise InvalidFlow(problems)
+    stored = await api.definitions.update(flow)
+    if stored.revision != previous.revision:
+        await announce(api, stored, previous)
+    return stored
+
+
+async def save(api: Api, flow: Flow) -> Flow:
+    """Store a flow, whether it exists or not."""
+    previous = await api.definitions.flow(flow.tenant_id, flow.namespace, flow.id)
+    if previous is None:
+        return await create(api, flow)
+    return await update(api, flow.namespace, flow.id, flow)
+
+
+async def delete(api: Api, tenant_id: str, namespace: str, flow_id: str) -> None:
+    """Delete a flow; raise NotFound when there is none."""
+    previous = await api.definitions.flow(tenant_id, namespace, flow_id)
+    row = await api.definitions.delete(tenant_id, namespace, flow_id)
+    if row is None:
+        raise NotFound(f"Flow '{namespace}.{flow_id}' does not exist.")
+    api.flows.forget(tenant_id, namespace, flow_id)
+    message = FlowUpdated(
+        tenant_id=tenant_id, namespace=namespace, flow_id=flow_id, revision=row.revision, deleted=True
+    )
+    await api.emitter.emit(
+        Outgoing(topic=BROADCAST, key=flow_id, message=message),
+        *_trigger_changes(api, None, previous),
+    )
+
+
+async def announce(api: Api, flow: Flow, previous: Flow | None) -> None:
+    """Tell everybody that a flow has a new revision."""
+    api.flows.forget(flow.tenant_id, flow.namespace, flow.id)
+    message = FlowUpdated(
+        tenant_id=flow.tenant_id, namespace=flow.namespace, flow_id=flow.id, revision=flow.revision or 1
+    )
+    await api.emitter.emit(
+        Outgoing(topic=BROADCAST, key=flow.id, message=message), *_trigger_changes(api, flow, previous)
+    )
+
+
+def _trigger_changes(api: Api, flow: Flow | None, previous: Flow | None) -> list[Outgoing]:
+    """Return a message for each trigger that the flow has or had."""
+    now, changes = api.clock.now(), dict[str, int | None]()
+    if previous is not None:
+        changes |= {f"{previous.uid}/{trigger.id}": None for trigger in previous.triggers}
+    if flow is not None:
+        changes |= {f"{flow.uid}/{trigger.id}": flow.revision for trigger in flow.triggers}
+    return [
+        Outgoing(topic=TRIGGER_EVENT, key=uid, message=FlowChanged(trigger_uid=uid, at=now, revision=revision))
+        for uid, revision in changes.items()
+    ]

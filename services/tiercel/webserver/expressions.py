@@ -1,0 +1,155 @@
+"""
+Expressions in the webserver: of inputs, of a webhook's key and conditions, of previews.
+
+Rendering is synchronous. What an expression asks of the world (a secret, a value, a file) and is not at hand yet raises
+`Needed`; it is fetched here, and the rendering is tried again with the same time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, tzinfo
+from typing import Any, Final, NamedTuple, TypeVar
+
+from tiercel.errors import ExpressionError, NotFound
+from tiercel.expression.host import Absent, Expired, FileAddress, HttpRequest, HttpResponse, SubflowCall, SubflowResult
+from tiercel.expression.rendering import Engine, Renderer
+from tiercel.model.flow import Dialect
+from tiercel.runtime.adapters import Adapters
+from tiercel.storage import uris
+from tiercel.storage.keyvalues import KeyExpired, StorageKeyValues
+
+T = TypeVar("T")
+FETCHES_MAX: Final = 100
+"""Things that one rendering may ask for, one after the other."""
+FILE_MAX: Final = 16 << 20
+"""Bytes of a file that an expression may read here."""
+_NOT_HERE: Final = "This can only be asked while a task runs in a worker."
+
+
+class _Want(NamedTuple):
+    sort: str
+    key: tuple[Any, ...]
+
+
+class _Needed(Exception):  # noqa: N818, a question, not an error
+    def __init__(self, want: _Want) -> None:
+        super().__init__(str(want))
+        self.want = want
+
+
+class _KnownHost:
+    """Answers from what was fetched, and asks for the rest."""
+
+    def __init__(self, known: Mapping[_Want, Any], at: datetime) -> None:
+        self._known, self._at = known, at
+        self._random = random.Random(at.timestamp())
+
+    @property
+    def zone(self) -> tzinfo:
+        return UTC
+
+    @property
+    def random(self) -> random.Random:
+        return self._random
+
+    def now(self) -> datetime:
+        return self._at
+
+    def _ask(self, sort: str, *key: Any) -> Any:
+        want = _Want(sort, key)
+        if want not in self._known:
+            raise _Needed(want)
+        value = self._known[want]
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    def secret(self, namespace: str, key: str) -> str:
+        return str(self._ask("secret", namespace, key))
+
+    def kv(self, namespace: str, key: str, *, inherited: bool) -> Any:
+        return self._ask("kv", namespace, key, inherited)
+
+    def read_file(self, file: FileAddress) -> bytes:
+        content: bytes = self._ask("file", file)
+        return content
+
+    def file_size(self, file: FileAddress) -> int:
+        return int(self._ask("file_size", file))
+
+    def file_exists(self, file: FileAddress) -> bool:
+        return bool(self._ask("file_exists", file))
+
+    def file_uri(self, file: FileAddress) -> str:
+        return uris.uri(uris.namespace_file(file.namespace, file.path))
+
+    def error_logs(self) -> list[Mapping[str, Any]]:
+        raise Absent(_NOT_HERE)
+
+    def http(self, request: HttpRequest) -> HttpResponse:
+        raise OSError(_NOT_HERE)
+
+    def subflow(self, call: SubflowCall) -> SubflowResult:
+        raise Absent(_NOT_HERE)
+
+    def free_port(self) -> int:
+        raise OSError(_NOT_HERE)
+
+
+class Expressions:
+    """Renders for requests."""
+
+    def __init__(self, adapters: Adapters, *, recursive: bool = False) -> None:
+        self._storage, self._secrets, self._clock = adapters.storage, adapters.secrets, adapters.clock
+        self._engines = {
+            Dialect.V1: Engine(dialect="1.x", recursive=recursive),
+            Dialect.V2: Engine(dialect="2.x", recursive=recursive),
+        }
+
+    async def rendered(
+        self, tenant_id: str, dialect: Dialect, work: Callable[[Renderer], T], *, mask_secrets: bool = False
+    ) -> T:
+        """Do work that renders, as often as it takes to know everything that it asks for."""
+        known: dict[_Want, Any] = {}
+        at = self._clock.now()
+        for _ in range(FETCHES_MAX):
+            try:
+                return work(Renderer(self._engines[dialect], _KnownHost(known, at), mask_secrets=mask_secrets))
+            except _Needed as question:
+                known[question.want] = await self._answer(question.want, tenant_id)
+        raise ExpressionError(f"An expression asks for more than {FETCHES_MAX} secrets, values and files.")
+
+    async def _answer(self, want: _Want, tenant_id: str) -> Any:
+        try:
+            return await self._fetched(want, tenant_id)
+        except KeyExpired as error:
+            return Expired(str(error))
+        except NotFound as error:
+            return FileNotFoundError(str(error)) if want.sort.startswith("file") else Absent(str(error))
+
+    async def _fetched(self, want: _Want, tenant_id: str) -> Any:
+        match want.sort, want.key:
+            case "secret", (str() as namespace, str() as key):
+                return await asyncio.to_thread(self._secrets.get, tenant_id, namespace, key)
+            case "kv", (str() as namespace, str() as key, bool() as inherited):
+                values = StorageKeyValues(self._storage, tenant_id, self._clock)
+                return await (values.find(namespace, key) if inherited else values.get(namespace, key))
+            case sort, (FileAddress() as file,):
+                return await self._file(sort, file, tenant_id)
+        raise AssertionError(f"Nobody answers the question {want}.")
+
+    async def _file(self, sort: str, file: FileAddress, tenant_id: str) -> Any:
+        if file.scheme == "file":
+            return PermissionError("Files of a disk can only be read while a task runs in a worker.")
+        path = file.path
+        uri = uris.uri(path) if file.scheme == "kestra" else uris.namespace_file(file.namespace, path)
+        match sort:
+            case "file":
+                return await self._storage.read(tenant_id, uri, limit=FILE_MAX)
+            case "file_size":
+                return (await self._storage.attributes(tenant_id, uri)).size
+            case _:
+                return await self._storage.exists(tenant_id, uri)

@@ -1,0 +1,119 @@
+"""
+Follows executions: one loop for all followers of the process, none when nobody follows.
+
+The loop asks for the versions of everything followed in one query, when history says that something changed and at
+most once in an interval; a follower wakes only when the version of its own execution has changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from tiercel.errors import Unavailable
+from tiercel.messages.topics import HISTORY
+from tiercel.model.state import State
+from tiercel.queue.base import Queue
+from tiercel.runtime.clock import Clock
+from tiercel.statestore.base import StateStore
+
+log = logging.getLogger(__name__)
+
+Version = tuple[int, State]
+SAFETY_INTERVAL_S = 0.5
+"""Followed executions are looked at this often even if no announcement arrives."""
+
+
+class Watch:
+    """What one follower sees: the newest version of each execution that it follows."""
+
+    def __init__(self, ids: Iterable[str], clock: Clock) -> None:
+        self.ids = set(ids)
+        self.known: dict[str, Version] = {}
+        self._clock = clock
+        self._changed = asyncio.Event()
+
+    def tell(self, execution_id: str, version: Version | None) -> None:
+        """Note a version; wake the follower if it is a new one."""
+        if self.known.get(execution_id) == version:
+            return
+        if version is None:
+            self.known.pop(execution_id, None)
+        else:
+            self.known[execution_id] = version
+        self._changed.set()
+
+    async def changed(self, timeout: float) -> bool:
+        """Wait until something has changed since the last call; False after `timeout` seconds without a change."""
+        if not self._changed.is_set():
+            waiter = asyncio.ensure_future(self._changed.wait())
+            sleeper = asyncio.ensure_future(self._clock.sleep(timeout))
+            try:
+                await asyncio.wait({waiter, sleeper}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                waiter.cancel()
+                sleeper.cancel()
+        happened = self._changed.is_set()
+        self._changed.clear()
+        return happened
+
+
+class Followers:
+    """Everyone who follows executions in this process."""
+
+    def __init__(self, statestore: StateStore, queue: Queue, clock: Clock, interval_s: float) -> None:
+        self._statestore, self._queue, self._clock, self._interval_s = statestore, queue, clock, interval_s
+        self._watches: set[Watch] = set()
+        self._loop: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def watch(self, *ids: str) -> Iterator[Watch]:
+        """Follow executions until the block ends; the watch tells their versions from now on."""
+        watch = Watch(ids, self._clock)
+        self._watches.add(watch)
+        if self._loop is None:
+            self._loop = asyncio.create_task(self._poll(), name="webserver.followers")
+        try:
+            yield watch
+        finally:
+            self._watches.discard(watch)
+
+    async def until(self, execution_id: str, is_done: Callable[[Version | None], bool], timeout: float) -> bool:
+        """Wait until the version (None while it is unknown) satisfies the condition; False after the time is over."""
+        with self.watch(execution_id) as watch:
+            end = self._clock.now().timestamp() + timeout
+            watch.tell(execution_id, (await self._statestore.versions([execution_id])).get(execution_id))
+            while not is_done(watch.known.get(execution_id)):
+                left = end - self._clock.now().timestamp()
+                if left <= 0:
+                    return False
+                await watch.changed(left)
+            return True
+
+    async def close(self) -> None:
+        """End the loop."""
+        if self._loop is not None:
+            self._loop.cancel()
+            await asyncio.gather(self._loop, return_exceptions=True)
+
+    async def _poll(self) -> None:
+        try:
+            while self._watches:
+                try:
+                    await self._look()
+                except Unavailable as error:
+                    log.warning("followed executions cannot be read: %s", error, extra={"action": "follow_delayed"})
+                    await self._clock.sleep(SAFETY_INTERVAL_S)
+                await self._clock.sleep(self._interval_s)
+                await self._queue.wait(HISTORY, SAFETY_INTERVAL_S)
+        finally:
+            self._loop = None
+
+    async def _look(self) -> None:
+        ids = list({id_ for watch in self._watches for id_ in watch.ids})
+        versions = await self._statestore.versions(ids)
+        for watch in list(self._watches):
+            for id_ in watch.ids:
+                watch.tell(id_, versions.get(id_))

@@ -1,0 +1,117 @@
+"""Creating executions: `POST /executions/{namespace}/{id}`, the hot path, and what belongs to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from litestar import Request, post
+from litestar.datastructures import State as AppState
+
+from tiercel.errors import Refused
+from tiercel.model.flow import Flow
+from tiercel.model.state import State
+from tiercel.webserver import creation, inputs, multipart
+from tiercel.webserver.context import Api, Call
+from tiercel.webserver.follower import Version
+
+AnyRequest = Request[Any, Any, AppState]
+_RESTING: Final = frozenset({State.PAUSED, State.BREAKPOINT})
+"""States in which a waiting request is answered although the execution has not ended."""
+
+
+async def create(api: Api, scope: Any, receive: Any, namespace: str, flow_id: str) -> tuple[int, dict[str, Any]]:
+    """Create an execution; return the status and the answer."""
+    tenant_id = scope.get("tiercel.tenant", "main")
+    is_new = scope.get("tiercel.new", False)
+    wish = creation.read_wish(scope["query_string"])
+    flow = await creation.executable_flow(api, tenant_id, namespace, flow_id, wish.revision)
+    execution_id, at = creation.new_id(api)
+    typed = await _inputs(api, scope, receive, flow, execution_id)
+    execution = await creation.send(api, creation.creation_event(flow, execution_id, at, wish, typed))
+    if not wish.wait:
+        return 200, creation.created_json(api, execution, is_new)
+    await wait_for_end(api, execution_id, receive)
+    view = await api.reader.view(tenant_id, execution_id)
+    return 200, {**view.to_json(api.clock), "url": creation.page_url(api, execution, is_new)}
+
+
+async def _inputs(api: Api, scope: Any, receive: Any, flow: Flow, execution_id: str) -> dict[str, Any] | None:
+    content_type = content_length = b""
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            content_type = value
+        elif name == b"content-length":
+            content_length = value
+    if content_length == b"0" or not content_type.startswith(b"multipart/"):
+        if content_length not in (b"", b"0") and content_type and not content_type.startswith(b"application/"):
+            raise Refused(f"Inputs come as 'multipart/form-data', not '{content_type.decode('latin-1')}'.")
+        return await inputs.typed(api, flow, execution_id, None) if flow.inputs else None
+    with multipart.form() as form:
+        await multipart.read(form, content_type.decode("latin-1"), body(receive), api.settings.text_part_max)
+        return await inputs.typed(api, flow, execution_id, form)
+
+
+async def body(receive: Any) -> AsyncIterator[bytes]:
+    """Yield the body of a request as it arrives."""
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return
+        yield message.get("body", b"")
+        if not message.get("more_body", False):
+            return
+
+
+async def wait_for_end(api: Api, execution_id: str, receive: Any = None) -> None:
+    """Wait until the execution rests or ends, the caller has gone, or the longest wait is over."""
+
+    def is_done(version: Version | None) -> bool:
+        return version is not None and (version[1].is_terminated or version[1] in _RESTING)
+
+    waiting = asyncio.ensure_future(api.followers.until(execution_id, is_done, api.settings.wait_max_s))
+    leaving = asyncio.ensure_future(_disconnected(receive)) if receive is not None else None
+    tasks = {waiting, leaving} if leaving is not None else {waiting}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done():
+            waiting.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _disconnected(receive: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+@post("/api/v1/executions/{namespace:str}/{flow_id:str}", status_code=200, tags=["Executions"])
+async def create_execution(request: AnyRequest, namespace: str, flow_id: str) -> dict[str, Any]:
+    """Create an execution of a flow; inputs are the parts of a multipart body."""
+    return (await create(request.app.state.api, request.scope, request.receive, namespace, flow_id))[1]
+
+
+@post("/api/v1/executions/trigger/{namespace:str}/{flow_id:str}", status_code=200, tags=["Executions"], deprecated=True)
+async def trigger_execution(request: AnyRequest, namespace: str, flow_id: str) -> dict[str, Any]:
+    """Create an execution of a flow: the older path."""
+    return (await create(request.app.state.api, request.scope, request.receive, namespace, flow_id))[1]
+
+
+@post("/api/v1/executions/{namespace:str}/{flow_id:str}/validate", status_code=200, tags=["Executions"])
+async def validate_inputs(request: AnyRequest, namespace: str, flow_id: str) -> dict[str, Any]:
+    """Say for each input of a flow whether the values that are given are good."""
+    call = Call(request)
+    wish = creation.read_wish(request.scope["query_string"])
+    flow = await creation.executable_flow(call.api, call.tenant_id, namespace, flow_id, wish.revision)
+    execution_id, _ = creation.new_id(call.api)
+    with multipart.form() as form:
+        content_type = request.headers.get("content-type", "")
+        if content_type.startswith("multipart/"):
+            await multipart.read(form, content_type, request.stream(), call.api.settings.text_part_max)
+        answers = await inputs.judged(call.api, flow, execution_id, flow.inputs, form)
+    return {"id": flow.id, "namespace": flow.namespace, "inputs": answers, "checks": []}
+
+
+HANDLERS: Final[list[Any]] = [create_execution, trigger_execution, validate_inputs]

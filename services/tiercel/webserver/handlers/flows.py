@@ -1,0 +1,174 @@
+"""Flows: create, read, update, delete, search, revisions."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from litestar import Request, delete, get, post, put
+from litestar.datastructures import State as AppState
+
+from tiercel.definitions.base import FlowRow
+from tiercel.errors import NotFound, Refused
+from tiercel.flowspec.document import flow_document, label_list
+from tiercel.model.flow import Flow
+from tiercel.repository.filter import Field, Op
+from tiercel.webserver import deployment, query
+from tiercel.webserver.context import Call
+from tiercel.webserver.problem import TooLarge
+
+AnyRequest = Request[Any, Any, AppState]
+SOURCE_MAX: Final = 16 << 20
+
+
+async def source_of(request: AnyRequest) -> str:
+    """Return the body of a request as text; JSON is YAML too."""
+    body = await request.body()
+    if len(body) > SOURCE_MAX:
+        raise TooLarge(f"The flow has {len(body)} bytes; at most {SOURCE_MAX} are taken.")
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise Refused("The flow is not UTF-8 text.") from None
+
+
+def flow_json(flow: Flow, *, source: bool = True) -> dict[str, Any]:
+    """Return a flow as the API shows it, with the author's text."""
+    data = {"tenantId": flow.tenant_id, **flow_document(flow)}
+    if flow.draft:
+        data["draft"] = True
+    if source:
+        data["source"] = flow.source
+    return data
+
+
+def row_json(row: FlowRow) -> dict[str, Any]:
+    """Return a stored revision that may not be readable any more, without what is in its text."""
+    data: dict[str, Any] = {
+        "tenantId": row.tenant_id,
+        "id": row.id,
+        "namespace": row.namespace,
+        "revision": row.revision,
+        "disabled": row.disabled,
+        "deleted": row.deleted,
+        "labels": label_list(row.labels),
+        "updated": row.updated_at,
+    }
+    if row.description is not None:
+        data["description"] = row.description
+    if row.draft:
+        data["draft"] = True
+    return data
+
+
+@post("/api/v1/flows", status_code=200, tags=["Flows"])
+async def create_flow(request: AnyRequest) -> dict[str, Any]:
+    """Create a flow from its YAML."""
+    call = Call(request)
+    flow = deployment.read_flow(call.tenant_id, await source_of(request))
+    if call.query.flag("draft"):
+        flow = msgspec.structs.replace(flow, draft=True)
+    return flow_json(await deployment.create(call.api, flow))
+
+
+@put("/api/v1/flows/{namespace:str}/{flow_id:str}", status_code=200, tags=["Flows"])
+async def update_flow(request: AnyRequest, namespace: str, flow_id: str) -> dict[str, Any]:
+    """Save the next revision of a flow; nothing changes when the text is the same."""
+    call = Call(request)
+    flow = deployment.read_flow(call.tenant_id, await source_of(request))
+    if call.query.flag("draft"):
+        flow = msgspec.structs.replace(flow, draft=True)
+    return flow_json(await deployment.update(call.api, namespace, flow_id, flow))
+
+
+@delete("/api/v1/flows/{namespace:str}/{flow_id:str}", status_code=204, tags=["Flows"])
+async def delete_flow(request: AnyRequest, namespace: str, flow_id: str) -> None:
+    """Delete a flow; its revisions stay readable."""
+    call = Call(request)
+    await deployment.delete(call.api, call.tenant_id, namespace, flow_id)
+
+
+@get("/api/v1/flows/{namespace:str}/{flow_id:str}", tags=["Flows"])
+async def get_flow(request: AnyRequest, namespace: str, flow_id: str) -> dict[str, Any]:
+    """Return a flow: the last revision, or the one that is asked for."""
+    call = Call(request)
+    revision, deleted = call.query.number("revision", least=1), call.query.flag("allowDeleted")
+    flow = await call.api.definitions.flow(call.tenant_id, namespace, flow_id, revision, deleted=deleted)
+    if flow is None:
+        which = f" in revision {revision}" if revision is not None else ""
+        raise NotFound(f"Flow '{namespace}.{flow_id}' does not exist{which}.")
+    return flow_json(flow, source=call.query.flag("source", default=True))
+
+
+@get("/api/v1/flows/{namespace:str}/{flow_id:str}/revisions", tags=["Flows"])
+async def flow_revisions(request: AnyRequest, namespace: str, flow_id: str) -> list[dict[str, Any]]:
+    """Return all revisions of a flow with their texts, oldest first."""
+    call = Call(request)
+    rows = await call.api.definitions.revisions(call.tenant_id, namespace, flow_id)
+    if not rows:
+        raise NotFound(f"Flow '{namespace}.{flow_id}' does not exist.")
+    deleted = call.query.flag("allowDelete", default=True)
+    return [{**row_json(row), "source": row.source} for row in rows if deleted or not row.deleted]
+
+
+@get("/api/v1/flows/search", tags=["Flows"])
+async def search_flows(request: AnyRequest) -> dict[str, Any]:
+    """Search flows by text, namespace and labels."""
+    call = Call(request)
+    rows, total = await search(call)
+    return {"results": [await _shown(call, row) for row in rows], "total": total}
+
+
+async def search(call: Call, size: int | None = None) -> tuple[list[FlowRow], int]:
+    """Return the flows that the query asks for, and how many there are in all."""
+    page = call.query.page()
+    wanted = call.query.filters("FLOW", query.FLOW_FIELDS, call.api.clock.now())
+    values = {
+        each.field: each.value for each in wanted if each.op in (Op.EQUALS, Op.PREFIX, Op.STARTS_WITH, Op.CONTAINS)
+    }
+    labels = dict(each.value for each in wanted if each.field is Field.LABELS)
+    return await call.api.definitions.search(
+        call.tenant_id,
+        query=values.get(Field.QUERY) or values.get(Field.FLOW_ID),
+        namespace=values.get(Field.NAMESPACE),
+        labels=labels or None,
+        sort=tuple((_SORTS.get(sort.field, sort.field), sort.descending) for sort in page.sort),
+        page=page.number if size is None else 1,
+        size=size or page.size,
+    )
+
+
+_SORTS: Final = {"updated": "updated_at"}
+
+
+async def _shown(call: Call, row: FlowRow) -> dict[str, Any]:
+    flow = await call.api.definitions.flow(row.tenant_id, row.namespace, row.id, row.revision)
+    return {**flow_json(flow, source=False), "updated": row.updated_at} if flow is not None else row_json(row)
+
+
+@get("/api/v1/flows/{namespace:str}", tags=["Flows"])
+async def namespace_flows(request: AnyRequest, namespace: str) -> list[dict[str, Any]]:
+    """Return the flows of one namespace."""
+    call = Call(request)
+    rows, _ = await call.api.definitions.search(call.tenant_id, namespace=namespace, size=10_000)
+    return [await _shown(call, row) for row in rows if row.namespace == namespace]
+
+
+@get("/api/v1/flows/distinct-namespaces", tags=["Flows"])
+async def flow_namespaces(request: AnyRequest) -> list[str]:
+    """Return the namespaces that have flows."""
+    call = Call(request)
+    text = call.query.one("q") or ""
+    return [name for name in await call.api.definitions.namespaces(call.tenant_id) if text.lower() in name.lower()]
+
+
+HANDLERS: Final[list[Any]] = [
+    create_flow,
+    update_flow,
+    delete_flow,
+    get_flow,
+    flow_revisions,
+    search_flows,
+    namespace_flows,
+    flow_namespaces,
+]

@@ -1,0 +1,285 @@
+"""
+What a query string asks for: pages, sorting, and filters in both of Kestra's forms (reference 11.1).
+
+The older form has flat parameters (`namespace=…&state=…`), the newer one `filters[<field>][<OP>]=value`. Both become
+the repository's filters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from tiercel.errors import Refused
+from tiercel.model.duration import parse_duration
+from tiercel.model.execution import ExecutionKind
+from tiercel.model.state import State
+from tiercel.repository.base import Page, Sort
+from tiercel.repository.filter import Field, Filter, Op, level_rank
+from tiercel.webserver.problem import BadQuery
+
+SIZE_MAX: Final = 1000
+_KEY: Final = re.compile(r"filters\[([^\]]+)\]\[([^\]]+)\](?:\[(.+)\])?")
+_UNDERLINE: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_TIME_RANGE: Final = "timeRange"
+_NAMES: Final = {"query": "q", "minLevel": "level", "taskrunId": "taskRunId", "attempt": "attemptNumber"}
+
+EXECUTION_FIELDS: Final = (
+    Field.QUERY,
+    Field.SCOPE,
+    Field.FLOW_ID,
+    Field.START_DATE,
+    Field.END_DATE,
+    Field.STATE,
+    Field.LABELS,
+    Field.TRIGGER_EXECUTION_ID,
+    Field.CHILD_FILTER,
+    Field.NAMESPACE,
+    Field.KIND,
+    Field.PARENT_ID,
+)
+LOG_FIELDS: Final = (
+    Field.QUERY,
+    Field.SCOPE,
+    Field.NAMESPACE,
+    Field.START_DATE,
+    Field.END_DATE,
+    Field.FLOW_ID,
+    Field.TRIGGER_ID,
+    Field.MIN_LEVEL,
+    Field.EXECUTION_ID,
+    Field.TASK_ID,
+    Field.TASK_RUN_ID,
+    Field.ATTEMPT_NUMBER,
+)
+METRIC_FIELDS: Final = (Field.TASK_ID, Field.TASK_RUN_ID, Field.NAME, Field.START_DATE, Field.END_DATE)
+FLOW_FIELDS: Final = (Field.QUERY, Field.SCOPE, Field.NAMESPACE, Field.LABELS, Field.FLOW_ID)
+TRIGGER_FIELDS: Final = (Field.QUERY, Field.SCOPE, Field.NAMESPACE, Field.FLOW_ID, Field.TRIGGER_ID)
+
+
+class Query:
+    """The parameters of one request."""
+
+    def __init__(self, query_string: bytes | str) -> None:
+        text = query_string.decode("latin-1") if isinstance(query_string, bytes) else query_string
+        self.pairs = parse_qsl(text, keep_blank_values=True) if text else []
+
+    def one(self, name: str, default: str | None = None) -> str | None:
+        """Return the last value of a parameter."""
+        return next((value for key, value in reversed(self.pairs) if key == name), default)
+
+    def all(self, name: str) -> list[str]:
+        """Return every value of a parameter."""
+        return [value for key, value in self.pairs if key == name]
+
+    def required(self, name: str) -> str:
+        """Return a parameter that must be there."""
+        value = self.one(name)
+        if value is None:
+            raise BadQuery(f"Required QueryValue [{name}] not specified; add '?{name}=…' to the URL.")
+        return value
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """Return a parameter as true or false."""
+        value = self.one(name)
+        if value is None or value.lower() in ("true", "false", "", "1", "0"):
+            return default if value is None else value.lower() in ("true", "", "1")
+        raise Refused(f"The parameter '{name}' must be 'true' or 'false', not '{value}'.")
+
+    def number(self, name: str, default: int | None = None, *, least: int | None = None) -> int | None:
+        """Return a parameter as an integer."""
+        value = self.one(name)
+        if value is None or value == "":
+            return default
+        try:
+            number = int(value)
+        except ValueError:
+            raise Refused(f"The parameter '{name}' must be a whole number, not '{value}'.") from None
+        if least is not None and number < least:
+            raise Refused(f"{name}: must be greater than or equal to {least}, not {number}.")
+        return number
+
+    def instant(self, name: str) -> datetime | None:
+        """Return a parameter as an instant."""
+        value = self.one(name)
+        return None if not value else read_instant(name, value)
+
+    def page(self, *, size: int = 10, total: bool = True) -> Page:
+        """Return the part of a list that is asked for."""
+        number = self.number("page", 1, least=1) or 1
+        length = self.number("size", size, least=1) or size
+        return Page(
+            number=number,
+            size=min(length, SIZE_MAX),
+            sort=tuple(_sort(text) for each in self.all("sort") for text in each.split(",") if text),
+            cursor=self.one("cursor") or None,
+            total=total,
+        )
+
+    def filters(self, resource: str, fields: tuple[Field, ...], now: datetime) -> list[Filter]:
+        """Return the filters that are asked for, in both forms; refuse unknown ones of the newer form."""
+        found = [*self._flat(fields), *self._nested(resource, fields)]
+        ranges = [str(value) for name, value in found if name == _TIME_RANGE]
+        filters = [value for _, value in found if isinstance(value, Filter)]
+        starts = [each.value for each in filters if each.field is Field.START_DATE]
+        ends = [each.value for each in filters if each.field is Field.END_DATE]
+        if ranges:
+            if starts:
+                raise Refused("The parameters startDate and timeRange are mutually exclusive; give one of them.")
+            length = _duration(ranges[-1])
+            filters.append(Filter(field=Field.START_DATE, op=Op.GREATER_THAN_OR_EQUAL_TO, value=now - length))
+        if starts and ends and min(starts) > max(ends):
+            raise Refused("Start date must be before End Date")
+        return filters
+
+    def _flat(self, fields: tuple[Field, ...]) -> Iterable[tuple[str, Any]]:
+        by_name = {field.value: field for field in fields}
+        states: list[str] = []
+        for key, value in self.pairs:
+            name = _NAMES.get(key, key)
+            if name == _TIME_RANGE and value:
+                yield _TIME_RANGE, value
+            elif value and (field := by_name.get(name)) is not None:
+                if field is Field.STATE:
+                    states.extend(_state(text) for text in value.split(","))
+                elif field is Field.LABELS:
+                    yield name, Filter(field=field, value=label(value))
+                else:
+                    op = Op.PREFIX if field is Field.NAMESPACE else Op.EQUALS
+                    yield name, _filter(field, op, value)
+        if states:
+            yield "state", Filter(field=Field.STATE, op=Op.IN, value=tuple(states))
+
+    def _nested(self, resource: str, fields: tuple[Field, ...]) -> Iterable[tuple[str, Any]]:
+        by_name = {field.value: field for field in fields}
+        for key, value in self.pairs:
+            match = _KEY.fullmatch(key)
+            if match is None:
+                continue
+            name, operation, part = _NAMES.get(match[1], match[1]), match[2], match[3]
+            if name == _TIME_RANGE:
+                yield _TIME_RANGE, value
+                continue
+            if name not in by_name:
+                supported = ", ".join(field.name for field in fields)
+                raise BadFilter(
+                    f"Provided query filters are invalid: Field {_UNDERLINE.sub('_', match[1]).upper()} is not"
+                    f" supported for resource {resource}. Supported fields are {supported}"
+                )
+            op = _operation(operation)
+            if by_name[name] is Field.LABELS:
+                pair = (part, value) if part else label(value)
+                yield name, Filter(field=Field.LABELS, op=op, value=pair)
+            else:
+                yield name, _filter(by_name[name], op, value)
+
+
+class BadFilter(BadQuery):
+    """A filter names a field that the resource does not have."""
+
+
+def label(text: str) -> tuple[str, str]:
+    """Read a label `key:value`; raise Refused when one of them is missing."""
+    key, colon, value = text.partition(":")
+    key, value = key.strip(), value.strip()
+    if not colon or not key or not value:
+        raise Refused(f"Invalid label '{text}': write it as 'key:value', neither of them empty.")
+    return key, value
+
+
+def labels(texts: Iterable[str]) -> dict[str, str]:
+    """Read labels of a request; a key that comes twice with different values is refused."""
+    read: dict[str, str] = {}
+    for text in texts:
+        key, value = label(text)
+        if read.setdefault(key, value) != value:
+            raise Refused(f"Duplicate label key '{key}': give it one value.")
+    return read
+
+
+def label_list(pairs: Any) -> dict[str, str]:
+    """Read labels of a JSON body: a list of `{key, value}` or a map."""
+    if isinstance(pairs, Mapping):
+        pairs = [{"key": key, "value": value} for key, value in pairs.items()]
+    if not isinstance(pairs, list):
+        raise Refused("Labels are a list of {key, value}.")
+    read: dict[str, str] = {}
+    for pair in pairs:
+        key = pair.get("key") if isinstance(pair, dict) else None
+        value = pair.get("value") if isinstance(pair, dict) else None
+        if not isinstance(key, str) or not key or value is None or value == "":
+            raise Refused("Invalid label: a label is {key, value}, neither of them null or empty.")
+        if read.setdefault(key, str(value)) != str(value):
+            raise Refused(f"Duplicate label key '{key}': give it one value.")
+    return read
+
+
+def read_instant(name: str, text: str) -> datetime:
+    """Read an instant in ISO-8601; without an offset it is UTC."""
+    try:
+        at = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text.strip())
+    except ValueError:
+        raise Refused(
+            f"The parameter '{name}' must be an instant such as '2026-01-31T12:00:00Z', not '{text}'."
+        ) from None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def _duration(text: str) -> Any:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+
+
+def _sort(text: str) -> Sort:
+    field, _, direction = text.partition(":")
+    if direction.lower() not in ("", "asc", "desc"):
+        raise Refused(f"Cannot sort by '{text}'; write 'field:asc' or 'field:desc'.")
+    return Sort(field=field, descending=direction.lower() == "desc")
+
+
+def _operation(text: str) -> Op:
+    try:
+        return Op(text)
+    except ValueError:
+        raise BadFilter(f"'{text}' is not an operation; use one of {', '.join(Op)}.") from None
+
+
+def _state(text: str) -> str:
+    try:
+        return State(text.strip()).value
+    except ValueError:
+        raise Refused(f"'{text}' is not a state; use one of {', '.join(State)}.") from None
+
+
+def _filter(field: Field, op: Op, value: str) -> Filter:
+    wanted: Any = tuple(part.strip() for part in value.split(",")) if op in (Op.IN, Op.NOT_IN) else value
+    match field:
+        case Field.START_DATE | Field.END_DATE:
+            wanted = read_instant(field.value, value)
+            if op is Op.EQUALS:
+                op = Op.GREATER_THAN_OR_EQUAL_TO if field is Field.START_DATE else Op.LESS_THAN_OR_EQUAL_TO
+        case Field.STATE:
+            states = wanted if isinstance(wanted, tuple) else (wanted,)
+            checked = tuple(_state(state) for state in states)
+            wanted = checked if isinstance(wanted, tuple) else checked[0]
+        case Field.SCOPE:
+            wanted = tuple(scope.strip().upper() for scope in value.split(","))
+        case Field.KIND:
+            kinds = wanted if isinstance(wanted, tuple) else (wanted,)
+            if unknown := [kind for kind in kinds if kind not in ExecutionKind.__members__]:
+                raise Refused(f"'{unknown[0]}' is not a kind; use one of {', '.join(ExecutionKind)}.")
+        case Field.MIN_LEVEL:
+            level_rank(value)
+            wanted = value.upper()
+        case Field.ATTEMPT_NUMBER:
+            if not value.isdigit():
+                raise Refused(f"The attempt number must be a whole number, not '{value}'.")
+        case Field.CHILD_FILTER:
+            if value not in ("CHILD", "MAIN"):
+                raise Refused(f"The child filter is CHILD or MAIN, not '{value}'.")
+    return Filter(field=field, op=op, value=wanted)

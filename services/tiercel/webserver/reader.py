@@ -1,0 +1,105 @@
+"""
+Executions as they are now: the state store first, the repository second, and a moment of patience for those that were
+created just now and have not been seen by an executor yet.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+import msgspec
+
+from tiercel.errors import NotFound
+from tiercel.model import ids
+from tiercel.model.execution import Execution, OutputRef, TaskRun
+from tiercel.model.execution_json import execution_json
+from tiercel.model.live import OutputKind
+from tiercel.repository.base import Repository
+from tiercel.runtime.clock import Clock
+from tiercel.statestore.base import StateStore
+from tiercel.webserver.follower import Followers
+
+PENDING_MAX: Final = 10_000
+"""Executions that this process remembers having created, until an executor has saved them."""
+JUST_NOW: Final = timedelta(seconds=30)
+"""An unknown id of this age may be an execution that waits in the queue."""
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """An execution with its task runs and their outputs, as they were read together."""
+
+    execution: Execution
+    runs: list[TaskRun] = []
+    outputs: dict[int, OutputRef] = {}
+
+    def to_json(self, clock: Clock) -> dict[str, Any]:
+        return execution_json(self.execution, self.runs, self.outputs, now=clock.now())
+
+    def run(self, task_run_id: str) -> TaskRun | None:
+        """Return a task run by its id."""
+        return next((run for run in self.runs if run.id == task_run_id), None)
+
+
+class Reader:
+    """Finds executions wherever they are kept."""
+
+    def __init__(
+        self, statestore: StateStore, repository: Repository, followers: Followers, clock: Clock, patience_s: float
+    ) -> None:
+        self._statestore, self._repository, self._followers = statestore, repository, followers
+        self._clock, self._patience_s = clock, patience_s
+        self._pending: OrderedDict[str, Execution] = OrderedDict()
+
+    def remember(self, execution: Execution) -> None:
+        """Keep an execution that was sent, for reads before an executor has saved it."""
+        self._pending[execution.id] = execution
+        if len(self._pending) > PENDING_MAX:
+            self._pending.popitem(last=False)
+
+    async def head(self, tenant_id: str, execution_id: str) -> Execution:
+        """Return an execution without its task runs; raise NotFound."""
+        found = await self.heads(tenant_id, [execution_id])
+        if execution_id not in found and await self._appears(execution_id):
+            found = await self.heads(tenant_id, [execution_id])
+        if execution_id in found:
+            return found[execution_id]
+        pending = self._pending.get(execution_id)
+        if pending is not None and pending.tenant_id == tenant_id:
+            return pending
+        raise NotFound(f"Execution '{execution_id}' not found.")
+
+    async def heads(self, tenant_id: str, execution_ids: Sequence[str]) -> dict[str, Execution]:
+        """Return those of these executions that are stored, without waiting."""
+        loaded = await self._statestore.load(execution_ids)
+        found = {id_: each.head.execution for id_, each in loaded.items()}
+        missing = [id_ for id_ in execution_ids if id_ not in found]
+        if missing:
+            found |= await self._repository.executions(tenant_id, missing)
+        return {id_: found[id_] for id_ in execution_ids if id_ in found and _is_visible(found[id_], tenant_id)}
+
+    async def view(self, tenant_id: str, execution_id: str) -> View:
+        """Return an execution with its task runs and outputs; raise NotFound."""
+        execution = await self.head(tenant_id, execution_id)
+        records = await self._statestore.runs(execution_id)
+        if records:
+            outputs = await self._statestore.outputs(execution_id, kind=OutputKind.OUTPUTS)
+            refs = {record.seq: record.ref for record in outputs}
+            return View(execution=execution, runs=[record.run for record in records], outputs=refs)
+        if await self._statestore.versions([execution_id]):
+            return View(execution=execution)
+        runs = await self._repository.runs(tenant_id, execution_id)
+        return View(execution=execution, runs=runs, outputs=await self._repository.outputs(tenant_id, execution_id))
+
+    async def _appears(self, execution_id: str) -> bool:
+        """Wait for an execution whose id says that it is new."""
+        at, now = ids.instant_of(execution_id), self._clock.now()
+        if execution_id not in self._pending and (at is None or not now - JUST_NOW < at < now + JUST_NOW):
+            return False
+        return await self._followers.until(execution_id, lambda version: version is not None, self._patience_s)
+
+
+def _is_visible(execution: Execution, tenant_id: str) -> bool:
+    return execution.tenant_id == tenant_id and not execution.deleted

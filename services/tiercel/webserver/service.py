@@ -1,0 +1,83 @@
+"""The webserver as a service: uvicorn in the service's event loop, without its signal handlers."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import uvicorn
+
+from tiercel.runtime.adapters import Adapters
+from tiercel.runtime.service import Service
+from tiercel.webserver.app import build
+from tiercel.webserver.settings import WebserverSettings
+
+GRACE_S = 10
+"""Seconds that requests under way get when the service stops."""
+
+
+class WebserverService(Service):
+    """Serves the API."""
+
+    name = "webserver"
+
+    def __init__(self, adapters: Adapters, settings: WebserverSettings | None = None) -> None:
+        super().__init__()
+        self.settings = settings or WebserverSettings()
+        self.app = build(adapters, self.settings)
+        self._server: _Server | None = None
+        self.port = self.settings.port
+        """The port that is listened on: what was asked for, or the one that the system chose for 0."""
+
+    async def start(self) -> None:
+        config = uvicorn.Config(
+            self.app,
+            http="httptools",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+            backlog=4096,
+        )
+        listener = _listen(self.settings.host, self.settings.port)
+        self.port = listener.getsockname()[1]
+        self._server = _Server(config)
+        await self._server.open(listener)
+        self.spawn("flows", self.app.api.flows.listen(self.app.api.queue))
+        self.spawn("http", self._server.work())
+
+    async def drain(self) -> None:
+        """Take no new connections, let requests end."""
+        if self._server is not None:
+            self._server.should_exit = True
+            await self._server.ended.wait()
+        await self.app.api.close()
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's server in steps, and without its signal handlers: the process has its own way to be stopped."""
+
+    async def open(self, listener: socket.socket) -> None:
+        """Listen."""
+        self.ended = asyncio.Event()
+        self._listener = listener
+        self.config.load()
+        self.lifespan = self.config.lifespan_class(self.config)
+        await self.startup([listener])
+
+    async def work(self) -> None:
+        """Serve until `should_exit` is set."""
+        try:
+            await self.main_loop()
+            await self.shutdown([self._listener])
+        finally:
+            self.ended.set()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    return listener

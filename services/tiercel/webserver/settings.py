@@ -1,0 +1,46 @@
+"""What an operator may turn on a webserver."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class WebserverSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Addresses, limits and waits of the API."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    url: str | None = None
+    """Where people reach the user interface, for links in answers; the address of this process when absent."""
+    username: str | None = None
+    password: str | None = None
+    """Both set: every route but the open ones asks for them (basic authentication)."""
+    realm: str = "Tiercel"
+    open_urls: tuple[str, ...] = ("/ping", "/api/v1/executions/webhook/", "/api/v1/configs")
+    tenants: tuple[str, ...] = ("main",)
+    command_wait_s: float = 5.0
+    """How long an answer to a command waits for its effect; then it shows the state as it is."""
+    created_wait_s: float = 2.0
+    """How long a read waits for an execution that was created a moment ago, maybe by another process."""
+    follow_wait_s: float = 10.0
+    """How long a follower waits for an execution to appear."""
+    wait_max_s: float = 3600.0
+    """How long `wait=true` waits for the end."""
+    poll_interval_s: float = 0.015
+    """Followed executions are looked at at most this often, all in one query."""
+    text_part_max: int = 16 << 20
+    """Bytes of an input that is not a file."""
+    body_max: int = 64 << 20
+    """Bytes of a request body that is not multipart."""
+    bulk_max: int = 10_000
+    """Executions that one bulk request may touch."""
+    encryption_key: str | None = None
+    """The key of SECRET inputs (base64)."""
+    recursive_rendering: bool = False
+    variables_globals: dict[str, object] = {}
+    backlog_age_max_s: float = 600.0
+    """New executions are refused with 429 while the oldest message of history is older than this."""
+
+    @property
+    def base_url(self) -> str:
+        return (self.url or f"http://localhost:{self.port}").rstrip("/")
