@@ -1,0 +1,132 @@
+"""
+A generator of load that costs little: it shares the cores with what it measures.
+
+Raw asyncio protocols speak just enough HTTP/1.1: keep-alive, one request at a time per connection, answers with a
+length or in chunks. A request is one block of bytes, made once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from typing import Final
+
+BOUNDARY: Final = "tiercel-bench-7d1f"
+
+
+def request(method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
+    """Return a request as it goes over the wire."""
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    if body or method in ("POST", "PUT"):
+        lines.append(f"content-length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def multipart(fields: Mapping[str, str]) -> tuple[str, bytes]:
+    """Return content type and body of a form."""
+    parts = [
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    ]
+    return f"multipart/form-data; boundary={BOUNDARY}", ("".join(parts) + f"--{BOUNDARY}--\r\n").encode()
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, pool: Connections) -> None:
+        self._pool = pool
+        self._buffer = bytearray()
+        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
+        self._transport: asyncio.Transport | None = None
+        self.closed = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(exc or ConnectionError("The server closed the connection."))
+
+    def send(self, content: bytes, answer: asyncio.Future[tuple[int, bytes]]) -> None:
+        assert self._transport is not None
+        self._answer = answer
+        self._transport.write(content)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        head = bytes(self._buffer[:end]).lower()
+        body = self._body(head, end + 4)
+        if body is None:
+            return
+        self._buffer.clear()
+        answer, self._answer = self._answer, None
+        self._pool.give_back(self)
+        if answer is not None and not answer.done():
+            answer.set_result((int(head[9:12]), body))
+
+    def _body(self, head: bytes, start: int) -> bytes | None:
+        """Return the body when all of it is there."""
+        at = head.find(b"content-length:")
+        if at >= 0:
+            length = int(head[at + 15 :].split(b"\r\n", 1)[0])
+            return bytes(self._buffer[start : start + length]) if len(self._buffer) >= start + length else None
+        if b"transfer-encoding: chunked" in head:
+            return _unchunked(self._buffer[start:]) if self._buffer.endswith(b"0\r\n\r\n") else None
+        return b""
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+def _unchunked(content: bytearray) -> bytes:
+    body, rest = bytearray(), bytes(content)
+    while rest:
+        size, rest = rest.split(b"\r\n", 1)
+        count = int(size.split(b";")[0], 16)
+        body += rest[:count]
+        rest = rest[count + 2 :] if count else b""
+    return bytes(body)
+
+
+class Connections:
+    """A set of connections to one address; a request waits for a free one."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._address = (host, port)
+        self._free: deque[_Connection] = deque()
+        self._all: list[_Connection] = []
+        self._waiting: deque[tuple[bytes, asyncio.Future[tuple[int, bytes]]]] = deque()
+
+    async def grow(self, count: int) -> None:
+        """Open connections until there are so many."""
+        self._all = [connection for connection in self._all if not connection.closed]
+        self._free = deque(connection for connection in self._free if not connection.closed)
+        while len(self._all) < count:
+            _, made = await asyncio.get_running_loop().create_connection(lambda: _Connection(self), *self._address)
+            self._all.append(made)
+            self._free.append(made)
+
+    def send(self, content: bytes) -> asyncio.Future[tuple[int, bytes]]:
+        """Send a request as soon as a connection is free; the future holds status and body."""
+        answer: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
+        if self._free:
+            self._free.popleft().send(content, answer)
+        else:
+            self._waiting.append((content, answer))
+        return answer
+
+    def give_back(self, connection: _Connection) -> None:
+        if self._waiting:
+            connection.send(*self._waiting.popleft())
+        else:
+            self._free.append(connection)
+
+    def close(self) -> None:
+        for connection in self._all:
+            connection.close()

@@ -1,0 +1,77 @@
+"""The flows that benchmarks run."""
+
+from __future__ import annotations
+
+from typing import Final
+
+ONE_TASK: Final = """\
+id: one-task
+namespace: bench
+inputs:
+  - id: name
+    type: STRING
+tasks:
+  - id: hello
+    type: io.kestra.plugin.core.log.Log
+    message: "Hello {{ inputs.name }}"
+"""
+
+TWO_TASKS: Final = """\
+id: two-tasks
+namespace: bench
+tasks:
+  - id: first
+    type: io.kestra.plugin.core.debug.Return
+    format: "one"
+  - id: second
+    type: io.kestra.plugin.core.debug.Return
+    format: "{{ outputs.first.value }} two"
+"""
+
+LOG_LINES: Final = """\
+id: log-lines
+namespace: bench
+tasks:
+  - id: lines
+    type: io.kestra.plugin.scripts.shell.Commands
+    taskRunner:
+      type: io.kestra.plugin.core.runner.Process
+    commands:
+      - seq 1 10000
+"""
+
+
+def chain(length: int) -> str:
+    """Return a flow of so many tasks, one after the other."""
+    tasks = "".join(
+        f'  - id: step{number}\n    type: io.kestra.plugin.core.debug.Return\n    format: "{number}"\n'
+        for number in range(length)
+    )
+    return f"id: chain-{length}\nnamespace: bench\ntasks:\n{tasks}"
+
+
+def scripts(length: int) -> str:
+    """Return a flow of so many shell steps, one after the other."""
+    tasks = "".join(
+        f"  - id: step{number}\n    type: io.kestra.plugin.scripts.shell.Commands\n"
+        "    taskRunner:\n      type: io.kestra.plugin.core.runner.Process\n    commands:\n      - 'true'\n"
+        for number in range(length)
+    )
+    return f"id: scripts-{length}\nnamespace: bench\ntasks:\n{tasks}"
+
+
+def loop(count: int, limit: int) -> str:
+    """Return a flow that runs one task for each of so many values, at most `limit` at a time (0: all)."""
+    return f"""\
+id: loop-{count}-{limit}
+namespace: bench
+tasks:
+  - id: each
+    type: io.kestra.plugin.core.flow.ForEach
+    values: "{{{{ range(1, {count}) }}}}"
+    concurrencyLimit: {limit}
+    tasks:
+      - id: item
+        type: io.kestra.plugin.core.debug.Return
+        format: "{{{{ taskrun.value }}}}"
+"""

@@ -1,0 +1,42 @@
+"""How fast log lines become searchable."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+from bench import flows
+from bench.benchmark import Benchmark, Results, Unit
+from bench.figures import since
+from bench.target import Target
+
+LINES: Final = 10_000
+RUNS: Final = 3
+
+
+async def measure(target: Target) -> Results:
+    """Let a script print the lines, and search until all are found."""
+    await target.put_flow(flows.LOG_LINES)
+    best = 0.0
+    for _ in range(RUNS):
+        execution_id = await target.start("log-lines")
+        deadline = time.monotonic() + 120
+        while (found := await target.total("/logs/search", executionId=execution_id)) < LINES:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"Only {found} of {LINES} lines were found within two minutes.")
+            await asyncio.sleep(0.02)
+        seen = time.time()
+        best = max(best, LINES / (seen - since((await target.execution(execution_id))["taskRunList"][0], "RUNNING")))
+    return {"per_second": round(best)}
+
+
+BENCHMARK = Benchmark(
+    name="log_lines",
+    method=(
+        f"One shell step prints {LINES:,} lines; from its start until a search of its execution's logs (every 20 ms) "
+        f"counts all of them; best of {RUNS}."
+    ),
+    units={"per_second": Unit.RATE},
+    measure=measure,
+)

@@ -1,0 +1,105 @@
+"""The server under load: one that runs already, or a standalone one of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+from bench.connection import Connections, multipart, request
+from bench.processes import Processes
+from tiercel.testing.server import StandaloneServer
+
+BASE = "/api/v1/main"
+TERMINATED = frozenset({"SUCCESS", "WARNING", "FAILED", "KILLED", "CANCELLED"})
+
+
+class Target:
+    """What benchmarks may do with a server."""
+
+    def __init__(self, server: StandaloneServer | None) -> None:
+        self.server = server
+        url = urlsplit(server.url if server is not None else os.environ["BENCH_URL"])
+        self.host, self.port = url.hostname or "127.0.0.1", url.port or 80
+        self.headers = {"host": f"{self.host}:{self.port}"}
+        if server is None and "BENCH_USER" in os.environ:
+            pair = f"{os.environ['BENCH_USER']}:{os.environ.get('BENCH_PASSWORD', '')}"
+            self.headers["authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+        self.processes = Processes(server) if server is not None else None
+        self._connections: Connections | None = None
+
+    async def connections(self, count: int = 1) -> Connections:
+        """Return connections to the API; they are kept open."""
+        if self._connections is None:
+            self._connections = Connections(self.host, self.port)
+        await self._connections.grow(count)
+        return self._connections
+
+    async def close(self) -> None:
+        if self._connections is not None:
+            self._connections.close()
+            self._connections = None
+
+    def post(self, namespace: str, flow_id: str, inputs: Mapping[str, str]) -> bytes:
+        """Return the whole request that starts an execution."""
+        kind, body = multipart(inputs)
+        path = f"{BASE}/executions/{namespace}/{flow_id}"
+        return request("POST", path, {**self.headers, "content-type": kind}, body)
+
+    async def call(self, method: str, path: str, body: bytes = b"", kind: str = "application/json") -> Any:
+        """Call the API; return the decoded answer, None for 404."""
+        headers = {**self.headers, "content-type": kind} if body else self.headers
+        status, content = await (await self.connections()).send(request(method, BASE + path, headers, body))
+        if status == 404:
+            return None
+        if status >= 400:
+            raise RuntimeError(f"{method} {path} was answered with {status}: {content[:500]!r}")
+        return msgspec.json.decode(content) if content else None
+
+    async def put_flow(self, source: str) -> None:
+        """Create a flow, or its next revision."""
+        head = dict(re.findall(r"(?m)^(id|namespace): (\S+)$", source))
+        path = f"/flows/{head['namespace']}/{head['id']}"
+        if await self.call("GET", path) is None:
+            await self.call("POST", "/flows", source.encode(), "application/x-yaml")
+        else:
+            await self.call("PUT", path, source.encode(), "application/x-yaml")
+
+    async def start(self, flow_id: str, inputs: Mapping[str, str] | None = None) -> str:
+        """Start an execution in the namespace `bench`; return its id."""
+        status, content = await (await self.connections()).send(self.post("bench", flow_id, inputs or {}))
+        if status != 200:
+            raise RuntimeError(f"The execution was refused with {status}: {content[:500]!r}")
+        return str(msgspec.json.decode(content)["id"])
+
+    async def execution(self, execution_id: str) -> dict[str, Any]:
+        """Return an execution."""
+        found: dict[str, Any] = await self.call("GET", f"/executions/{execution_id}") or {}
+        return found
+
+    async def ended(self, execution_id: str, *, every_s: float = 0.05, timeout_s: float = 600.0) -> dict[str, Any]:
+        """Wait for the end of an execution and return it."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            execution = await self.execution(execution_id)
+            if execution.get("state", {}).get("current") in TERMINATED:
+                return execution
+            await asyncio.sleep(every_s)
+        raise RuntimeError(f"The execution '{execution_id}' did not end within {timeout_s:g} s.")
+
+    async def total(self, path: str, **filters: str) -> int:
+        """Return the total of a search."""
+        return int((await self.call("GET", f"{path}?{urlencode({**filters, 'size': '1'})}") or {}).get("total", 0))
+
+
+def own_server(folder: Path) -> StandaloneServer:
+    """Return a server of our own, not started yet."""
+    return StandaloneServer(folder, environment={"TIERCEL_LOGGING_LEVEL": "INFO"})

@@ -1,0 +1,1 @@
+"""A real data flow, run through all processes: `make demo`."""

@@ -1,0 +1,111 @@
+"""
+Run the demonstration: start all processes with a PostgreSQL of their own, send them two flows and a file, show the
+execution live, and check every number of the result against a calculation that is made here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import random
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from tiercel.cli.api import Api
+from tiercel.cli.live import LiveView
+from tiercel.testing.server import StandaloneServer
+
+HERE: Final = Path(__file__).parent
+FOLDER: Final = HERE.parent / "build" / "demo"
+CITIES: Final = ("Graz", "Linz", "Wien", "Villach", "Steyr")
+ORDERS: Final = 1000
+ROWS: Final = 250
+
+
+def main() -> int:
+    """Run it; return 0 only when everything is right."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
+    expected = write_orders(FOLDER / "orders.csv")
+    print("Starting webserver, scheduler, executor, worker, indexer and PostgreSQL …")
+    with StandaloneServer(FOLDER) as server:
+        print(f"Ready after {server.ready_s:.1f} s: {server.url} with {describe(server.processes())}\n", flush=True)
+        wrong = asyncio.run(run(server, expected))
+    for sentence in wrong:
+        print(f"WRONG: {sentence}", file=sys.stderr)
+    print("\nEverything is as it should be." if not wrong else "\nThe demonstration failed.")
+    return 1 if wrong else 0
+
+
+def write_orders(file: Path) -> collections.Counter[str]:
+    """Write orders (number, city, cents); return what each city must come to."""
+    chance = random.Random(42)
+    cents: collections.Counter[str] = collections.Counter()
+    with file.open("w") as orders:
+        for number in range(ORDERS):
+            city, amount = chance.choice(CITIES), chance.randrange(100, 99_999)
+            cents[city] += amount
+            orders.write(f"{number},{city},{amount}\n")
+    return cents
+
+
+def describe(processes: dict[str, int]) -> str:
+    return ", ".join(f"{name} {pid}" for name, pid in processes.items())
+
+
+async def run(server: StandaloneServer, expected: collections.Counter[str]) -> list[str]:
+    """Send the flows, start the execution, show it; return what is wrong with it."""
+    api = Api(server.url)
+    try:
+        for name in ("report", "orders"):
+            await api.put_flow((HERE / "flows" / f"{name}.yaml").read_text())
+        started = await api.start("demo", "orders", {"orders": FOLDER / "orders.csv", "rows": str(ROWS)})
+        view = LiveView(api)
+        execution = await view.follow(started["id"])
+        view.show_end(execution, server.data / "storage" / "main")
+        print(f"logs\n  of the execution: {server.url}/api/v1/main/logs/{execution['id']}")
+        print(f"  of the processes: {server.log_file}")
+        result = execution.get("outputs", {}).get("result")
+        content = await api.file(execution["id"], result) if result else b""
+        lines = await api.logs(execution["id"])
+        return mistakes(execution, content.decode(), lines, expected)
+    finally:
+        await api.close()
+
+
+def mistakes(
+    execution: dict[str, Any], result: str, logs: list[dict[str, Any]], expected: collections.Counter[str]
+) -> list[str]:
+    """Compare states, numbers, attempts and logs with what they must be."""
+    found = []
+    if execution["state"]["current"] != "SUCCESS":
+        found.append(f"The execution ended {execution['state']['current']}.")
+    total = f"{expected.total()} cents EUR"
+    if execution.get("outputs", {}).get("total") != total:
+        found.append(f"The total is {execution.get('outputs', {}).get('total')!r}, not {total!r}.")
+    cents: collections.Counter[str] = collections.Counter()
+    for line in result.splitlines():
+        city, amount, currency = line.split(",")
+        cents[city] += int(amount) if currency == "EUR" else 0
+    if cents != expected:
+        found.append(f"The cities of the result file come to {dict(cents)}, not {dict(expected)}.")
+    runs = collections.Counter(run["taskId"] for run in execution.get("taskRunList", []))
+    wanted = {"split": 1, "parts": 1, "summarize": 4, "label": 4, "join": 1, "publish": 1, "report": 1}
+    if runs != wanted:
+        found.append(f"The task runs are {dict(runs)}, not {wanted}.")
+    attempts = [
+        [attempt["state"]["current"] for attempt in run.get("attempts", [])]
+        for run in execution.get("taskRunList", [])
+        if run["taskId"] == "publish"
+    ]
+    if attempts != [["FAILED", "SUCCESS"]]:
+        found.append(f"The retried task has the attempts {attempts}.")
+    if not any("the receiver is away" in line.get("message", "") for line in logs):
+        found.append("The log line of the failed attempt is missing.")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
