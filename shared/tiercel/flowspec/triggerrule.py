@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-from cronsim import CronSim, CronSimError
 
 from tiercel.flowspec.findings import Findings
 from tiercel.flowspec.yaml import Path
@@ -24,10 +22,9 @@ from tiercel.plugins.core.trigger.flow import (
 )
 from tiercel.plugins.core.trigger.schedule import Schedule, ScheduleOnDates
 from tiercel.plugins.core.trigger.webhook import Webhook, WebhookTrigger
+from tiercel.schedule.cron import InvalidCron, parse_cron
 
-NICKNAMES: Final = frozenset({"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"})
 CONTENT_TYPES: Final = ("application/json", "text/plain")
-_SOME_TIME: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _LISTS: Final = (FilterType.IN, FilterType.NOT_IN)
 
 _FORBIDDEN: Final[dict[TimeWindowType, tuple[str, ...]]] = {
@@ -99,16 +96,9 @@ def is_zone(name: str) -> bool:
 
 def cron_problem(cron: str, *, with_seconds: bool) -> str | None:
     """Tell what is wrong with a cron expression, None when nothing is."""
-    text = cron.strip()
-    if text.lower() in NICKNAMES:
-        return None
-    fields, wanted = len(text.split()), 6 if with_seconds else 5
-    if fields != wanted:
-        more = "" if with_seconds or fields != 6 else "; set 'withSeconds' to have six"
-        return f"invalid cron expression '{cron}': it has {fields} fields, but needs {wanted}{more}"
     try:
-        CronSim(text, _SOME_TIME)
-    except CronSimError as error:
+        parse_cron(cron, with_seconds=with_seconds)
+    except InvalidCron as error:
         return f"invalid cron expression '{cron}': {error}"
     return None
 

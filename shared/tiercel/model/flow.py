@@ -182,7 +182,7 @@ class Flow(Node, frozen=True, kw_only=True):
     id: Annotated[str, NOT_BLANK, Meta(pattern=FLOW_ID, min_length=1, max_length=100)]
     namespace: Annotated[str, Meta(pattern=NAMESPACE, min_length=1, max_length=150)]
     tenant_id: str = "main"
-    revision: Annotated[int | None, Meta(ge=1)] = None
+    revision: Annotated[int, Meta(ge=1)] | None = None
     description: str | None = None
     labels: Annotated[dict[str, str], Labels("system.readOnly")] = msgspec.field(default_factory=dict)
     inputs: tuple[Input, ...] = ()

@@ -57,7 +57,7 @@ class Input(Node, frozen=True, kw_only=True):
     id: Annotated[str, NOT_BLANK, Meta(pattern=INPUT_ID), Aliases("name", deprecated=True, removed=True)]
     type: InputType
     description: str | None = None
-    display_name: Annotated[str | None, Meta(max_length=64)] = None
+    display_name: Annotated[str, Meta(max_length=64)] | None = None
     required: bool = True
     defaults: Annotated[Any, DYNAMIC] = None
     prefill: Annotated[Any, DYNAMIC] = None
@@ -89,5 +89,5 @@ class FlowOutput(Node, frozen=True, kw_only=True):
     type: InputType | None = None
     item_type: InputType | None = None
     description: str | None = None
-    display_name: Annotated[str | None, Meta(max_length=64)] = None
+    display_name: Annotated[str, Meta(max_length=64)] | None = None
     required: bool | None = None

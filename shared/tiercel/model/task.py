@@ -44,7 +44,7 @@ class Retry(Node, frozen=True, kw_only=True):
     max_interval: timedelta | None = None
     min_interval: timedelta | None = None
     delay_factor: float = 2.0
-    max_attempts: Annotated[int | None, Meta(ge=1), Aliases("maxAttempt", removed=True)] = None
+    max_attempts: Annotated[Annotated[int, Meta(ge=1)] | None, Aliases("maxAttempt", removed=True)] = None
     max_duration: timedelta | None = None
     warning_on_retry: bool = False
     behavior: RetryBehavior = RetryBehavior.RETRY_FAILED_TASK

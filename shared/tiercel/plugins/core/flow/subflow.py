@@ -26,7 +26,7 @@ class Subflow(ExecutableTask, frozen=True, kw_only=True):
 
     namespace: Annotated[str, DYNAMIC, NOT_EMPTY]
     flow_id: Annotated[str, DYNAMIC, NOT_EMPTY]
-    revision: Annotated[int | None, Meta(ge=1)] = None
+    revision: Annotated[int, Meta(ge=1)] | None = None
     inputs: Annotated[dict[str, Any] | str | None, DYNAMIC] = None
     labels: Annotated[Any, DYNAMIC] = None
     wait: bool = True
@@ -61,7 +61,7 @@ class ForEachItem(BranchingTask, frozen=True, kw_only=True):
     batch: Batch = Batch()
     namespace: Annotated[str, DYNAMIC, NOT_EMPTY]
     flow_id: Annotated[str, DYNAMIC, NOT_EMPTY]
-    revision: Annotated[int | None, Meta(ge=1)] = None
+    revision: Annotated[int, Meta(ge=1)] | None = None
     inputs: Annotated[dict[str, Any] | str | None, DYNAMIC] = None
     labels: Annotated[Any, DYNAMIC] = None
     wait: bool = True

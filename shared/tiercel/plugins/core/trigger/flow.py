@@ -140,7 +140,7 @@ class FlowTrigger(Trigger, frozen=True, kw_only=True):
     states: tuple[State, ...] | None = None
     depends_on: tuple[FlowDependency, ...] = ()
     mode: DependencyMode = DependencyMode.ALL
-    min_satisfied: Annotated[int | None, Meta(ge=1)] = None
+    min_satisfied: Annotated[int, Meta(ge=1)] | None = None
     window: Window | None = None
     on_miss: OnMiss | None = None
     preconditions: Annotated[Preconditions | None, REMOVED] = None

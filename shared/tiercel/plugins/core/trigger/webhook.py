@@ -41,7 +41,7 @@ class ToolAnnotations(Node, frozen=True, kw_only=True):
 class McpToolTrigger(Trigger, frozen=True, kw_only=True):
     """Offer the flow as a tool; its inputs are the tool's arguments, its outputs the answer."""
 
-    tool_name: Annotated[str | None, Meta(max_length=64)] = None
+    tool_name: Annotated[str, Meta(max_length=64)] | None = None
     title: str | None = None
     tool_description: str | None = None
     annotations: ToolAnnotations = ToolAnnotations()

@@ -1,0 +1,297 @@
+"""Inputs: what is sent becomes typed values, or a sentence for each that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from tiercel.errors import ExpressionError, InvalidInput
+from tiercel.flowspec import inputs
+from tiercel.flowspec.checks import failed_checks, is_truthy, resolve_behavior
+from tiercel.flowspec.inputvalue import cast
+from tiercel.flowspec.outputs import typed_outputs
+from tiercel.flowspec.parse import parse_flow
+from tiercel.model.flow import Check, CheckBehavior, Dialect
+from tiercel.model.input import FlowOutput, Input, InputType
+from tiercel.secrets.encryption import Encryption, is_sealed
+
+KEY = "I6EGNzRESu3X3pKZidrqCGOHQFUFC0yK"
+
+
+def render(text: str, context: Mapping[str, Any]) -> Any:
+    """Render `{{ inputs.x }}` and `{{ inputs.x == 'y' }}`, which is all that these tests need."""
+    inner = text.removeprefix("{{").removesuffix("}}").strip()
+    path, compares, wanted = inner.partition(" == ")
+    value: Any = context
+    for part in path.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            raise ExpressionError(f"Undefined: {part}")
+        value = value[part]
+    return str(value) == wanted.strip("'") if compares else value
+
+
+def typed(inputs_text: str, values: Mapping[str, Any], **hooks: Any) -> dict[str, Any]:
+    flow = parse_flow(
+        f"id: a\nnamespace: team\ninputs: {inputs_text}\ntasks: [{{id: p, type: io.kestra.plugin.core.flow.Pause}}]\n"
+    )
+    return inputs.typed_inputs(flow, values, renderer=render, **hooks)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent", "expected"),
+    [
+        ("STRING", 12, "12"),
+        ("STRING", True, "true"),
+        ("INT", "42", 42),
+        ("INT", 42.0, 42),
+        ("FLOAT", "42.42", 42.42),
+        ("BOOL", "TRUE", True),
+        ("BOOL", "no", False),
+        ("DATETIME", "2019-10-06T20:27:49+02:00", datetime(2019, 10, 6, 18, 27, 49, tzinfo=UTC)),
+        ("DATETIME", "2019-10-06T18:27:49.123456789Z", datetime(2019, 10, 6, 18, 27, 49, 123456, tzinfo=UTC)),
+        ("DATE", "2019-10-06", date(2019, 10, 6)),
+        ("TIME", "18:27", time(18, 27)),
+        ("DURATION", "PT5M6S", timedelta(minutes=5, seconds=6)),
+        ("JSON", '{"a": [1]}', {"a": [1]}),
+        ("JSON", {"a": 1}, {"a": 1}),
+        ("YAML", "a:\n- yes\n", {"a": ["yes"]}),
+        ("URI", "jdbc:duckdb:", "jdbc:duckdb:"),
+        ("EMAIL", "a@b.org", "a@b.org"),
+    ],
+)
+def test_what_is_sent_gets_the_type_of_the_input(kind: str, sent: Any, expected: Any) -> None:
+    """Callers send texts; typed values stay as they are."""
+    found = typed(f"[{{id: x, type: {kind}}}]", {"x": sent})["x"]
+
+    assert (expected, type(expected)) == (found, type(found))
+    assert found == cast(InputType(kind), found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent"),
+    [
+        ("INT", "4.2"),
+        ("INT", "1_0"),
+        ("INT", "3000000000"),
+        ("INT", True),
+        ("FLOAT", "much"),
+        ("DATETIME", "2019-10-06T18:27:49"),
+        ("DATE", "06.10.2019"),
+        ("TIME", "25:00"),
+        ("DURATION", "5 minutes"),
+        ("JSON", "{"),
+        ("YAML", "a: [1"),
+        ("URI", "just text"),
+        ("EMAIL", "nobody"),
+        ("FILE", "/etc/passwd"),
+    ],
+)
+def test_what_is_not_of_the_type_is_refused(kind: str, sent: Any) -> None:
+    """The sentence names the input and the cause."""
+    with pytest.raises(InvalidInput, match=r"Invalid value for input `x`\. Cause: "):
+        typed(f"[{{id: x, type: {kind}}}]", {"x": sent})
+
+
+@pytest.mark.parametrize(
+    ("declared", "sent", "cause"),
+    [
+        ("type: STRING, validator: 'A\\d+'", "foo", "it must match the pattern `A\\d+`"),
+        ("type: INT, min: 10", 9, "it must be more than `10`"),
+        ("type: INT, max: 20", "21", "it must be less than `20`"),
+        ("type: DURATION, max: PT20S", "PT30S", "It must be less than `PT20S`"),
+        ("type: DATE, before: 2023-12-31", "2024-01-01", "it must be before `2023-12-31`"),
+        ("type: TIME, after: '01:00:00'", "00:30", "it must be after `01:00:00`"),
+        ("type: SELECT, values: [A, B]", "C", "it must match the values `[A, B]`"),
+        ("type: MULTISELECT, values: [A, B]", '["A", "C"]', "value `C` doesn't match the values `[A, B]`"),
+        ("type: ARRAY, itemType: INT", '["s1"]', "Unable to parse array element as `INT` on `s1`"),
+        ("type: FILE, allowedFileExtensions: [.csv]", "kestra:///a.txt", "one of the extensions `[.csv]`"),
+        ('type: JSON, jsonSchema: \'{"type": "array"}\'', "{}", "it must match the json schema"),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused_with_the_bound(declared: str, sent: Any, cause: str) -> None:
+    """Bounds are inclusive; the cause says which one is broken."""
+    with pytest.raises(InvalidInput) as caught:
+        typed(f"[{{id: x, {declared}}}]", {"x": sent})
+
+    assert cause in str(caught.value)
+
+
+def test_all_that_is_wrong_is_said_one_a_line() -> None:
+    """Two inputs, two sentences."""
+    with pytest.raises(InvalidInput) as caught:
+        typed("[{id: x, type: INT}, {id: y, type: INT}, {id: z, type: INT, required: false}]", {"x": "a"})
+
+    assert ["x", "y"] == [problem.path for problem in caught.value.problems]
+    assert "Missing required input:y" == str(caught.value).splitlines()[1]
+
+
+def test_the_older_dialect_has_its_own_sentences() -> None:
+    """A flow with an ENUM is of the older dialect."""
+    with pytest.raises(InvalidInput) as caught:
+        typed("[{id: x, type: ENUM, values: [A]}, {id: y, type: INT, max: 3}]", {"x": "B", "y": 4})
+
+    assert [
+        "Invalid input for `x`, it must match the values `[A]`, but received `B`",
+        "Invalid input for `y`, it must be less than `3`, but received `4`",
+    ] == str(caught.value).splitlines()
+
+
+def test_dotted_ids_become_maps_and_are_found_flat_or_nested() -> None:
+    """A subflow sends nested maps, a form flat names; unknown names are left out."""
+    declared = "[{id: a.b, type: INT}, {id: a.c.d, type: INT}, {id: f, type: FORM, inputs: [{id: g, type: INT}]}]"
+
+    flat = typed(declared, {"a.b": 1, "a.c.d": 2, "f.g": 3, "other": 4})
+    nested = typed(declared, {"a": {"b": 1, "c": {"d": 2}}, "f": {"g": 3}})
+
+    assert {"a": {"b": 1, "c": {"d": 2}}, "f": {"g": 3}} == flat == nested
+
+
+def test_an_optional_input_without_value_is_null_and_an_empty_text_only_counts_as_text() -> None:
+    """An empty text is what an expression makes of null."""
+    declared = "[{id: n, type: INT, required: false}, {id: s, type: STRING, required: false}]"
+
+    assert {"n": None, "s": ""} == typed(declared, {"n": "", "s": ""})
+
+
+def test_defaults_are_rendered_and_typed() -> None:
+    """A default may use the inputs that its input depends on."""
+    declared = (
+        "[{id: x, type: INT, defaults: 7}, {id: y, type: STRING, defaults: '{{ inputs.x }}', dependsOn: {inputs: [x]}}]"
+    )
+
+    assert {"x": 7, "y": "7"} == typed(declared, {})
+
+
+def test_an_input_exists_only_while_its_condition_holds() -> None:
+    """A disabled input is dropped unread, and disables those that depend on it."""
+    declared = (
+        "[{id: c, type: INT, dependsOn: {inputs: [b]}},"
+        " {id: b, type: INT, dependsOn: {inputs: [a], condition: \"{{ inputs.a == 'yes' }}\"}},"
+        " {id: a, type: STRING}]"
+    )
+
+    assert {"a": "no"} == typed(declared, {"a": "no", "b": "not a number"})
+    assert {"a": "yes", "b": 1, "c": 2} == typed(declared, {"a": "yes", "b": 1, "c": 2})
+
+
+def test_a_condition_that_fails_disables_and_is_told() -> None:
+    """The form shows why."""
+    listed = [
+        Input(id="a", type=InputType.STRING),
+        msgspec.convert({"id": "b", "type": "INT", "dependsOn": {"inputs": ["a"], "condition": "{{ no }}"}}, Input),
+    ]
+
+    _, found = inputs.resolve(listed, {"a": "x", "b": 1}, inputs.Hooks(renderer=render), {})
+
+    assert not found.enabled
+    assert "Undefined: no" in found.problems[0].message
+
+
+def test_choices_may_come_from_an_expression() -> None:
+    """Nulls are dropped, numbers become texts, and the input shows what can be chosen."""
+    listed = [Input(id="s", type=InputType.SELECT, expression="{{ vars.list }}")]
+    context = {"vars": {"list": ["a", None, 3, {"label": "Four", "value": "4"}]}}
+
+    (right,) = inputs.resolve(listed, {"s": "4"}, inputs.Hooks(renderer=render), context)
+    (wrong,) = inputs.resolve(listed, {"s": "Four"}, inputs.Hooks(renderer=render), context)
+
+    assert ("4", ()) == (right.value, right.problems)
+    assert ("a", "3", {"label": "Four", "value": "4"}) == right.input.values
+    assert "`[a, 3, 4]`" in wrong.problems[0].message
+
+
+def test_the_first_choice_is_selected_by_itself_when_asked() -> None:
+    """A list of several takes a list of one."""
+    declared = (
+        "[{id: s, type: SELECT, values: [A, B], autoSelectFirst: true},"
+        " {id: m, type: MULTISELECT, values: [A, B], autoSelectFirst: true}]"
+    )
+
+    assert {"s": "A", "m": ["A"]} == typed(declared, {})
+
+
+def test_a_file_goes_to_the_storage_and_an_address_of_it_stays() -> None:
+    """The hook stores, nothing else touches the disk."""
+    stored: list[Any] = []
+
+    def store(each: Input, value: Any) -> str:
+        stored.append(value)
+        return f"kestra:///{each.id}"
+
+    found = typed(
+        "[{id: x, type: FILE}, {id: y, type: FILE}]", {"x": b"content", "y": "kestra:///there"}, store_file=store
+    )
+
+    assert ({"x": "kestra:///x", "y": "kestra:///there"}, [b"content"]) == (found, stored)
+
+
+def test_a_secret_is_sealed_after_its_pattern_was_checked() -> None:
+    """Only the encrypted value leaves; without a key secrets are refused; a preview masks them."""
+    encryption = Encryption(KEY)
+    declared = "[{id: x, type: SECRET, validator: '.{8,}'}]"
+
+    found = typed(declared, {"x": "long enough"}, encrypt=encryption.seal)["x"]
+    again = typed(declared, {"x": found}, encrypt=encryption.seal)["x"]
+
+    assert is_sealed(found)
+    assert "long enough" == encryption.decrypt(found["value"])
+    assert found == again
+    with pytest.raises(InvalidInput, match="x: it must match the pattern"):
+        typed(declared, {"x": "short"}, encrypt=encryption.seal)
+    with pytest.raises(InvalidInput, match="encryption is not configured"):
+        typed(declared, {"x": "long enough"})
+    listed = [Input(id="x", type=InputType.SECRET)]
+    hooks = inputs.Hooks(renderer=render, seal=encryption.seal)
+    assert "******" == inputs.resolve(listed, {"x": "y"}, hooks, {}, validate_only=True)[0].value
+
+
+def test_outputs_get_their_types_and_those_without_stay() -> None:
+    """A file is an address of the storage; a secret is sealed."""
+    declared = [
+        FlowOutput(id="n", value="", type=InputType.INT),
+        FlowOutput(id="s", value="", type=InputType.SECRET),
+        FlowOutput(id="any", value=""),
+        FlowOutput(id="none", value="", type=InputType.INT),
+    ]
+
+    found = typed_outputs(declared, {"n": "3", "s": "x", "any": [1]}, encrypt=Encryption(KEY).seal)
+
+    assert (3, [1], None) == (found["n"], found["any"], found["none"])
+    assert is_sealed(found["s"])
+    with pytest.raises(InvalidInput, match="Invalid value for output `n`"):
+        typed_outputs(declared, {"n": "x"})
+
+
+def test_checks_that_fail_ask_for_the_strictest_behavior() -> None:
+    """One that cannot be evaluated blocks."""
+    listed = [
+        Check(when="{{ inputs.no }}", message="broken", behavior=CheckBehavior.CREATE_EXECUTION),
+        Check(when="{{ inputs.x == 'y' }}", message="fails", behavior=CheckBehavior.FAIL_EXECUTION),
+        Check(when="{{ inputs.x == 'x' }}", message="holds"),
+    ]
+
+    broken, fails = failed_checks(listed, render, {"inputs": {"x": "x"}})
+
+    assert "Failed to evaluate check condition. Cause:" in broken.message
+    assert "fails" == fails.message
+    assert CheckBehavior.BLOCK_EXECUTION is resolve_behavior([broken, fails])
+    assert CheckBehavior.CREATE_EXECUTION is resolve_behavior([])
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("", False), ("0", False), ("-0", False), ("False", False), ("no", True)]
+)
+def test_truth_is_everything_but_nothing_false_and_zero(value: str, expected: bool) -> None:
+    """Kestra's idea of truth."""
+    assert expected is is_truthy(value)
+
+
+def test_an_address_of_a_host_is_asked_for_in_the_older_dialect_only() -> None:
+    """2.0 asks for a scheme and nothing more."""
+    assert "http:/bla" == cast(InputType.URI, "http:/bla")
+    with pytest.raises(ValueError, match="Expected `URI` but received `http:/bla`"):
+        cast(InputType.URI, "http:/bla", dialect=Dialect.V1)

@@ -1,0 +1,251 @@
+"""Rules of whole flows: each refuses what it names, at the place where it stands, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from tiercel.flowspec.parse import Outside, Report, check_flow, check_flows, parse_flow, update_problems
+from tiercel.flowspec.triggerrule import cron_problem, is_zone
+
+PAUSE = "type: io.kestra.plugin.core.flow.Pause"
+FLOW = "io.kestra.plugin.core.flow"
+
+
+def check(body: str, tasks: str = f"tasks: [{{id: p, {PAUSE}}}]\n") -> Report:
+    return check_flow(f"id: a\nnamespace: team\n{body}\n{tasks}")
+
+
+def messages(body: str, tasks: str = f"tasks: [{{id: p, {PAUSE}}}]\n") -> list[str]:
+    return [problem.message for problem in check(body, tasks).problems]
+
+
+def test_a_valid_flow_has_no_problem_and_keeps_text_and_document() -> None:
+    """The text is stored without its revision line, the document with everything else."""
+    text = f"id: a\nnamespace: team\nrevision: 4\ntasks: [{{id: p, {PAUSE}}}]\n"
+
+    flow = parse_flow(text, tenant_id="main")
+
+    assert "revision" not in flow.source
+    assert "revision" not in flow.document
+    assert (4, "main/team/a") == (flow.revision, flow.uid)
+
+
+def test_ids_that_stand_twice_are_named_over_the_whole_tree() -> None:
+    """Tasks share one space of names with all their children, triggers have their own."""
+    report = check(
+        "triggers:\n- {id: p, type: io.kestra.plugin.core.trigger.Webhook, key: k}",
+        f"tasks:\n- {{id: p, {PAUSE}}}\n- id: s\n  type: {FLOW}.Sequential\n  tasks:\n  - {{id: p, {PAUSE}}}\n",
+    )
+
+    (problem,) = report.problems
+    assert "Invalid Flow: Duplicate task id with name [p]" == problem.message
+    assert 10 == problem.line
+
+
+@pytest.mark.parametrize(
+    ("inputs", "sentence"),
+    [
+        ("[{id: x, type: STRING}, {id: x, type: INT}]", "Duplicate input with name [x]"),
+        ("[{id: x, type: STRING, dependsOn: {inputs: [y]}}]", "depends on a non-existent input 'y'"),
+        (
+            "[{id: x, type: INT, dependsOn: {inputs: [y]}}, {id: y, type: INT, dependsOn: {inputs: [x]}}]",
+            "Cycle dependency detected for input with id 'x'",
+        ),
+        ("[{id: a, type: INT}, {id: a.b, type: INT}]", "Input path 'a' conflicts with 'a.b'"),
+        ("[{id: x, type: STRING, validator: '['}]", "invalid pattern [[]"),
+        ("[{id: x, type: STRING, min: 3}]", "Unrecognized field \"min\" of an input of type 'STRING'"),
+        ("[{id: x, type: INT, min: low}]", "Expected `INT` but received `low`"),
+        ("[{id: x, type: INT, defaults: many}]", "x: the default cannot be used"),
+        ("[{id: x, type: ARRAY}]", "x: `itemType` cannot be null"),
+        ("[{id: x, type: SELECT}]", "`values` or `expression` must be set"),
+        ("[{id: x, type: FILE, defaults: a}]", "only support `defaults` as local files"),
+        ("[{id: x, type: STRING, defaults: a, prefill: b}]", "cannot also have a prefill"),
+        ("[{id: x, type: STRING, defaults: a, required: false}]", "must be required"),
+        ("[{id: f, type: FORM}]", "needs `inputs`"),
+        ("[{id: x, type: TEXT}]", "must be one of STRING, SELECT"),
+        ("[{id: x}]", "Invalid type: null"),
+    ],
+)
+def test_inputs_that_cannot_work_are_refused(inputs: str, sentence: str) -> None:
+    """Each rule on inputs has its sentence."""
+    found = messages(f"inputs: {inputs}")
+
+    assert any(sentence in message for message in found), found
+
+
+@pytest.mark.parametrize(
+    ("tasks", "sentence"),
+    [
+        (f"- {{id: p, {PAUSE}, workerGroup: {{key: x}}}}", "Worker Group is an Enterprise Edition functionality"),
+        (f"- {{id: p, {PAUSE}, workerSelector: {{fallback: WAIT}}}}", "'tags' must name at least one tag"),
+        (f"- {{id: s, type: {FLOW}.Switch, value: x}}", "neither cases or default have any tasks"),
+        (
+            f"- {{id: w, type: {FLOW}.WorkingDirectory, tasks: [{{id: p, {PAUSE}}}]}}",
+            "w: Only runnable tasks are allowed",
+        ),
+        (f"- {{id: s, type: {FLOW}.Subflow, namespace: team, flowId: a}}", "Recursive call to flow [team.a]"),
+        (
+            f"- {{id: s, type: {FLOW}.Subflow, namespace: x, flowId: a, labels: {{system.x: y}}}}",
+            "System labels can only be set",
+        ),
+        (
+            f"- {{id: d, type: {FLOW}.Dag, tasks: [{{task: {{id: p, {PAUSE}}}, dependsOn: [q]}}]}}",
+            "d: Not existing task id in dependency: q",
+        ),
+        (f"- {{id: p, {PAUSE}, retry: {{type: constant}}}}", "must not be null"),
+        (
+            f"- {{id: p, {PAUSE}, retry: {{type: constant, interval: PT5S, maxDuration: PT1S}}}}",
+            "'interval' must be less than 'maxDuration' but is PT5S",
+        ),
+        (f"- {{id: p, {PAUSE}, retry: {{type: constant, interval: PT5S, maxAttempts: 0}}}}", "or equal to 1"),
+        (f"- {{id: p, {PAUSE}, onResume: [{{id: x, type: ARRAY}}]}}", "`itemType` cannot be null"),
+    ],
+)
+def test_tasks_that_cannot_work_are_refused(tasks: str, sentence: str) -> None:
+    """Each rule on tasks has its sentence."""
+    found = messages("", f"tasks:\n{tasks}\n")
+
+    assert any(sentence in message for message in found), found
+
+
+def test_a_circle_of_dependencies_in_a_dag_names_its_tasks() -> None:
+    """Tasks that only depend on the circle are not in it."""
+    entries = [("a", "b"), ("b", "a"), ("c", "a")]
+    tasks = "\n".join(f"  - {{task: {{id: {name}, {PAUSE}}}, dependsOn: [{other}]}}" for name, other in entries)
+
+    found = messages("", f"tasks:\n- id: d\n  type: {FLOW}.Dag\n  tasks:\n{tasks}\n")
+
+    assert ["d: Cyclic dependency detected: a, b"] == found
+
+
+@pytest.mark.parametrize(
+    ("trigger", "sentence"),
+    [
+        ("{id: t, type: io.kestra.plugin.core.trigger.Schedule, cron: 61 * * * *}", "invalid cron expression"),
+        (
+            "{id: t, type: io.kestra.plugin.core.trigger.Schedule, cron: '@daily', timezone: Mars/One}",
+            "not a valid time-zone ID",
+        ),
+        ("{id: t, type: io.kestra.plugin.core.trigger.Schedule, cron: '@daily', interval: PT1S}", "must be null"),
+        ("{id: t, type: io.kestra.plugin.core.trigger.Webhook, key: ''}", "must not be empty"),
+        ("{id: t, type: io.kestra.plugin.core.trigger.Webhook, key: k, responseContentType: a/b}", "must be one of"),
+        (
+            "{id: t, type: io.kestra.plugin.core.trigger.Flow, mode: AT_LEAST, dependsOn: [{namespace: x}]}",
+            "when 'mode' is AT_LEAST",
+        ),
+        (
+            "{id: t, type: io.kestra.plugin.core.trigger.Flow, window: {deadline: '10:00', every: PT1H}}",
+            "Window of type `DAILY_TIME_DEADLINE` cannot have an every duration.",
+        ),
+    ],
+)
+def test_triggers_that_cannot_work_are_refused(trigger: str, sentence: str) -> None:
+    """Each rule on triggers has its sentence."""
+    found = messages(f"triggers: [{trigger}]")
+
+    assert any(sentence in message for message in found), found
+
+
+@pytest.mark.parametrize(
+    ("cron", "seconds", "valid"),
+    [
+        ("*/5 9-17 * * MON-FRI", False, True),
+        ("0 9 * * 7", False, True),
+        ("@hourly", False, True),
+        ("* * * * * *", True, True),
+        ("* * * * * *", False, False),
+        ("* * * *", False, False),
+        ("0 9 * * 8", False, False),
+    ],
+)
+def test_cron_expressions_have_five_fields_or_six_with_seconds(cron: str, seconds: bool, valid: bool) -> None:
+    """Nicknames are fine too."""
+    assert valid is (cron_problem(cron, with_seconds=seconds) is None)
+
+
+def test_time_zones_are_regions_or_offsets() -> None:
+    """A path to a file is neither."""
+    assert [True, True, False, False] == [is_zone(name) for name in ("Europe/Paris", "+02:00", "../etc", "Nowhere")]
+
+
+def test_newer_rules_bind_who_saves_a_flow_not_who_reads_it() -> None:
+    """A flow that was saved before a rule came still runs; reading it warns."""
+    text = (
+        f"id: a\nnamespace: team\ninputs: [{{id: x, type: STRING}}]\ntasks: [{{id: p, {PAUSE}}}]\n"
+        "triggers: [{id: t, type: io.kestra.plugin.core.trigger.Schedule, cron: '@daily'}]\n"
+    )
+    sentence = "Missing inputs for Schedule Trigger 't', missing inputs: 'x'"
+
+    saved, read = check_flow(text), check_flow(text, Outside(newer_rules=False))
+
+    assert sentence in saved.problems[0].message
+    assert sentence in read.warnings[0]
+    assert "a" == parse_flow(text).id
+
+
+def test_a_key_with_a_dash_needs_brackets() -> None:
+    """`inputs.server-name` would subtract; `inputs['server-name']` does not."""
+    text = "inputs: [{id: server-name, type: STRING}]"
+    task = 'tasks: [{id: p, type: io.kestra.plugin.core.flow.Pause, pauseDuration: "{{ %s }}"}]\n'
+
+    wrong, right = messages(text, task % "inputs.server-name"), messages(text, task % "inputs['server-name']")
+
+    assert "offending tasks: [p]" in wrong[0]
+    assert [] == right
+
+
+def test_expressions_that_cannot_be_read_are_refused_where_they_stand() -> None:
+    """The reader of expressions is handed in; texts that are not rendered are not its business."""
+    text = (
+        f"id: a\nnamespace: team\ndescription: '{{{{ not read'\n"
+        f"tasks:\n- id: p\n  {PAUSE}\n  pauseDuration: '{{{{ bad'\n"
+    )
+
+    report = check_flow(text, Outside(check_expression=lambda text: "it has no end"))
+
+    assert [("tasks[0].pauseDuration", 7)] == [(problem.path, problem.line) for problem in report.problems]
+
+
+def test_deprecations_are_paths_and_warnings_sentences() -> None:
+    """What still works is said without refusing it."""
+    report = check(
+        "inputs: [{name: x, type: STRING}]\nlisteners: [{tasks: [{id: l, type: io.kestra.plugin.core.flow.Pause}]}]\n"
+        "triggers: [{id: t, type: io.kestra.plugin.core.trigger.Flow}]"
+    )
+
+    assert () == report.problems
+    assert ("inputs[0].name", "listeners") == report.deprecations
+    assert "EVERY execution" in report.warnings[0]
+
+
+def test_plugin_defaults_are_checked_against_the_type_they_name() -> None:
+    """A prefix of types is not."""
+    text = "pluginDefaults:\n- {type: %s, values: {nothing: 1}}"
+
+    assert 'Unrecognized field "nothing"' in messages(text % f"{FLOW}.Subflow")[0]
+    assert [] == messages(text % "io.kestra.plugin.core.http")
+
+
+def test_several_documents_are_reported_one_by_one() -> None:
+    """Each document has its own flow or its own problems, and its own text."""
+    text = f"id: a\nnamespace: team\ntasks: [{{id: p, {PAUSE}}}]\n---\nid: b\nnamespace: team\n"
+
+    first, second = check_flows(text)
+
+    assert first.flow is not None
+    assert "id: b" not in first.flow.source
+    assert ["tasks: must not be empty (line 5, column 1)"] == [str(problem) for problem in second.problems]
+
+
+def test_id_and_namespace_of_a_flow_never_change() -> None:
+    """An update under another name is refused with both paths."""
+    old, new = (parse_flow(f"id: {name}\nnamespace: {name}\ntasks: [{{id: p, {PAUSE}}}]\n") for name in "xy")
+
+    assert ["flow.id", "flow.namespace"] == [problem.path for problem in update_problems(new, old)]
+    assert [] == update_problems(new, new)
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "just text", "---\n---\n"])
+def test_a_text_without_a_flow_is_refused(text: str) -> None:
+    """A list or a text is no flow."""
+    assert check_flow(text).problems
