@@ -2,7 +2,8 @@
 How fast this machine is: the whole durable path with no logic in it, best of three.
 
 A rate is multiplied by c = 12,000 / (what the skeleton reaches here), a time is divided by it. The skeleton is a
-program of its own (BENCH_SKELETON, by default `../shared/bench/skeleton.py`) that needs PG_URI; without it c is unknown.
+program of its own (BENCH_SKELETON, by default `../shared/bench/skeleton.py`) that needs PG_URI; without it
+c is unknown.
 """
 
 from __future__ import annotations

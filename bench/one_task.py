@@ -109,9 +109,9 @@ BENCHMARK = Benchmark(
     method=(
         f"Open loop: multipart POSTs with one input at a fixed rate for {STEP_S:g} s over {CONNECTIONS} keep-alive "
         f"connections; the rate grows by {GROWTH:g} until less than {ENOUGH:.0%} have ended {GRACE_S:g} s after the "
-        f"last request, then {REFINEMENTS} bisections; per_second is the highest rate that held. Of at most {SAMPLES_MAX} "
-        "executions per step, evenly spread, GET is asked after that grace; latency is from the planned instant of the "
-        "request to the instant of the last state."
+        f"last request, then {REFINEMENTS} bisections; per_second is the highest rate that held. Of at most "
+        f"{SAMPLES_MAX} executions per step, evenly spread, GET is asked after that grace; latency is from the "
+        "planned instant of the request to the instant of the last state."
     ),
     units={"per_second": Unit.RATE, "p50_ms": Unit.TIME, "p95_ms": Unit.TIME, "p99_ms": Unit.TIME},
     measure=measure,

@@ -38,6 +38,7 @@ COMMON: Final[Mapping[str, Callable[[Settings], Any]]] = {
     "username": lambda settings: _credential(settings, settings.server.basic_auth.username),
     "password": lambda settings: _credential(settings, settings.server.basic_auth.password),
     "realm": lambda settings: settings.server.basic_auth.realm,
+    "open_urls": lambda settings: settings.server.basic_auth.open_urls,
     "grace_s": lambda settings: settings.server.termination_grace.total_seconds(),
 }
 """Fields of a service's settings that the installation's settings fill, when it has them."""

@@ -24,7 +24,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import psycopg
 
@@ -104,18 +104,8 @@ class EmbeddedPostgres:
         if self._socket_dir is None:
             self._socket_dir = self._private_folder()
         with self.log_file.open("ab") as output:
-            self._process = self._spawn(
-                [
-                    binaries / "postgres",
-                    "-D",
-                    self._seen_as(cluster),
-                    "-k",
-                    self._socket_dir,
-                    *_options(self._settings, binaries),
-                ],
-                cluster,
-                output,
-            )
+            options = ["-D", self._seen_as(cluster), "-k", str(self._socket_dir), *_options(self._settings, binaries)]
+            self._process = self._spawn(binaries / "postgres", options, cluster, output)
         self._await_ready(cluster)
         self._create_databases()
 
@@ -162,20 +152,9 @@ class EmbeddedPostgres:
         fresh.mkdir(mode=0o700)
         if self._account is not None:
             os.chown(fresh, self._account.pw_uid, self._account.pw_gid)
-        command = [
-            binaries / "initdb",
-            "-D",
-            self._seen_as(fresh),
-            "-U",
-            ROLE,
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--no-sync",
-        ]
+        options = ["-U", ROLE, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"]
         with tempfile.TemporaryFile() as output:
-            made = self._spawn([*command, "--locale=C", "--no-instructions"], fresh, output)
+            made = self._spawn(binaries / "initdb", ["-D", self._seen_as(fresh), *options], fresh, output)
             if made.wait() != 0:
                 output.seek(0)
                 said = output.read().decode(errors="replace").strip()
@@ -184,13 +163,13 @@ class EmbeddedPostgres:
         fresh.rename(cluster)
         return cluster
 
-    def _spawn(self, command: Sequence[str | Path], folder: Path, output: Any) -> subprocess.Popen[bytes]:
+    def _spawn(self, program: Path, options: Sequence[str], folder: Path, output: IO[bytes]) -> subprocess.Popen[bytes]:
         """Start a PostgreSQL program that ends with us, as the user that may run it."""
         as_other: dict[str, Any] = {}
         if self._account is not None:
             as_other = {"user": self._account.pw_uid, "group": self._account.pw_gid, "extra_groups": []}
         return subprocess.Popen(
-            [str(part) for part in command],
+            [str(program), *options],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,

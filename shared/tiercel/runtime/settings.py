@@ -2,8 +2,8 @@
 What the operator decides: one YAML file and environment variables, checked at start, all errors reported at once.
 
 A key may be written in kebab-case, snake_case or camelCase. `TIERCEL_QUEUE_TYPE` is `queue.type`: the words of the
-path, joined. The environment wins over the file, and what the command line gives wins over both. The `kestra:` tree of an
-existing installation is understood where its keys have a meaning here (`tiercel.runtime.kestra_settings`).
+path, joined. The environment wins over the file, and what the command line gives wins over both. The `kestra:` tree of
+an existing installation is understood where its keys have a meaning here (`tiercel.runtime.kestra_settings`).
 """
 
 from __future__ import annotations

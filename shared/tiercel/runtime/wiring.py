@@ -12,11 +12,17 @@ from contextlib import AsyncExitStack
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
+from tiercel.definitions.base import FlowRow
 from tiercel.definitions.memory import MemoryDefinitions
-from tiercel.definitions.postgres import PostgresDefinitions
+from tiercel.definitions.postgres.definitions import PostgresDefinitions
+from tiercel.definitions.revision import Parse
 from tiercel.errors import InvalidSettings, Unavailable
+from tiercel.flowspec.defaults import read_defaults
+from tiercel.flowspec.parse import parse_flow
+from tiercel.model.flow import Flow
 from tiercel.queue.memory import MemoryBackend
-from tiercel.queue.postgres import PostgresQueue
+from tiercel.queue.postgres.node import PostgresNode
+from tiercel.queue.postgres.queue import PostgresQueue
 from tiercel.repository.memory import MemoryRepository
 from tiercel.repository.postgres import PostgresRepository
 from tiercel.runtime import retry
@@ -26,7 +32,8 @@ from tiercel.runtime.postgres import migration
 from tiercel.runtime.postgres.pool import PostgresPool
 from tiercel.runtime.settings import Settings
 from tiercel.secrets.environment import EnvironmentSecrets
-from tiercel.statestore.postgres import PostgresLeases, PostgresStateStore
+from tiercel.statestore.postgres.leases import PostgresLeases
+from tiercel.statestore.postgres.statestore import PostgresStateStore
 from tiercel.storage.local import LocalStorage
 
 CARDS: Final[Mapping[str, frozenset[str]]] = {
@@ -48,7 +55,7 @@ def in_memory(settings: Settings) -> Adapters:
         queue=backend,
         statestore=backend,
         leases=backend,
-        definitions=MemoryDefinitions(),
+        definitions=MemoryDefinitions(parse=parser(settings)),
         repository=MemoryRepository(),
         storage=LocalStorage(settings.storage_path),
         secrets=EnvironmentSecrets(),
@@ -58,22 +65,22 @@ def in_memory(settings: Settings) -> Adapters:
 async def connect(service: str, settings: Settings, stack: AsyncExitStack) -> tuple[Adapters, dict[str, Check]]:
     """Return the adapters of a service and the checks of its health; the stack closes them."""
     card = CARDS[service]
-    pool = PostgresPool(_queue_url(settings), size=settings.postgres.pool_max, name=f"tiercel {service}")
-    stack.push_async_callback(pool.close)
-    await _await_server(pool)
-    queue = PostgresQueue(pool, partitions=settings.queue.partitions)
+    node = await _node(settings)
+    queue = PostgresQueue(node)
     stack.push_async_callback(queue.close)
     adapters = Adapters(queue=queue, storage=LocalStorage(settings.storage_path), secrets=EnvironmentSecrets())
     if "statestore" in card:
-        adapters.statestore = PostgresStateStore(pool, queue)
+        adapters.statestore = PostgresStateStore(node)
     if "leases" in card:
-        adapters.leases = PostgresLeases(pool, queue)
+        adapters.leases = leases = PostgresLeases(node)
+        stack.push_async_callback(leases.close)
     if "definitions" in card:
-        adapters.definitions = PostgresDefinitions(pool)
+        adapters.definitions = definitions = PostgresDefinitions(node.uri, parse=parser(settings))
+        stack.push_async_callback(definitions.close)
     if "repository" in card:
         adapters.repository = PostgresRepository(history_url(settings))
         stack.push_async_callback(adapters.repository.close)
-    return adapters, {"postgres": _Ping(pool)}
+    return adapters, {"postgres": _Ping(node.pool)}
 
 
 async def migrate(settings: Settings) -> list[str]:
@@ -106,10 +113,26 @@ def _queue_url(settings: Settings) -> str:
     return settings.postgres.url
 
 
-async def _await_server(pool: PostgresPool) -> None:
+def parser(settings: Settings) -> Parse:
+    """Return how stored flows are read: with the plugin defaults of this installation."""
+    defaults = tuple(read_defaults(list(settings.plugins.defaults)))
+
+    def parse(row: FlowRow) -> Flow:
+        return parse_flow(
+            row.source, tenant_id=row.tenant_id, revision=row.revision, global_defaults=defaults, strict=False
+        )
+
+    return parse
+
+
+async def _node(settings: Settings) -> PostgresNode:
+    """Connect to the queue's database, waiting a while for its server."""
     async for attempt in retry.start("PostgreSQL", START_TIMEOUT_S):
         with attempt:
-            await pool.fetch(b"SELECT 1")
+            return await PostgresNode.open(
+                _queue_url(settings), partitions=settings.queue.partitions, size=settings.postgres.pool_max
+            )
+    raise Unavailable("PostgreSQL cannot be reached.")
 
 
 class _Ping:
