@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from tiercel.condition.evaluate import Render
@@ -14,13 +15,15 @@ from tiercel.model.execution import TriggerInfo
 from tiercel.scheduler.core.effects import Fire
 from tiercel.scheduler.core.plan import TriggerPlan
 from tiercel.scheduler.expressions import Expressions
+from tiercel.secrets.encryption import Encryption
 
 
 class Launcher:
     """Makes create commands."""
 
-    def __init__(self, expressions: Expressions) -> None:
+    def __init__(self, expressions: Expressions, encryption_key: str | None = None) -> None:
         self._expressions = expressions
+        self._seal = Encryption(encryption_key).seal if encryption_key else None
 
     async def command(self, plan: TriggerPlan, fire: Fire, now: datetime) -> CreateExecution:
         """Return the command for a decision to fire; inputs that cannot be had make the execution FAILED."""
@@ -28,10 +31,7 @@ class Launcher:
         failed = fire.failed
         inputs: dict[str, Any] | None = None
         try:
-            raw = await self._expressions.rendered(
-                plan.flow, now, lambda renderer: renderer.render_value(dict(plan.trigger.inputs or {}), variables)
-            )
-            inputs = {**raw, **fire.inputs} or None
+            inputs = await self._expressions.rendered(plan.flow, now, partial(self._inputs, plan, fire, variables))
         except FlowAuthorError as error:
             failed = failed or f"The inputs of trigger '{plan.trigger.id}' cannot be used: {error}"
         labels = await self._expressions.decided(plan.flow, now, lambda render: _labels(plan, fire, variables, render))
@@ -48,6 +48,22 @@ class Launcher:
             trigger=TriggerInfo(id=plan.trigger.id, type=plan.trigger.type, variables=fire.variables),
             schedule_date=fire.date if fire.scheduled else None,
             failed=failed,
+        )
+
+    def _inputs(
+        self, plan: TriggerPlan, fire: Fire, variables: Mapping[str, Any], renderer: Renderer
+    ) -> dict[str, Any] | None:
+        """Type what trigger and backfill give, with the flow's defaults; None for a flow without inputs."""
+        given = renderer.render_value(dict(plan.trigger.inputs or {}), variables)
+        return (
+            typed_inputs(
+                plan.flow,
+                {**given, **fire.inputs},
+                renderer=renderer.render_typed,
+                encrypt=self._seal,
+                execution={"id": fire.execution_id},
+            )
+            or None
         )
 
 

@@ -66,7 +66,7 @@ class SchedulerService(Service):
         )
         self._expressions = Expressions(adapters, zone, recursive=self._settings.recursive_rendering)
         self._catalogue = Catalogue(adapters.definitions, self._expressions, around, self._clock)
-        self._launcher = Launcher(self._expressions)
+        self._launcher = Launcher(self._expressions, self._settings.encryption_key)
         self._book = Book(self._queue.partitions, timedelta(seconds=self._settings.horizon_s))
         self._owned: dict[int, Lease] = {}
         self._step = asyncio.Lock()
