@@ -34,7 +34,7 @@ class Definitions(Protocol):
         ...
 
     async def update(self, flow: Flow) -> Flow:
-        """Store the next revision when the text differs, else return the stored one; raise NotFound when it is unknown."""
+        """Store the next revision when the text differs, else return the stored one; raise NotFound when unknown."""
         ...
 
     async def delete(self, tenant_id: str, namespace: str, flow_id: str) -> FlowRow | None:

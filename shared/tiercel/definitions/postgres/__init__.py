@@ -1,0 +1,1 @@
+"""The definition store on PostgreSQL: one row a revision, one row a flow that points to the last."""

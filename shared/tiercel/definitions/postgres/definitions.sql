@@ -1,0 +1,47 @@
+-- Statements of the definition store. Every key begins with the tenant.
+
+-- name: latest_locked
+-- Number of the last revision; the flow is locked until the end of the transaction.
+SELECT revision FROM td.flow WHERE tenant_id = %(tenant)s AND namespace = %(namespace)s AND id = %(id)s FOR UPDATE
+
+-- name: point
+-- The flow's last revision is this one; nothing is returned when another process has been faster.
+INSERT INTO td.flow (tenant_id, namespace, id, revision, deleted)
+VALUES (%(tenant)s, %(namespace)s, %(id)s, %(revision)s, %(deleted)s)
+ON CONFLICT (tenant_id, namespace, id) DO UPDATE SET revision = excluded.revision, deleted = excluded.deleted
+WHERE td.flow.revision = excluded.revision - 1
+RETURNING revision
+
+-- name: store
+-- One revision.
+INSERT INTO td.revision (tenant_id, namespace, id, revision, source, deleted, disabled, draft, description, labels)
+VALUES (%(tenant)s, %(namespace)s, %(id)s, %(revision)s, %(source)s, %(deleted)s, %(disabled)s, %(draft)s,
+  %(description)s, %(labels)s::jsonb)
+RETURNING {columns}
+
+-- name: latest
+-- Number of the last revision, and whether it is deleted.
+SELECT revision, deleted FROM td.flow WHERE tenant_id = %(tenant)s AND namespace = %(namespace)s AND id = %(id)s
+
+-- name: revision
+-- One revision.
+SELECT {columns} FROM td.revision
+WHERE tenant_id = %(tenant)s AND namespace = %(namespace)s AND id = %(id)s AND revision = %(revision)s
+
+-- name: revisions
+-- All revisions of a flow, oldest first.
+SELECT {columns} FROM td.revision
+WHERE tenant_id = %(tenant)s AND namespace = %(namespace)s AND id = %(id)s ORDER BY revision
+
+-- name: last
+-- The last revision of every flow that is not deleted; conditions and order are added.
+SELECT {columns} FROM td.flow f JOIN td.revision r USING (tenant_id, namespace, id, revision)
+WHERE NOT f.deleted
+
+-- name: count
+-- How many flows there are that are not deleted; conditions are added.
+SELECT count(*) FROM td.flow f JOIN td.revision r USING (tenant_id, namespace, id, revision) WHERE NOT f.deleted
+
+-- name: namespaces
+-- Namespaces that have flows.
+SELECT DISTINCT namespace FROM td.flow WHERE tenant_id = %(tenant)s AND NOT deleted ORDER BY namespace

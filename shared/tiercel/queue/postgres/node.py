@@ -1,0 +1,76 @@
+"""
+What the adapters of one process share: the connection pool, the signals, and who waits for what.
+
+Signals travel on one channel a topic, so that a process hears only of topics that it waits for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from tiercel.errors import InvalidSettings
+from tiercel.messages.topics import PARTITIONS_DEFAULT
+from tiercel.queue.postgres.sending import SQL
+from tiercel.queue.wakeup import Wakeups
+from tiercel.runtime.postgres.pool import SIZE_DEFAULT, PostgresPool
+from tiercel.runtime.postgres.signal import Listener, Notifier
+
+_CHANNEL: Final = "tiercel_"
+
+
+class PostgresNode:
+    """This process's place at the database of queue and state; `open` makes one."""
+
+    def __init__(self, uri: str, partitions: int, *, size: int = SIZE_DEFAULT) -> None:
+        self.uri = uri
+        self.partitions = partitions
+        self.pool = PostgresPool(uri, size=size, name="tiercel queue")
+        self._wakeups = Wakeups(asyncio.sleep)
+        self._notifier = Notifier(uri)
+        self._listener = Listener(uri, self._notifier, self._on_signal, self._wakeups.announce_everything)
+
+    @classmethod
+    async def open(cls, uri: str, *, partitions: int = PARTITIONS_DEFAULT, size: int = SIZE_DEFAULT) -> PostgresNode:
+        """Connect, and agree with the installation on the number of partitions."""
+        node = cls(uri, partitions, size=size)
+        ((fixed, hashing),) = await node.pool.fetch(SQL["layout"], {"partitions": partitions})
+        if fixed != partitions or hashing != "crc32":
+            await node.close()
+            raise InvalidSettings(
+                f"This installation was made with {fixed} partitions by {hashing}, and the settings say {partitions} "
+                f"by crc32; set partitions to {fixed}: it cannot be changed later."
+            )
+        return node
+
+    def announce(self, touched: Mapping[str, Iterable[int] | None]) -> None:
+        """Wake who waits for these topics (and partitions), here at once and in other processes soon."""
+        for name, parts in touched.items():
+            self._wakeups.announce(name, parts)
+            self._notifier.send(_CHANNEL + name, parts)
+
+    async def wait(self, name: str, timeout: float, partitions: Iterable[int] | None = None) -> None:
+        """Wait for an announcement; the first wait returns as soon as the process hears of the topic."""
+        if self._listener.hears(_CHANNEL + name):
+            await self._wakeups.wait(name, timeout, partitions)
+        else:
+            await self._listener.hear(_CHANNEL + name, timeout)
+
+    async def hear(self, name: str, timeout: float) -> None:
+        """Return when announcements of the topic reach this process, or after `timeout` seconds."""
+        if not self._listener.hears(_CHANNEL + name):
+            await self._listener.hear(_CHANNEL + name, timeout)
+
+    def wake_here(self, name: str) -> None:
+        """Wake who waits for the topic in this process only."""
+        self._wakeups.announce(name)
+
+    def _on_signal(self, channel: str, partitions: frozenset[int] | None) -> None:
+        self._wakeups.announce(channel.removeprefix(_CHANNEL), partitions)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._listener.close()
+        await self._notifier.close()
+        await self.pool.close()

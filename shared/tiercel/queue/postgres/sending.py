@@ -1,0 +1,128 @@
+"""Messages on their way into the tables: rows gathered by topic, one statement a topic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from tiercel.messages import codec
+from tiercel.messages.topics import WORKER_JOB, Route, Topic, partition_of
+from tiercel.messages.worker_job import TaskJob
+from tiercel.queue.base import Outgoing, OutgoingJob
+from tiercel.runtime.postgres.array import byteas, int2s, int4s, int8s, texts
+from tiercel.runtime.postgres.pool import Connection
+from tiercel.runtime.postgres.statement import Statements
+
+SQL: Final = Statements("tiercel.queue.postgres", "queue.sql")
+
+LEASE_LOST: Final = "TQ001"
+STALE: Final = "TQ002"
+"""SQLSTATEs that our own statements raise."""
+
+
+def table_of(topic: Topic[Any]) -> str:
+    """Return the topic's table."""
+    return f"tq.{topic.name}"
+
+
+class _Rows:
+    """Columns of one topic."""
+
+    __slots__ = ("bodies", "keys", "parts", "topic")
+
+    def __init__(self, topic: Topic[Any]) -> None:
+        self.topic = topic
+        self.parts: list[int] = []
+        self.keys: list[str] = []
+        self.bodies: list[bytes] = []
+
+
+class Sending:
+    """What is to be sent in one transaction. Messages are encoded when they are added: what cannot be is refused."""
+
+    def __init__(self, partitions: int) -> None:
+        self._partitions = partitions
+        self._rows: dict[str, _Rows] = {}
+        self._jobs: list[tuple[OutgoingJob, bytes]] = []
+        self.count = 0
+        self.size = 0
+
+    def add(self, messages: Iterable[Outgoing]) -> None:
+        """Add messages of KEYED and BROADCAST topics."""
+        for out in messages:
+            topic = out.topic
+            rows = self._rows.get(topic.name)
+            if rows is None:
+                rows = self._rows[topic.name] = _Rows(topic)
+            body = codec.encode(out.message)
+            if topic.route is Route.KEYED:
+                rows.parts.append(partition_of(out.key, self._partitions))
+                rows.keys.append(out.key)
+            rows.bodies.append(body)
+            self.count += 1
+            self.size += len(body)
+
+    def add_jobs(self, jobs: Iterable[OutgoingJob]) -> None:
+        """Add jobs."""
+        for out in jobs:
+            body = codec.encode(out.job)
+            self._jobs.append((out, body))
+            self.count += 1
+            self.size += len(body)
+
+    def include(self, other: Sending) -> None:
+        """Add what another one holds, after what is here."""
+        for name, rows in other._rows.items():
+            mine = self._rows.setdefault(name, _Rows(rows.topic))
+            mine.parts += rows.parts
+            mine.keys += rows.keys
+            mine.bodies += rows.bodies
+        self._jobs += other._jobs
+        self.count += other.count
+        self.size += other.size
+
+    async def execute(self, connection: Connection) -> None:
+        """Run the statements; in a pipeline they are only queued."""
+        for rows in self._rows.values():
+            levels = int2s([rows.topic.level] * len(rows.bodies))
+            if rows.topic.route is Route.KEYED:
+                await connection.execute(
+                    SQL.of("send", table_of(rows.topic)),
+                    {
+                        "parts": int2s(rows.parts),
+                        "keys": texts(rows.keys),
+                        "levels": levels,
+                        "bodies": byteas(rows.bodies),
+                    },
+                )
+            else:
+                await connection.execute(
+                    SQL.of("announce", table_of(rows.topic)), {"levels": levels, "bodies": byteas(rows.bodies)}
+                )
+        if self._jobs:
+            await connection.execute(SQL["send_jobs"], self._job_columns())
+
+    def _job_columns(self) -> dict[str, Any]:
+        owners, seqs = [], []
+        for out, _ in self._jobs:
+            job = out.job
+            owner, seq = (job.execution_id, job.seq) if isinstance(job, TaskJob) else (job.trigger_uid, 0)
+            owners.append(owner)
+            seqs.append(seq)
+        return {
+            "lanes": texts([out.lane for out, _ in self._jobs]),
+            "ranks": int4s([out.rank for out, _ in self._jobs]),
+            "owners": texts(owners),
+            "seqs": int8s(seqs),
+            "levels": int2s([WORKER_JOB.level] * len(self._jobs)),
+            "bodies": byteas([body for _, body in self._jobs]),
+        }
+
+    def touched(self) -> dict[str, set[int] | None]:
+        """Return which topics get something, and in which partitions."""
+        found: dict[str, set[int] | None] = {
+            name: set(rows.parts) if rows.topic.route is Route.KEYED else None for name, rows in self._rows.items()
+        }
+        if self._jobs:
+            found[WORKER_JOB.name] = None
+        return found

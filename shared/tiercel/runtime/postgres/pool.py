@@ -1,0 +1,163 @@
+"""
+Connections to one database, shared by the coroutines of a process.
+
+A call on a server that is away fails at once with `Unavailable`; it is the caller who waits and tries again, so that
+what waits is visible and can be stopped. A connection that broke is dropped with all that idle beside it, and the next
+call opens a new one: there is no background work, and nothing to wait for when the server is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import psycopg
+from psycopg import conninfo
+from psycopg.abc import AdaptContext
+from psycopg.adapt import AdaptersMap
+from psycopg.pq import ConnStatus, PipelineStatus, TransactionStatus
+
+from tiercel.errors import Unavailable
+from tiercel.runtime.postgres.array import ADAPTERS
+from tiercel.runtime.postgres.failure import translated
+
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+
+QUEUE_SESSION: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "timezone": "UTC",
+        "jit": "off",
+        "statement_timeout": "10s",
+        "lock_timeout": "5s",
+        "idle_in_transaction_session_timeout": "5s",
+        "client_connection_check_interval": "2s",
+        # Every statement of queue and state is made for an index. A plan that was cached while a table was empty must
+        # not scan it when it is full.
+        "enable_seqscan": "off",
+        "enable_bitmapscan": "off",
+        "enable_hashjoin": "off",
+        "enable_mergejoin": "off",
+    }
+)
+"""Settings of sessions that work on queue and state: nothing may take long, no plan may depend on statistics."""
+TRANSACTION_TIMEOUT: Final = "15s"
+"""No transaction of the queue lasts longer (PostgreSQL 17 and later); broadcasts are re-read for twice as long."""
+PLAIN_SESSION: Final[Mapping[str, str]] = MappingProxyType({"timezone": "UTC"})
+"""Settings for work that may take long, such as migrations."""
+_SOCKET: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "connect_timeout": 5,
+        "tcp_user_timeout": 10_000,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+    }
+)
+SIZE_DEFAULT: Final = 4
+"""Statements take milliseconds: a few connections carry thousands of calls a second."""
+ACQUIRE_TIMEOUT_S: Final = 10.0
+
+
+class _Context:
+    """Tells the library which adapters to use."""
+
+    adapters: AdaptersMap = ADAPTERS
+    connection: None = None
+
+
+async def connect(uri: str, session: Mapping[str, str] = QUEUE_SESSION, *, name: str = "tiercel") -> Connection:
+    """Open one connection with these session settings, in autocommit mode."""
+    options = " ".join(f"-c {key}={value}" for key, value in session.items())
+    given = conninfo.conninfo_to_dict(uri)
+    settings = {**_SOCKET, **given, "options": f"{given.get('options') or ''} {options}".strip()}
+    context: AdaptContext = _Context()
+    connection = await psycopg.AsyncConnection.connect(
+        conninfo.make_conninfo("", **settings),
+        autocommit=True,
+        prepare_threshold=0,
+        context=context,
+        application_name=name,
+    )
+    if session is QUEUE_SESSION and connection.info.server_version >= 170000:
+        await connection.execute(f"SET transaction_timeout = '{TRANSACTION_TIMEOUT}'".encode())
+    return connection
+
+
+class PostgresPool:
+    """At most `size` connections to one database; they are opened when needed."""
+
+    def __init__(
+        self,
+        uri: str,
+        *,
+        size: int = SIZE_DEFAULT,
+        session: Mapping[str, str] = QUEUE_SESSION,
+        name: str = "tiercel",
+    ) -> None:
+        self.uri = uri
+        self._session = session
+        self._name = name
+        self._idle: list[Connection] = []
+        self._free = asyncio.Semaphore(size)
+        self._closed = False
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection in autocommit mode; errors of the library leave the block as ours."""
+        await self._acquire()
+        connection: Connection | None = None
+        try:
+            connection = self._idle.pop() if self._idle else await connect(self.uri, self._session, name=self._name)
+            yield connection
+        except psycopg.Error as error:
+            if connection is None or connection.pgconn.status == ConnStatus.BAD:
+                await self._drop_idle()
+            raise translated(error) from error
+        finally:
+            try:
+                if connection is not None:
+                    await self._take_back(connection)
+            finally:
+                self._free.release()
+
+    async def fetch(self, statement: bytes, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Run one statement and return its rows."""
+        async with self.connection() as connection:
+            cursor = await connection.execute(statement, parameters, binary=True)
+            return await cursor.fetchall()
+
+    async def run(self, statement: bytes, parameters: Mapping[str, Any] | None = None) -> int:
+        """Run one statement and return how many rows it touched."""
+        async with self.connection() as connection:
+            return (await connection.execute(statement, parameters)).rowcount
+
+    async def close(self) -> None:
+        """Close idle connections now, and those that are in use when they come back."""
+        self._closed = True
+        await self._drop_idle()
+
+    async def _acquire(self) -> None:
+        if self._closed:
+            raise Unavailable("The connection pool is closed; the process is stopping.")
+        try:
+            async with asyncio.timeout(ACQUIRE_TIMEOUT_S):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise Unavailable("All connections to PostgreSQL are busy; is the server overloaded?") from error
+
+    async def _take_back(self, connection: Connection) -> None:
+        """Keep a connection that is at rest; anything else is in an unknown state and is closed."""
+        status = connection.pgconn.transaction_status
+        at_rest = status == TransactionStatus.IDLE and connection.pgconn.pipeline_status == PipelineStatus.OFF
+        if at_rest and not self._closed:
+            self._idle.append(connection)
+        else:
+            await connection.close()
+
+    async def _drop_idle(self) -> None:
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            await connection.close()

@@ -1,0 +1,188 @@
+"""
+Signals between processes over NOTIFY and LISTEN: one sending and one listening connection a process.
+
+What is sent within a few milliseconds travels together; the first one, at rest, at once. Signals are hints: after the
+connection was lost everybody is woken once, because some may have been missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import psycopg
+import tenacity
+
+from tiercel.runtime.postgres.array import texts
+from tiercel.runtime.postgres.pool import Connection, connect
+
+log = logging.getLogger(__name__)
+
+COALESCE_S: Final = 0.005
+"""Signals go out at most so often: with 16 clients NOTIFY in every transaction costs five sixths of the commits."""
+RECONNECT_MAX_S: Final = 2.0
+_NOTIFY: Final = b"SELECT pg_notify(n.channel, n.payload) FROM unnest(%s, %s) AS n (channel, payload)"
+
+OnSignal = Callable[[str, "frozenset[int] | None"], None]
+"""Called with a channel and the partitions that are meant, None for all."""
+
+
+async def _connected(uri: str, name: str) -> Connection:
+    """Open a connection, trying until it succeeds."""
+    attempts = tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception_type(psycopg.OperationalError),
+        wait=tenacity.wait_random_exponential(multiplier=0.1, max=RECONNECT_MAX_S),
+    )
+    connection: Connection = await attempts(connect, uri, name=name)
+    return connection
+
+
+class Notifier:
+    """Sends signals, coalesced."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._pending: dict[str, set[int] | None] = {}
+        self._wanted = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.backend: int | None = None
+        """The server's process that sends for us: what comes from it is our own."""
+
+    def send(self, channel: str, partitions: Iterable[int] | None) -> None:
+        """Send a signal soon, about these partitions or all."""
+        if partitions is None:
+            self._pending[channel] = None
+        else:
+            known = self._pending.setdefault(channel, set())
+            if known is not None:
+                known.update(partitions)
+        self._wanted.set()
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="postgres.notifier")
+
+    async def close(self) -> None:
+        """Stop sending."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            connection = await _connected(self._uri, "tiercel notifier")
+            self.backend = connection.info.backend_pid
+            try:
+                await self._send_all(connection)
+            except psycopg.Error as error:
+                log.warning("signals cannot be sent: %s", error, extra={"action": "notifier_lost"})
+            finally:
+                await connection.close()
+
+    async def _send_all(self, connection: Connection) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            pending, self._pending = self._pending, {}
+            try:
+                await connection.execute(
+                    _NOTIFY, (texts(list(pending)), texts([_payload(p) for p in pending.values()]))
+                )
+            except BaseException:
+                for channel, parts in pending.items():  # sent again: a signal may come twice, never not at all
+                    self.send(channel, parts)
+                raise
+            await asyncio.sleep(COALESCE_S)
+
+
+class Listener:
+    """Hears signals of other processes."""
+
+    def __init__(self, uri: str, notifier: Notifier, on_signal: OnSignal, on_gap: Callable[[], None]) -> None:
+        self._uri = uri
+        self._notifier = notifier
+        self._on_signal = on_signal
+        self._on_gap = on_gap
+        self._wanted: set[str] = set()
+        self._active: set[str] = set()
+        self._changed = asyncio.Event()
+        self._heard = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+
+    def hears(self, channel: str) -> bool:
+        """Tell whether signals on this channel arrive from now on."""
+        return channel in self._active
+
+    async def hear(self, channel: str, timeout: float) -> None:
+        """Return when the channel is heard, or after `timeout` seconds when the server does not answer."""
+        self._wanted.add(channel)
+        self._changed.set()
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="postgres.listener")
+        async with self._heard:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._heard.wait_for(lambda: channel in self._active)
+
+    async def close(self) -> None:
+        """Hear nothing more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            connection = await _connected(self._uri, "tiercel listener")
+            try:
+                await self._listen(connection)
+            except psycopg.Error as error:
+                log.warning("signals are not heard: %s", error, extra={"action": "listener_lost"})
+            finally:
+                self._active.clear()
+                await connection.close()
+
+    async def _listen(self, connection: Connection) -> None:
+        loop, lost = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
+        connection.add_notify_handler(lambda sent: self._hear(sent.channel, sent.payload, sent.pid))
+        self._changed.set()
+        while not lost.done():
+            self._changed.clear()
+            await self._listen_to(connection, self._wanted - self._active)
+            loop.add_reader(connection.fileno(), self._read, connection, lost)
+            changed = asyncio.ensure_future(self._changed.wait())
+            try:
+                await asyncio.wait({lost, changed}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                changed.cancel()
+                loop.remove_reader(connection.fileno())
+        lost.result()
+
+    async def _listen_to(self, connection: Connection, channels: set[str]) -> None:
+        for channel in sorted(channels):
+            await connection.execute(f'LISTEN "{channel}"'.encode(), prepare=False)
+        async with self._heard:
+            self._active |= channels
+            self._heard.notify_all()
+        if channels:
+            self._on_gap()
+
+    def _read(self, connection: Connection, lost: asyncio.Future[None]) -> None:
+        """Take what the socket has; called by the loop."""
+        try:
+            connection.pgconn.consume_input()
+            while (sent := connection.pgconn.notifies()) is not None:
+                self._hear(sent.relname.decode(), sent.extra.decode(), sent.be_pid)
+        except psycopg.Error as error:
+            asyncio.get_running_loop().remove_reader(connection.fileno())
+            if not lost.done():
+                lost.set_exception(error)
+
+    def _hear(self, channel: str, payload: str, sender: int) -> None:
+        if sender != self._notifier.backend:
+            self._on_signal(channel, frozenset(map(int, payload.split(","))) if payload else None)
+
+
+def _payload(partitions: set[int] | None) -> str:
+    """Write the partitions; an empty text means all."""
+    return ",".join(map(str, sorted(partitions))) if partitions else ""

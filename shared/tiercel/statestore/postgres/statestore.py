@@ -1,0 +1,150 @@
+"""The state store on PostgreSQL."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+
+import psycopg
+from psycopg import errors
+
+from tiercel.model.live import OutputKind, OutputRecord, RunRecord, Timer, TimerKind
+from tiercel.model.state import State
+from tiercel.model.trigger_state import TriggerState
+from tiercel.queue.base import Lease
+from tiercel.queue.postgres.node import PostgresNode
+from tiercel.queue.postgres.sending import LEASE_LOST, STALE
+from tiercel.runtime.postgres.array import int2s, int8s, texts
+from tiercel.statestore import records
+from tiercel.statestore.base import Held, LeaseLost, Loaded, Scope, StaleState, Unit
+from tiercel.statestore.postgres.unit import SQL, PostgresUnit, removals
+
+
+class PostgresStateStore:
+    """Keeps live state in tables."""
+
+    def __init__(self, node: PostgresNode) -> None:
+        self._node = node
+        self._pool = node.pool
+
+    @contextlib.asynccontextmanager
+    async def transaction(self, leases: Sequence[Lease]) -> AsyncIterator[Unit]:
+        """Open a transaction; the database hears of it when the block ends, in one round trip."""
+        unit = PostgresUnit(leases, self._node.partitions)
+        yield unit
+        async with self._pool.connection() as connection:
+            try:
+                async with connection.pipeline():
+                    await unit.execute(connection)
+            except psycopg.Error as error:
+                _raise_refusal(error, leases)
+                raise
+        self._node.announce(unit.sending.touched())
+
+    async def load(self, execution_ids: Sequence[str]) -> dict[str, Loaded]:
+        """Return heads and task runs that are not folded."""
+        if not execution_ids:
+            return {}
+        rows = await self._pool.fetch(SQL["load"], {"ids": texts(execution_ids)})
+        return {
+            name: Loaded(head=records.decode_head(head), runs=tuple(map(records.decode_run, bodies)))
+            for name, head, bodies in rows
+        }
+
+    async def runs(self, execution_id: str) -> list[RunRecord]:
+        """Return all task runs."""
+        rows = await self._pool.fetch(SQL["runs"], {"id": execution_id})
+        return [records.decode_run(body) for (body,) in rows]
+
+    async def outputs(
+        self,
+        execution_id: str,
+        *,
+        seqs: Sequence[int] | None = None,
+        task_ids: Sequence[str] | None = None,
+        kind: OutputKind = OutputKind.OUTPUTS,
+    ) -> list[OutputRecord]:
+        """Return outputs of an execution."""
+        about = {"id": execution_id, "kind": int(kind), "seqs": int8s(list(seqs or ())), "tasks": texts(list(task_ids or ()))}
+        if seqs is not None:
+            statement = SQL["outputs_of_runs"]
+        elif task_ids is not None:
+            statement = SQL["outputs_of_tasks"]
+        else:
+            statement = SQL["outputs"]
+        found = [records.decode_output(body) for (body,) in await self._pool.fetch(statement, about)]
+        if seqs is not None and task_ids is not None:
+            found = [output for output in found if output.task_id in task_ids]
+        return found
+
+    async def timers(self, service: str, partitions: Sequence[int], until: datetime, limit: int) -> list[Timer]:
+        """Return timers that are due before `until`, earliest first."""
+        rows = await self._pool.fetch(
+            SQL["timers"], {"service": service, "parts": int2s(partitions), "until": until, "count": limit}
+        )
+        return [
+            Timer(owner=owner, kind=TimerKind(kind), subject=subject, due=due) for owner, kind, subject, due in rows
+        ]
+
+    async def held(self, partitions: Sequence[int], workers: Sequence[str] | None = None) -> list[Held]:
+        """Return what workers hold."""
+        about = {"parts": int2s(partitions), "workers": texts(list(workers or ()))}
+        rows = await self._pool.fetch(SQL["held" if workers is None else "held_by"], about)
+        return [Held(execution_id=name, seq=seq, attempt=attempt, worker=worker) for name, seq, attempt, worker in rows]
+
+    async def versions(self, execution_ids: Sequence[str]) -> dict[str, tuple[int, State]]:
+        """Return version and state."""
+        rows = await self._pool.fetch(SQL["versions"], {"ids": texts(execution_ids)})
+        return {name: (version, State(state)) for name, version, state in rows}
+
+    async def scopes(self, ids: Sequence[str]) -> dict[str, Scope]:
+        """Return the scopes that exist."""
+        rows = await self._pool.fetch(SQL["scopes"], {"ids": texts(ids)})
+        return {name: records.decode_scope(body) for name, body in rows}
+
+    async def triggers(
+        self, partitions: Sequence[int] | None = None, uids: Sequence[str] | None = None
+    ) -> list[TriggerState]:
+        """Return trigger states."""
+        about = {"parts": int2s(partitions or ()), "ids": texts(uids or ())}
+        if partitions is not None and uids is not None:
+            statement = SQL["triggers_by_both"]
+        elif uids is not None:
+            statement = SQL["triggers_by_uid"]
+        elif partitions is not None:
+            statement = SQL["triggers_of_partitions"]
+        else:
+            statement = SQL["triggers"]
+        rows = await self._pool.fetch(statement, about)
+        return [records.decode_trigger(body) for (body,) in rows]
+
+    async def forget_ended(self, execution_ids: Sequence[str]) -> None:
+        """Remove terminated executions, in one transaction."""
+        async with self._pool.connection() as connection, connection.transaction():
+            cursor = await connection.execute(SQL["forget_executions"], {"ids": texts(execution_ids)}, binary=True)
+            gone = texts([name for (name,) in await cursor.fetchall()])
+            async with connection.pipeline():
+                for statement, parameters in removals(gone):
+                    await connection.execute(statement, parameters)
+
+    async def ended_before(self, partitions: Sequence[int], instant: datetime, limit: int) -> list[tuple[str, int]]:
+        """Return executions that ended before the instant, the earliest first."""
+        rows = await self._pool.fetch(
+            SQL["ended_before"], {"parts": int2s(partitions), "until": instant, "count": limit}
+        )
+        return [(name, version) for name, version in rows]
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._node.close()
+
+
+def _raise_refusal(error: psycopg.Error, leases: Sequence[Lease]) -> None:
+    """Raise what a guard of ours said."""
+    if error.sqlstate == LEASE_LOST:
+        names = ", ".join(f"{lease.service}/{lease.partition}" for lease in leases)
+        raise LeaseLost(f"Another instance owns one of the partitions {names} by now; nothing was saved.") from error
+    if error.sqlstate == STALE or isinstance(error, errors.UniqueViolation):
+        said = error.diag.message_primary or str(error)
+        raise StaleState(f"The state store is not as its owner believes ({said}); read it again.") from error

@@ -1,0 +1,130 @@
+"""The adapters under contract, with the few things that only a test does to them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from tiercel.messages.topics import PARTITIONS_DEFAULT
+from tiercel.queue.base import Queue
+from tiercel.queue.memory import MemoryBackend
+from tiercel.queue.postgres.node import PostgresNode
+from tiercel.queue.postgres.queue import PostgresQueue
+from tiercel.runtime.clock import SystemClock
+from tiercel.runtime.postgres.pool import PLAIN_SESSION, PostgresPool
+from tiercel.statestore.base import Leases, StateStore
+from tiercel.statestore.postgres.leases import PostgresLeases
+from tiercel.statestore.postgres.statestore import PostgresStateStore
+
+CLEARED = (
+    "tq.member, tq.lease, tq.worker_job, tq.execution_event, tq.trigger_event, tq.history, tq.broadcast, "
+    "tq.worker_event, tq.dead_letter, ts.execution, ts.task_run, ts.task_output, ts.held, ts.timer, ts.scope, "
+    "ts.trigger, td.flow, td.revision"
+)
+
+
+class MovableClock(SystemClock):
+    """The real clock, some time ahead."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+@dataclasses.dataclass
+class Process:
+    """What one process has of a backend."""
+
+    queue: Queue
+    state: StateStore
+    leases: Leases
+
+
+class Backend(Protocol):
+    """One installation."""
+
+    queue: Queue
+    state: StateStore
+    leases: Leases
+
+    async def another(self) -> Process:
+        """Start what another process would have (the memory backend has only one)."""
+        ...
+
+    async def pass_time(self, seconds: float) -> None:
+        """Make leases, members and messages older."""
+        ...
+
+    async def dead_letters(self) -> list[tuple[str, str, str, bytes]]:
+        """Return topic, key, reason and body of the dead letters."""
+        ...
+
+
+class MemoryContract(Process):
+    """The memory backend."""
+
+    def __init__(self) -> None:
+        self.clock = MovableClock()
+        self.backend = MemoryBackend(self.clock)
+        super().__init__(queue=self.backend, state=self.backend, leases=self.backend)
+
+    async def another(self) -> Process:
+        return self
+
+    async def pass_time(self, seconds: float) -> None:
+        self.clock.ahead += timedelta(seconds=seconds)
+
+    async def dead_letters(self) -> list[tuple[str, str, str, bytes]]:
+        return [(letter.topic, letter.key, letter.reason, letter.body) for letter in self.backend.dead_letters]
+
+    async def close(self) -> None:
+        await self.backend.close()
+
+
+class PostgresContract(Process):
+    """The PostgreSQL adapters on a database of the tests."""
+
+    def __init__(self, uri: str, node: PostgresNode) -> None:
+        self.uri = uri
+        self.node = node
+        self.admin = PostgresPool(uri, session=PLAIN_SESSION)
+        self._closers: list[Callable[[], Awaitable[Any]]] = []
+        super().__init__(*self._adapters(node))
+
+    @classmethod
+    async def open(cls, uri: str) -> PostgresContract:
+        contract = cls(uri, await PostgresNode.open(uri, partitions=PARTITIONS_DEFAULT))
+        await contract.sql(f"TRUNCATE {CLEARED}")
+        return contract
+
+    def _adapters(self, node: PostgresNode) -> tuple[Queue, StateStore, Leases]:
+        leases = PostgresLeases(node)
+        queue = PostgresQueue(node)
+        self._closers += [queue.close, leases.close]
+        return queue, PostgresStateStore(node), leases
+
+    async def another(self) -> Process:
+        return Process(*self._adapters(await PostgresNode.open(self.uri)))
+
+    async def sql(self, statement: str) -> int:
+        return await self.admin.run(statement.encode())
+
+    async def pass_time(self, seconds: float) -> None:
+        gone = f"interval '{seconds} seconds'"
+        await self.sql(f"UPDATE tq.lease SET expires_at = expires_at - {gone}, taken_at = taken_at - {gone}")
+        await self.sql(f"UPDATE tq.member SET seen_at = seen_at - {gone}")
+        for topic in ("broadcast", "worker_event", "execution_event", "worker_job"):
+            await self.sql(f"UPDATE tq.{topic} SET sent_at = sent_at - {gone}")
+
+    async def dead_letters(self) -> list[tuple[str, str, str, bytes]]:
+        rows = await self.admin.fetch(b"SELECT topic, key, reason, body FROM tq.dead_letter ORDER BY id")
+        return [(topic, key, reason, body) for topic, key, reason, body in rows]
+
+    async def close(self) -> None:
+        for closer in self._closers:
+            await closer()
+        await self.admin.close()
