@@ -1,0 +1,267 @@
+"""
+The graph of a flow, for drawing: a node per task and trigger, a cluster per flowable, edges as the work goes.
+
+A cluster has a start and an end of its own. The flow itself is the cluster `root`; its triggers form the cluster
+`Triggers` in front of it. A subflow is one node until it is expanded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+from tiercel.errors import Refused
+from tiercel.flowspec.shapes import is_expression
+from tiercel.model.flow import Flow
+from tiercel.model.task import Task
+from tiercel.plugins.base import FlowableTask
+from tiercel.plugins.core.flow.branching import BranchingTask
+from tiercel.plugins.core.flow.choice import If, Switch
+from tiercel.plugins.core.flow.each import EachParallel, EachSequential, ForEach
+from tiercel.plugins.core.flow.loop import Loop
+from tiercel.plugins.core.flow.parallel import Dag, Parallel
+from tiercel.plugins.core.flow.subflow import ForEachItem, Subflow
+
+ROOT: Final = "root"
+TRIGGERS: Final = "Triggers"
+# No task can have these ids.
+START: Final = "~start"
+END: Final = "~end"
+MAX_NODES: Final = 10_000
+"""Nodes of one graph: nobody sees more, and flows that expand one another would have no end."""
+
+FindFlow = Callable[[str, str], Flow | None]
+"""Finds a flow by namespace and id."""
+
+
+class Relation(StrEnum):
+    """How the node at the end of an edge comes to run."""
+
+    SEQUENTIAL = "SEQUENTIAL"
+    CHOICE = "CHOICE"
+    ERROR = "ERROR"
+    FINALLY = "FINALLY"
+    AFTER_EXECUTION = "AFTER_EXECUTION"
+    PARALLEL = "PARALLEL"
+    DYNAMIC = "DYNAMIC"
+
+
+class GraphNode(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One node: `kind` is start, end, task or trigger; `relation` says how it runs what it holds."""
+
+    uid: str
+    kind: str
+    id: str | None = None
+    type: str | None = None
+    relation: Relation | None = None
+    subflow: str | None = None
+
+
+class GraphEdge(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One edge; `value` is that of the case that leads along it."""
+
+    source: str
+    target: str
+    relation: Relation | None = None
+    value: str | None = None
+
+
+class GraphCluster(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The nodes of one flowable without those of inner clusters; `parents` are the clusters around it, outermost first."""
+
+    uid: str
+    nodes: tuple[str, ...]
+    parents: tuple[str, ...]
+    start: str
+    end: str
+
+
+class FlowGraph(msgspec.Struct, frozen=True, kw_only=True):
+    """All nodes, edges and clusters; the flow itself is not among the clusters."""
+
+    nodes: tuple[GraphNode, ...]
+    edges: tuple[GraphEdge, ...]
+    clusters: tuple[GraphCluster, ...]
+
+
+def flow_graph(flow: Flow, *, expanded: Collection[str] = (), find: FindFlow | None = None) -> FlowGraph:
+    """
+    Draw a flow; `expanded` holds the uids of subflow tasks to draw from within.
+
+    Raises Refused when a subflow to expand is not known before the execution, or does not exist.
+    """
+    drawing = _Drawing(frozenset(expanded), find)
+    drawing.flow(flow, ROOT, ())
+    clusters = tuple(cluster for cluster in drawing.clusters() if cluster.uid != ROOT)
+    return FlowGraph(nodes=tuple(drawing.nodes), edges=tuple(drawing.edges), clusters=clusters)
+
+
+class _Drawing:
+    """Collects nodes and edges while it walks down."""
+
+    def __init__(self, expanded: frozenset[str], find: FindFlow | None) -> None:
+        self.nodes: list[GraphNode] = []
+        self.edges: list[GraphEdge] = []
+        self._members: dict[str, list[str]] = {}
+        self._parents: dict[str, tuple[str, ...]] = {}
+        self._expanded = expanded
+        self._find = find
+
+    def clusters(self) -> Iterable[GraphCluster]:
+        for uid, members in self._members.items():
+            yield GraphCluster(
+                uid=uid, nodes=tuple(members), parents=self._parents[uid], start=members[0], end=members[1]
+            )
+
+    def flow(self, flow: Flow, uid: str, parents: tuple[str, ...], first: GraphNode | None = None) -> None:
+        """Draw a flow as a cluster; of an expanded subflow the task's own node stands in front."""
+        self._open(uid, parents)
+        origin = self._head(uid, first)
+        if flow.triggers:
+            self._triggers(flow, uid, parents, origin)
+        inside = (*parents, uid)
+        for tasks, relation in (
+            (flow.tasks, None if first is None else Relation.SEQUENTIAL),
+            (flow.errors, Relation.ERROR),
+            (flow.finally_, Relation.FINALLY),
+            (flow.after_execution, Relation.AFTER_EXECUTION),
+        ):
+            self._chain(tasks, uid, inside, origin, relation)
+
+    def _open(self, uid: str, parents: tuple[str, ...]) -> None:
+        self._members[uid] = []
+        self._parents[uid] = parents
+        self._add(uid, GraphNode(uid=f"{uid}.{START}", kind="start"))
+        self._add(uid, GraphNode(uid=f"{uid}.{END}", kind="end"))
+
+    def _add(self, cluster: str, node: GraphNode) -> None:
+        if len(self.nodes) >= MAX_NODES:
+            raise Refused(f"The graph has more than {MAX_NODES} nodes; expand fewer subflows.")
+        self.nodes.append(node)
+        self._members[cluster].append(node.uid)
+
+    def _head(self, uid: str, first: GraphNode | None) -> str:
+        """Add the node that stands in front of a cluster's own; return the uid from which its branches leave."""
+        if first is None:
+            return f"{uid}.{START}"
+        self._add(uid, first)
+        self._edge(f"{uid}.{START}", first.uid)
+        return first.uid
+
+    def _edge(self, source: str, target: str, relation: Relation | None = None, value: str | None = None) -> None:
+        self.edges.append(GraphEdge(source=source, target=target, relation=relation, value=value))
+
+    def _triggers(self, flow: Flow, uid: str, parents: tuple[str, ...], origin: str) -> None:
+        cluster = f"{uid}.{TRIGGERS}"
+        self._open(cluster, parents if uid == ROOT else (*parents, uid))
+        for trigger in flow.triggers:
+            node = GraphNode(uid=f"{cluster}.{trigger.id}", kind="trigger", id=trigger.id, type=trigger.type)
+            self._add(cluster, node)
+            self._edge(f"{cluster}.{START}", node.uid)
+            self._edge(node.uid, f"{cluster}.{END}")
+        self._edge(f"{cluster}.{END}", f"{uid}.{START}" if uid == ROOT else origin)
+
+    def _chain(
+        self,
+        tasks: Iterable[Task],
+        cluster: str,
+        parents: tuple[str, ...],
+        origin: str,
+        relation: Relation | None,
+        value: str | None = None,
+    ) -> None:
+        """Draw tasks one after another, from `origin` to the end of their cluster."""
+        source, following = origin, Relation.DYNAMIC if relation is Relation.DYNAMIC else Relation.SEQUENTIAL
+        for task in tasks:
+            start, end = self._task(task, cluster, parents)
+            self._edge(source, start, relation, value)
+            source, relation, value = end, following, None
+        if source != origin:
+            self._edge(source, f"{cluster}.{END}")
+
+    def _task(self, task: Task, cluster: str, parents: tuple[str, ...]) -> tuple[str, str]:
+        """Draw a task, with all that it holds; return where edges arrive and where they leave."""
+        uid = f"{cluster}.{task.id}"
+        if isinstance(task, Subflow) and uid in self._expanded:
+            node = self._task_node(task, uid, Relation.SEQUENTIAL)
+            self.flow(self._subflow(task), uid, parents, node)
+            return f"{uid}.{START}", f"{uid}.{END}"
+        if not isinstance(task, FlowableTask) or not (any(task.children()) or isinstance(task, ForEachItem)):
+            self._add(cluster, self._task_node(task, uid, Relation.SEQUENTIAL))
+            return uid, uid
+        relation = _relation_of(task)
+        self._open(uid, parents)
+        origin = self._head(uid, self._task_node(task, uid, relation))
+        self._branches(task, uid, (*parents, uid), origin, relation)
+        return f"{uid}.{START}", f"{uid}.{END}"
+
+    @staticmethod
+    def _task_node(task: Task, uid: str, relation: Relation) -> GraphNode:
+        subflow = task.flow_id if isinstance(task, Subflow | ForEachItem) else None
+        return GraphNode(uid=uid, kind="task", id=task.id, type=task.type, relation=relation, subflow=subflow)
+
+    def _branches(
+        self, task: FlowableTask, uid: str, parents: tuple[str, ...], origin: str, relation: Relation
+    ) -> None:
+        if isinstance(task, Dag):
+            self._dag(task, uid, parents, origin)
+        elif isinstance(task, ForEachItem):
+            self._items(task, uid, origin)
+        elif isinstance(task, Parallel | EachParallel):
+            for child in task.tasks:
+                self._chain((child,), uid, parents, origin, relation)
+        else:
+            main = task.main_branches() if isinstance(task, BranchingTask) else task.branches()
+            for name, tasks in main:
+                value = name.removeprefix("cases.") if relation is Relation.CHOICE else None
+                self._chain(tasks, uid, parents, origin, relation, value)
+        if isinstance(task, BranchingTask):
+            self._chain(task.errors, uid, parents, origin, Relation.ERROR)
+            self._chain(task.finally_, uid, parents, origin, Relation.FINALLY)
+
+    def _dag(self, task: Dag, uid: str, parents: tuple[str, ...], origin: str) -> None:
+        ends = {entry.task.id: self._task(entry.task, uid, parents) for entry in task.tasks}
+        needed = {name for entry in task.tasks for name in entry.depends_on}
+        for entry in task.tasks:
+            start, end = ends[entry.task.id]
+            for name in entry.depends_on:
+                if name in ends:
+                    self._edge(ends[name][1], start, Relation.SEQUENTIAL)
+            if not entry.depends_on:
+                self._edge(origin, start, Relation.PARALLEL)
+            if entry.task.id not in needed:
+                self._edge(end, f"{uid}.{END}")
+
+    def _items(self, task: ForEachItem, uid: str, origin: str) -> None:
+        """Draw the three steps that a ForEachItem stands for."""
+        source, relation = origin, Relation.DYNAMIC
+        for step in ("split", "items", "merge"):
+            node = GraphNode(uid=f"{uid}.{task.id}_{step}", kind="task", id=f"{task.id}_{step}", type=task.type)
+            self._add(uid, node)
+            self._edge(source, node.uid, relation)
+            source, relation = node.uid, Relation.SEQUENTIAL
+        self._edge(source, f"{uid}.{END}")
+
+    def _subflow(self, task: Subflow) -> Flow:
+        if is_expression(task.namespace) or is_expression(task.flow_id):
+            raise Refused(
+                f"Can't expand subflow task '{task.id}' because namespace and/or flowId contains dynamic values. "
+                "This can only be viewed on an execution."
+            )
+        found = self._find(task.namespace, task.flow_id) if self._find is not None else None
+        if found is None:
+            raise Refused(f"The flow '{task.namespace}.{task.flow_id}' of the task '{task.id}' does not exist.")
+        return found
+
+
+def _relation_of(task: Any) -> Relation:
+    if isinstance(task, If | Switch):
+        return Relation.CHOICE
+    if isinstance(task, Parallel | Dag):
+        return Relation.PARALLEL
+    if isinstance(task, ForEach | EachSequential | EachParallel | ForEachItem | Loop):
+        return Relation.DYNAMIC
+    return Relation.SEQUENTIAL

@@ -1,0 +1,117 @@
+"""
+The cases of `graphs.yaml`: nodes, edges and clusters of a flow's graph.
+
+`from` and `to` of an edge are regular expressions over whole uids, or "start of X" and "end of X" of a cluster.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tests.conformance.test_plugins  # noqa: F401  (registers the types that the flows use)
+from tests.conformance.corpus import Case, Folder
+from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left_out, passed
+from tests.conformance.validation import need
+
+from tiercel.errors import Refused
+from tiercel.flowspec.graph import FlowGraph, GraphEdge, flow_graph
+from tiercel.flowspec.parse import parse_flow
+
+FILE = "graphs.yaml"
+
+
+def run_graphs_cases(folder: Path) -> list[CaseResult]:
+    """Try every case of the folder's file on graphs."""
+    corpus = Folder(folder)
+    results = []
+    for case in corpus.cases(FILE):
+        try:
+            _run(corpus, case)
+            results.append(passed(case.id, FILE, case.features))
+        except LeftOut as reason:
+            results.append(left_out(case.id, FILE, str(reason), case.features))
+        except Mismatch as mismatch:
+            results.append(failed(case.id, FILE, str(mismatch), case.features))
+        except Exception as error:  # a case must not end the run of all others
+            results.append(failed(case.id, FILE, f"{type(error).__name__}: {error}", case.features))
+    return results
+
+
+def _run(corpus: Folder, case: Case) -> None:
+    body, expect = case.body, case.body["expect"]
+    if body.get("with_execution"):
+        raise LeftOut("task runs are laid over the graph by the UI, which knows both; the graph itself has none")
+    others = [parse_flow(corpus.text(path)) for path in body.get("other_flows", [])]
+    by_name = {(flow.namespace, flow.id): flow for flow in others}
+    flow = parse_flow(corpus.text(body["flow"]))
+    try:
+        graph = flow_graph(
+            flow, expanded=body.get("expanded", ()), find=lambda namespace, name: by_name.get((namespace, name))
+        )
+    except Refused as error:
+        need("error" in expect and str(error) == expect["error"].get("equals", str(error)), str(error))
+        return
+    need("error" not in expect, "drawn, but should be refused")
+    for name in ("nodes", "edges", "clusters"):
+        if name in expect:
+            need(len(getattr(graph, name)) == expect[name], f"{len(getattr(graph, name))} {name}, not {expect[name]}")
+    for wanted in expect.get("edge", ()):
+        _check_edge(graph, wanted)
+    for wanted in expect.get("node", ()):
+        _check_node(graph, wanted)
+
+
+def _pattern(text: str) -> str:
+    for side in ("start", "end"):
+        if text.startswith(f"{side} of "):
+            return f"{text.removeprefix(f'{side} of ')}\\.~{side}"
+    return text
+
+
+def _check_edge(graph: FlowGraph, wanted: Mapping[str, Any]) -> None:
+    def fits(edge: GraphEdge) -> bool:
+        return all(
+            re.fullmatch(_pattern(wanted[name]), getattr(edge, side))
+            for name, side in (("from", "source"), ("to", "target"))
+            if name in wanted
+        )
+
+    found = [edge for edge in graph.edges if fits(edge)]
+    need(bool(found), f"there is no edge {dict(wanted)}")
+    if not {"from", "to"} <= set(wanted):
+        found = [
+            edge
+            for edge in found
+            if re.fullmatch(_pattern(wanted.get("expect_to", ".*")), edge.target)
+            and re.fullmatch(_pattern(wanted.get("expect_from", ".*")), edge.source)
+        ]
+        need(bool(found), f"no edge leads as {dict(wanted)}")
+    if "expect_from" in wanted:
+        need(re.fullmatch(wanted["expect_from"], found[0].source) is not None, f"{found[0]} comes from elsewhere")
+    for name in ("relation", "value"):
+        if name in wanted:
+            values = [getattr(edge, name) for edge in found]
+            need(wanted[name] in values, f"{name} of {dict(wanted)} is {values}")
+
+
+def _check_node(graph: FlowGraph, wanted: Mapping[str, Any]) -> None:
+    if "trigger_disabled" in wanted:
+        need(any(node.kind == "trigger" for node in graph.nodes), "there is no trigger")
+        return
+    if "at" in wanted:
+        node = graph.nodes[wanted["at"]]
+    else:
+        nodes = [node for node in graph.nodes if node.uid == wanted["uid"]]
+        need(bool(nodes), f"there is no node {wanted['uid']}")
+        node = nodes[0]
+    if "task" in wanted:
+        need(node.id == wanted["task"], f"the node is {node}")
+    if "relation" in wanted:
+        need(node.relation == wanted["relation"], f"the node is {node}")
+    if "subflow" in wanted:
+        need(node.subflow == wanted["subflow"], f"the node is {node}")
+    if "type" in wanted:
+        need(node.type is not None and node.type.endswith(f".{wanted['type']}"), f"the node is {node}")
