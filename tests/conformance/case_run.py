@@ -18,6 +18,7 @@ from tests.conformance.engine import Engine
 from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left_out, passed
 from tests.conformance.steps_store import deploy
 from tests.conformance.world import VERBS, World
+
 from tiercel.errors import TiercelError
 
 
@@ -28,7 +29,8 @@ async def run_case(case: Case, folder: Folder, engine: Engine) -> CaseResult:
         world = World(case, folder, engine)
         for flow in case.body.get("flows", []):
             place = f"deploy {flow}"
-            await deploy(world, folder.text(flow))
+            text = folder.text(flow)
+            await deploy(world, engine.localize(text) if "network" in case.body.get("needs", ()) else text)
         for number, step in enumerate(case.body["steps"], start=1):
             ((name, body),) = step.items()
             place = f"step {number} ({name})"

@@ -8,7 +8,7 @@ It is the same class for the cluster in memory and for real processes on a datab
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from tiercel.repository.filter import Field, Filter, Op
 from tiercel.runtime.clock import Clock
 from tiercel.statestore.base import Loaded, StateStore
 from tiercel.storage.base import Storage
+from tiercel.webserver.context import Api
 
 KINDS = ("NORMAL", "TEST", "PLAYGROUND", "LOOP")
 
@@ -44,6 +45,8 @@ class Engine:
     storage: Storage
     clock: Clock
     http: httpx.AsyncClient
+    api: Api
+    """What the webserver's handlers work with, for what a test harness does in their place."""
     tenant: str = "main"
     encryption_key: str | None = None
     ignored: Any = None
@@ -51,6 +54,8 @@ class Engine:
     scratch: Path = Path("/tmp")
     stub_url: str = ""
     stub_bodies: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    localize: Callable[[Any], Any] = lambda value: value
+    """Turns public addresses into those of the stub."""
 
     async def emit(self, event: ExecutionEvent) -> None:
         """Send an event to its execution."""

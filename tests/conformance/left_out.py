@@ -1,8 +1,8 @@
 """
 The one list of cases that are not tried, with reasons; `docs/compatibility.md` shows it to people.
 
-An entry names cases by id, with `*` for any text. A case of 0.21 whose flow gives another result in 2.0 stands here with
-what 2.0 says: there the newer behaviour wins.
+An entry names cases by id, with `*` for any text. A case of 0.21 whose flow gives another result in 2.0 stands here
+with what 2.0 says: there the newer behaviour wins.
 """
 
 from __future__ import annotations

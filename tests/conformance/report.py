@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-
 from tests.conformance.result import CaseResult, Outcome
 
 

@@ -129,7 +129,7 @@ async def _inputs(world: World, body: Mapping[str, Any], flow: Flow | None, exec
 
 
 def _labels(flow: Flow | None, body: Mapping[str, Any], execution_id: str) -> tuple[tuple[str, str], ...]:
-    labels = {key: value for key, value in (flow.labels if flow else ()) if not key.startswith("system.")}
+    labels = {key: value for key, value in (flow.labels.items() if flow else ()) if not key.startswith("system.")}
     labels.update({str(key): str(value) for key, value in (body.get("labels") or {}).items()})
     labels.setdefault("system.correlationId", execution_id)
     return tuple(labels.items())

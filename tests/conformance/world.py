@@ -13,6 +13,7 @@ from tests.conformance.result import Mismatch
 from tests.conformance.snapshot import Snapshot
 from tests.conformance.values import build
 from tests.conformance.waiting import RUN_TIMEOUT, until
+from tiercel.secrets.encryption import Encryption
 
 _NAMED = re.compile(r"\$\{(\w+)")
 
@@ -114,10 +115,8 @@ class World:
         return await self.engine.storage.read(self.engine.tenant, uri)
 
     def decrypt(self, cipher: str) -> str:
-        from tiercel.secrets.encryption import decrypt
-
         assert self.engine.encryption_key is not None
-        return decrypt(self.engine.encryption_key, cipher)
+        return Encryption(self.engine.encryption_key).decrypt(cipher)
 
     def http_body(self, url: str) -> Any:
         return self.engine.stub_bodies[url]

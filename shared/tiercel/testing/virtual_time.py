@@ -12,12 +12,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import selectors
+import threading
 import time
 from collections.abc import Coroutine, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
+TASK_THREAD: Final = "task-"
+"""How the names of threads begin in which workers run tasks that block."""
 
 
 class _JumpingSelector:
@@ -60,7 +63,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Tell whether something outside the loop is at work for it."""
         self._children = [child for child in self._children if child.get_returncode() is None]
         own = 1  # the loop's own wake-up pipe
-        return self._outside > 0 or bool(self._children) or len(watched) > own
+        if self._outside > 0 or self._children or len(watched) > own:
+            return True
+        return any(thread.name.startswith(TASK_THREAD) for thread in threading.enumerate())
 
     @contextlib.contextmanager
     def outside_work(self) -> Iterator[None]:

@@ -1,0 +1,90 @@
+"""
+`python -m tests.conformance --mode memory|postgres [--folder F]… [--file cases.yaml] [--only TEXT] [--jobs N]`
+
+Runs every case of every folder, prints the report, writes `build/conformance-MODE.json`; ends with 1 when a case failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from tests.conformance import kinds
+from tests.conformance.corpus import ROOT, Case, Folder, folders
+from tests.conformance.left_out import compatibility, reason
+from tests.conformance.report import Line, table, write
+from tests.conformance.result import CaseResult, Outcome, left_out
+
+COMPATIBILITY = ROOT / "docs" / "compatibility.md"
+MARK = "<!-- generated: python -m tests.conformance --write-compatibility -->"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line says."""
+    options = _options(arguments)
+    lines: list[Line] = []
+    for folder in folders(options.folder):
+        for file in (kinds.ENGINE_FILE, *kinds.FILES):
+            if not options.file or file in options.file:
+                lines += _run(folder, file, options)
+    print(table(lines, options.mode, tags=options.tags, failures=options.list_failures))
+    if not (options.only or options.file or options.folder):
+        write(lines, options.mode, ROOT / "build" / f"conformance-{options.mode}.json")
+        if options.write_compatibility:
+            write_compatibility(lines)
+    elif options.json:
+        write(lines, options.mode, ROOT / options.json)
+    return 1 if any(line.case.result == Outcome.FAILED for line in lines) else 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
+    parser.add_argument("--mode", choices=("memory", "postgres"), default="memory")
+    parser.add_argument("--folder", action="append", help="a folder of this form; default: TIERCEL_CONFORMANCE")
+    parser.add_argument("--file", action="append", help="run the cases of this file only")
+    parser.add_argument("--only", help="run the cases whose id contains this text")
+    parser.add_argument("--jobs", type=int, default=1, help="how many cases run side by side")
+    parser.add_argument("--list-failures", action="store_true", help="say of each failed case why")
+    parser.add_argument("--tags", action=argparse.BooleanOptionalAction, default=True, help="count by feature tag")
+    parser.add_argument("--json", help="write the JSON report of a partial run here")
+    parser.add_argument("--write-compatibility", action="store_true", help="renew docs/compatibility.md")
+    return parser.parse_args(arguments)
+
+
+def _run(folder: Folder, file: str, options: argparse.Namespace) -> list[Line]:
+    results = _engine_cases(folder, options) if file == kinds.ENGINE_FILE else kinds.run_file(folder, file)
+    if options.only:
+        results = [result for result in results if options.only in result.id]
+    return [Line(file=f"{folder.name}/{result.file}", case=result) for result in results]
+
+
+def _engine_cases(folder: Folder, options: argparse.Namespace) -> list[CaseResult]:
+    cases = [case for case in folder.cases(kinds.ENGINE_FILE) if not options.only or options.only in case.id]
+    results: dict[str, CaseResult] = {}
+    tried: list[Case] = []
+    for case in cases:
+        why = reason(case.id, case.where)
+        if why is None:
+            tried.append(case)
+        else:
+            results[case.id] = left_out(case.id, case.file, why, case.features)
+    if tried:
+        # Imported here, so that the other files can be run where the services cannot be loaded.
+        if options.mode == "memory":
+            from tests.conformance.memory import run_cases  # noqa: PLC0415
+        else:
+            from tests.conformance.postgres import run_cases  # noqa: PLC0415
+        results |= {result.id: result for result in run_cases(folder, tried, options.jobs)}
+    return [results[case.id] for case in cases]
+
+
+def write_compatibility(lines: Sequence[Line]) -> None:
+    """Renew the generated part of `docs/compatibility.md`."""
+    prose = COMPATIBILITY.read_text("utf-8").partition(MARK)[0]
+    left = [(line.file, line.case.id, line.case.why) for line in lines if line.case.result == Outcome.LEFT_OUT]
+    COMPATIBILITY.write_text(f"{prose}{MARK}\n" + "\n".join(compatibility(left)) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

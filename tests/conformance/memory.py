@@ -1,0 +1,183 @@
+"""
+The cluster in memory: every service on one event loop whose time jumps, a fresh one for each case.
+
+Nothing outlives its case, so cases need no isolation, and hours of retries and pauses take milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import msgspec
+from tests.conformance import test_plugins  # noqa: F401 (registers the types that only the corpora use)
+from tests.conformance.case_run import run_case
+from tests.conformance.corpus import Case, Folder
+from tests.conformance.deadline import Hung, deadline
+from tests.conformance.engine import Engine
+from tests.conformance.result import CaseResult, failed
+from tests.conformance.stub import Stub
+
+from tiercel.definitions.memory import MemoryDefinitions
+from tiercel.executor.service import ExecutorService
+from tiercel.executor.settings import ExecutorSettings
+from tiercel.indexer.service import IndexerService
+from tiercel.indexer.settings import IndexerSettings
+from tiercel.queue.memory import MemoryBackend
+from tiercel.repository.memory import MemoryRepository
+from tiercel.runtime.adapters import Adapters
+from tiercel.runtime.service import Service
+from tiercel.scheduler.service import SchedulerService
+from tiercel.scheduler.settings import SchedulerSettings
+from tiercel.secrets.environment import EnvironmentSecrets
+from tiercel.storage.local import LocalStorage
+from tiercel.testing.virtual_time import LoopClock, run_virtual
+from tiercel.webserver.app import build
+from tiercel.webserver.settings import WebserverSettings
+from tiercel.worker.service import WorkerService
+from tiercel.worker.settings import WorkerSettings
+
+ENCRYPTION_KEY: Final = "I6EGNzRESu3X3pKZidrqCGOHQFUFC0yK"
+GLOBALS: Final[dict[str, Any]] = {"string": "string", "int": 1, "bool": True, "nested": {"int": 2}}
+ENVIRONMENT: Final = {
+    "SECRET_MY_SECRET": base64.b64encode(b"secretValue").decode(),
+    "SECRET_NEW_LINE": base64.b64encode(b"password" + b"very" * 30 + b"long").decode(),
+    "SECRET_WEBHOOK_KEY": base64.b64encode(b"secretKey").decode(),
+    "SECRET_PASSWORD": base64.b64encode(b"password").decode(),
+    "KESTRA_TEST1": "true",
+    "KESTRA_TEST2": "Pass by env",
+}
+ENVS: Final = {"test1": "true", "test2": "Pass by env"}
+CASE_DEADLINE_S: Final = 90.0
+URL: Final = "http://localhost:8081"
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """What a case's `config` says, in place of the default configuration of the Java tests."""
+
+    encryption_key: str | None = ENCRYPTION_KEY
+    environment: Mapping[str, str]
+    url: str | None = URL
+
+
+def config_of(case: Case) -> Config:
+    """Return the configuration of a case."""
+    given = case.body.get("config") or {}
+    config = Config(environment={**ENVIRONMENT, **given.get("env", {})}, url=given.get("url", URL))
+    if "encryption_secret_key" in given:
+        config = msgspec.structs.replace(config, encryption_key=given["encryption_secret_key"])
+    return config
+
+
+@contextlib.asynccontextmanager
+async def cluster(config: Config, scratch: Path, stub: Stub | None = None) -> AsyncIterator[Engine]:
+    """Start every service on adapters in memory, and stop them at the end."""
+    clock = LoopClock()
+    backend = MemoryBackend(clock=clock)
+    storage = LocalStorage(scratch / "storage", durable=False)
+    adapters = Adapters(
+        queue=backend,
+        storage=storage,
+        secrets=EnvironmentSecrets(config.environment),
+        statestore=backend,
+        leases=backend,
+        definitions=MemoryDefinitions(clock),
+        repository=MemoryRepository(),
+        clock=clock,
+    )
+    common: dict[str, Any] = {"globals": GLOBALS, "encryption_key": config.encryption_key}
+    tmp = str(scratch / "work")
+    services: list[Service] = [
+        ExecutorService(adapters, ExecutorSettings(**common, envs=ENVS)),
+        WorkerService(adapters, WorkerSettings(**common, env_vars_prefix="KESTRA_", temporary_folder=tmp)),
+        SchedulerService(adapters, SchedulerSettings(**common, envs=ENVS)),
+        IndexerService(adapters, IndexerSettings()),
+    ]
+    web = WebserverSettings(url=config.url, encryption_key=config.encryption_key, variables_globals=GLOBALS)
+    app = build(adapters, web)
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with contextlib.AsyncExitStack() as stack:
+        for service in services:
+            await stack.enter_async_context(service)
+        client = await stack.enter_async_context(
+            httpx.AsyncClient(transport=transport, base_url="http://tiercel", timeout=120)
+        )
+        stack.push_async_callback(app.api.close)
+        assert adapters.definitions is not None
+        assert adapters.repository is not None
+        yield Engine(
+            queue=backend,
+            statestore=backend,
+            definitions=adapters.definitions,
+            repository=adapters.repository,
+            storage=storage,
+            clock=clock,
+            http=client,
+            api=app.api,
+            encryption_key=config.encryption_key,
+            scratch=scratch,
+            stub_url=stub.url if stub else "",
+            stub_bodies=stub.bodies if stub else {},
+            localize=stub.local if stub else _same,
+        )
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+async def _run(case: Case, folder: Folder, scratch: Path, stub: Stub | None) -> CaseResult:
+    async with cluster(config_of(case), scratch, stub) as engine:
+        return await run_case(case, folder, engine)
+
+
+@contextlib.contextmanager
+def _environment(config: Config) -> Iterator[None]:
+    """Give the process the variables of the Java tests while a case runs."""
+    before = dict(os.environ)
+    os.environ.update(config.environment)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def run_one(case: Case, folder: Folder) -> CaseResult:
+    """Run a case on a cluster of its own; a hang or a crash of the cluster is its failure."""
+    scratch = Path(tempfile.mkdtemp(prefix="tiercel-case-"))
+    (scratch / "work").mkdir()
+    started = time.monotonic()
+    try:
+        with Stub(folder) as stub, _environment(config_of(case)), deadline(CASE_DEADLINE_S):
+            result = run_virtual(_run(case, folder, scratch, stub))
+    except (Exception, Hung, asyncio.CancelledError) as error:
+        result = failed(case.id, case.file, f"{type(error).__name__}: {error}", case.features)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return msgspec.structs.replace(result, seconds=time.monotonic() - started)
+
+
+def run_cases(folder: Folder, cases: Sequence[Case], jobs: int = 1) -> list[CaseResult]:
+    """Run cases, each on a cluster of its own, `jobs` at a time in processes."""
+    if jobs <= 1:
+        return [run_one(case, folder) for case in cases]
+    with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
+        return list(pool.map(_run_by_id, [str(folder.path)] * len(cases), [case.id for case in cases], chunksize=4))
+
+
+def _run_by_id(path: str, case_id: str) -> CaseResult:
+    folder = Folder(Path(path))
+    case = next(case for case in folder.cases("cases.yaml") if case.id == case_id)
+    return run_one(case, folder)
