@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar
 
 from tiercel.model.flow import DYNAMIC, Task, Trigger
 from tiercel.model.state import State
+from tiercel.storage.base import Storage
 
 __all__ = [
     "DYNAMIC",
@@ -50,8 +51,24 @@ class TaskResult:
 class KeyValues(Protocol):
     """The key-value store of namespaces, as tasks and expressions see it."""
 
-    async def get(self, namespace: str, key: str) -> Any: ...
-    async def put(self, namespace: str, key: str, value: Any, *, overwrite: bool = True, **options: Any) -> None: ...
+    async def get(self, namespace: str, key: str) -> Any:
+        """Return a value; raise NotFound when there is none (any more)."""
+        ...
+
+    async def put(
+        self,
+        namespace: str,
+        key: str,
+        value: Any,
+        *,
+        overwrite: bool = True,
+        ttl: timedelta | None = None,
+        expires: datetime | None = None,
+        description: str | None = None,
+    ) -> None:
+        """Set a value; raise Conflict when there is one and `overwrite` is false."""
+        ...
+
     async def delete(self, namespace: str, key: str) -> bool: ...
     async def keys(self, namespace: str, prefix: str = "") -> list[str]: ...
 
@@ -67,8 +84,18 @@ class RunContext(Protocol):
     execution_id: str
     task_run_id: str
     attempt: int
-    working_dir: Path
-    """A folder of this run's own, made on first use, removed after the run."""
+    storage: Storage
+    """Internal storage; `store` and `fetch` serve most tasks better."""
+
+    @property
+    def working_dir(self) -> Path:
+        """A folder of this run's own, made on first use, removed after the run."""
+        ...
+
+    @property
+    def key_values(self) -> KeyValues:
+        """The key-value store of the tenant."""
+        ...
 
     async def render(self, value: Any, as_type: type[T] | Any = str, **more: Any) -> Any:
         """Render a property (recursively through maps and lists) and convert it to `as_type`; None stays None."""
@@ -76,6 +103,10 @@ class RunContext(Protocol):
 
     def log(self, level: str, message: str) -> None:
         """Log a line of the task run."""
+        ...
+
+    async def room(self) -> None:
+        """Wait while too many lines of log wait to be sent; who logs without an end calls it now and then."""
         ...
 
     def counter(self, name: str, value: float, **tags: str) -> None:
@@ -86,12 +117,20 @@ class RunContext(Protocol):
         """Publish a duration."""
         ...
 
+    def gauge(self, name: str, value: float, **tags: str) -> None:
+        """Publish a level: the last one counts."""
+        ...
+
+    def encrypt(self, text: str) -> dict[str, str]:
+        """Return a text as an encrypted output; raise TaskFailed when the installation has no key."""
+        ...
+
     async def store(self, name: str, content: Path | bytes | BinaryIO) -> str:
         """Put a file into internal storage below this task run; return its URI."""
         ...
 
-    async def fetch(self, uri: str) -> Path:
-        """Copy a file of internal storage into the working folder; return its path."""
+    async def fetch(self, uri: str, name: str | None = None) -> Path:
+        """Copy a file of internal storage into the working folder, under a name of its own; return its path."""
         ...
 
     def on_kill(self, action: Callable[[], None]) -> None:

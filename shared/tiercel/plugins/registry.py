@@ -1,8 +1,8 @@
 """
 The registry of task, trigger and condition types: type name or alias -> class.
 
-Built-in types register with the decorator when `tiercel.plugins.core` is imported; others come by the entry-point group
-`tiercel.plugins`, whose entries are modules that do the same.
+Built-in types register with the decorator when `tiercel.plugins.core` and `tiercel.plugins.scripts` are imported;
+others come by the entry-point group `tiercel.plugins`, whose entries are modules that do the same.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class PluginRegistry:
         if not self._loaded:
             self._loaded = True
             importlib.import_module("tiercel.plugins.core")
+            importlib.import_module("tiercel.plugins.scripts")
             for entry in entry_points(group="tiercel.plugins"):
                 entry.load()
 

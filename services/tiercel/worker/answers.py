@@ -1,0 +1,146 @@
+"""Finds the answers to what expressions ask: secrets, key-value pairs, files, large outputs, other services."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx
+
+from tiercel.errors import NotFound, OperatorError, Refused
+from tiercel.expression.host import Absent, Expired, FileAddress, HttpRequest, HttpResponse
+from tiercel.storage import claimcheck, uris
+from tiercel.storage.keyvalues import KeyExpired, ancestry
+from tiercel.worker.core.question import Asked, LargeValue, Refusal
+
+if TYPE_CHECKING:
+    from tiercel.worker.context import TaskContext
+
+FILE_SIZE_MAX: Final = 16 << 20
+"""Bytes of a file that read() puts into an expression."""
+HTTP_TIMEOUT_S: Final = 30.0
+
+
+async def answer(question: Asked, context: TaskContext) -> Any:
+    """Return the answer, or the error to raise in its place, wrapped in a Refusal."""
+    try:
+        return await _find(question, context)
+    except (Absent, OSError, ValueError, OperatorError) as error:
+        return Refusal(error)
+
+
+async def _find(question: Asked, context: TaskContext) -> Any:
+    about = question.about
+    match question.sort:
+        case "large":
+            return await _large(about[0], context)
+        case "secret":
+            return await _secret(about[0], about[1], context)
+        case "kv":
+            return await _key_value(about[0], about[1], about[2], context)
+        case "file":
+            return await _file(about[0], context)
+        case "file_size":
+            return await _file_size(about[0], context)
+        case "file_exists":
+            return await _file_exists(about[0], context)
+        case "file_uri":
+            return await _file_uri(about[0], context)
+        case "http":
+            return await _http(about[0])
+        case "error_logs":
+            return context.surroundings.error_log.of(context.execution_id)
+        case "free_port":
+            return _free_port()
+        case _:
+            raise Absent(f"'{question.sort}' cannot be asked for while a task runs.")
+
+
+async def _large(value: LargeValue, context: TaskContext) -> None:
+    found = await claimcheck.check_out(context.storage, context.tenant_id, value.uri)
+    value.fill(context.decrypted(found))
+
+
+async def _secret(namespace: str, key: str, context: TaskContext) -> str:
+    secrets = context.surroundings.secrets
+    for name in ancestry(namespace):
+        try:
+            found = await asyncio.to_thread(secrets.get, context.tenant_id, name, key)
+        except NotFound:
+            continue
+        context.mask.add(found)
+        return found
+    raise Absent(f"Cannot find secret for key '{key}'.")
+
+
+async def _key_value(namespace: str, key: str, inherited: bool, context: TaskContext) -> Any:
+    for name in ancestry(namespace) if inherited else (namespace,):
+        try:
+            return await context.key_values.get(name, key)
+        except KeyExpired as error:
+            raise Expired(str(error)) from error
+        except NotFound:
+            continue
+        except Refused as error:
+            raise ValueError(str(error)) from error
+    raise Absent(f"The key '{key}' does not exist in the namespace '{namespace}'.")
+
+
+def _path(file: FileAddress) -> str:
+    return uris.namespace_file(file.namespace, file.path) if file.scheme == "nsfile" else file.path
+
+
+def _refuse_disk(file: FileAddress) -> None:
+    if file.scheme == "file":
+        raise PermissionError(f"The file '{file.path}' on the worker's disk must not be read.")
+
+
+async def _file(file: FileAddress, context: TaskContext) -> bytes:
+    _refuse_disk(file)
+    try:
+        return await context.storage.read(context.tenant_id, _path(file), limit=FILE_SIZE_MAX)
+    except NotFound as error:
+        raise FileNotFoundError(str(error)) from error
+    except Refused as error:
+        raise PermissionError(str(error)) from error
+
+
+async def _file_size(file: FileAddress, context: TaskContext) -> int:
+    _refuse_disk(file)
+    try:
+        return (await context.storage.attributes(context.tenant_id, _path(file))).size
+    except NotFound as error:
+        raise FileNotFoundError(str(error)) from error
+
+
+async def _file_exists(file: FileAddress, context: TaskContext) -> bool:
+    _refuse_disk(file)
+    return await context.storage.exists(context.tenant_id, _path(file))
+
+
+async def _file_uri(file: FileAddress, context: TaskContext) -> str:
+    if not await context.storage.exists(context.tenant_id, _path(file)):
+        raise FileNotFoundError(f"The file '{file.path}' does not exist in the namespace '{file.namespace}'.")
+    return uris.uri(_path(file))
+
+
+async def _http(request: HttpRequest) -> HttpResponse:
+    headers = [(name, value) for name, values in request.headers.items() for value in values]
+    try:
+        async with httpx.AsyncClient(timeout=HTTP_TIMEOUT_S, follow_redirects=True) as client:
+            response = await client.request(request.method, request.uri, headers=headers, content=request.body)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise OSError(str(error) or type(error).__name__) from error
+    return HttpResponse(
+        status=response.status_code,
+        reason=response.reason_phrase,
+        content_type=response.headers.get("content-type", ""),
+        body=response.content,
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -1,0 +1,259 @@
+"""
+The context of one run: what a task may use (`tiercel.plugins.base.RunContext`), made lazily.
+
+Most tasks render a text and return; they must not pay for a folder, a thread or a client. Expressions are evaluated on
+the event loop, and what they ask of the world is fetched in between (`core.question`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from tiercel.errors import ExpressionError, Refused, TaskFailed
+from tiercel.expression import encryption
+from tiercel.expression.rendering import Renderer
+from tiercel.plugins.base import KeyValues
+from tiercel.storage import uris
+from tiercel.storage.base import Storage
+from tiercel.worker import answers
+from tiercel.worker.core.conversion import converter, is_structured, parse_json
+from tiercel.worker.core.masking import Mask
+from tiercel.worker.core.question import QUESTIONS_MAX, Asked, AskingHost, Refusal
+from tiercel.worker.runlog import Origin, RunLog, RunMetrics
+from tiercel.worker.surroundings import Surroundings
+
+_UNSAFE: Final = re.compile(r"[^\w.+%@=,~() &-]")
+"""What must not be in a file's name: separators and control characters."""
+
+
+class TaskContext:
+    """Everything one run has; `close` removes its folder."""
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        origin: Origin,
+        variables: Mapping[str, Any],
+        *,
+        dialect: str = "2.x",
+        log_level: str | None = None,
+        mask: Mask | None = None,
+        working_dir: Path | None = None,
+    ) -> None:
+        self.surroundings = surroundings
+        self.origin = origin
+        self.dialect = dialect
+        self.variables = variables
+        self.tenant_id = origin.tenant_id
+        self.namespace = origin.namespace
+        self.flow_id = origin.flow_id
+        self.execution_id = origin.execution_id
+        self.task_run_id = origin.task_run_id
+        self.attempt = origin.attempt
+        self.mask = mask or Mask()
+        self.metrics = RunMetrics()
+        self.storage: Storage = surroundings.storage
+        self.lines = RunLog(
+            origin, surroundings.log_sink, surroundings.clock, surroundings.settings, log_level, self.mask
+        )
+        self._host = AskingHost(surroundings.clock.now())
+        self._renderer = Renderer(surroundings.engine(dialect), self._host)
+        self._given_dir = working_dir
+        self._own_dir: Path | None = None
+        self._kill_actions: list[Callable[[], None]] = []
+        self._killed = False
+        self._fetched = 0
+
+    @property
+    def key_values(self) -> KeyValues:
+        """The key-value store of the tenant."""
+        return self.surroundings.key_values_of(self.tenant_id)
+
+    # Rendering
+
+    async def render(self, value: Any, as_type: Any = str, **more: Any) -> Any:
+        """Render a property and convert it to `as_type`; None stays None."""
+        if value is None:
+            return None
+        if as_type is str and type(value) is str:
+            if "{" not in value:
+                return value
+            return await self._evaluate(self._renderer.render, value, more)
+        if as_type is Any:
+            function = self._renderer.render_typed if isinstance(value, str) else self._renderer.render_value
+            return await self._evaluate(function, value, more)
+        if is_structured(as_type):
+            rendered = await self._structure(value, more)
+        else:
+            rendered = await self._evaluate(self._renderer.render_value, value, more)
+        if rendered is None or (rendered == "" and as_type is not str):
+            return None
+        return converter(as_type)(rendered)
+
+    async def _structure(self, value: Any, more: Mapping[str, Any]) -> Any:
+        if not isinstance(value, str):
+            return await self._evaluate(self._renderer.render_value, value, more)
+        # A list or map as JSON text is rendered part by part, so that quotes inside expressions are JSON's own.
+        if value.lstrip()[:1] in ("[", "{") and not value.lstrip().startswith(("{{", "{%", "{#")):
+            with contextlib.suppress(ExpressionError):
+                return await self._evaluate(self._renderer.render_value, parse_json(value), more)
+        text = await self._evaluate(self._renderer.render, value, more)
+        return parse_json(text) if text.lstrip()[:1] in ("[", "{") else (text if text.strip() else None)
+
+    async def _evaluate(self, function: Callable[[Any, Mapping[str, Any]], Any], value: Any, more: Any) -> Any:
+        variables = {**self.variables, **more} if more else self.variables
+        host = self._host
+        host.begin(self.surroundings.clock.now())
+        for _ in range(QUESTIONS_MAX):
+            try:
+                return function(value, variables)
+            except Asked as question:
+                host.known[question.key] = await self.answer(question)
+                host.again()
+        raise ExpressionError(f"The expression asks more than {QUESTIONS_MAX} questions; it cannot be evaluated.")
+
+    async def answer(self, question: Asked) -> Any:
+        """Find what an expression asks for."""
+        found = await answers.answer(question, self)
+        if isinstance(found, Refusal) and question.sort == "large":
+            raise found.error
+        return found
+
+    def decrypted(self, value: Any) -> Any:
+        """Return a value with its encrypted parts decrypted, and mask these from now on."""
+        if isinstance(value, Mapping):
+            if value.get("type") == encryption.ENCRYPTED_TYPE and isinstance(value.get("value"), str):
+                return self._decrypt(value["value"])
+            return {name: self.decrypted(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self.decrypted(item) for item in value]
+        return value
+
+    def _decrypt(self, text: str) -> str:
+        key = self.surroundings.settings.encryption_key
+        if not key:
+            raise TaskFailed(
+                "A value is encrypted, but this worker has no encryption key; set 'encryption.secret-key'."
+            )
+        try:
+            plain = encryption.decrypt(key, text)
+        except ValueError as error:
+            raise TaskFailed(f"A value cannot be decrypted with this worker's key: {error}") from error
+        self.mask.add(plain)
+        return plain
+
+    def encrypt(self, text: str) -> dict[str, str]:
+        """Return a text as an encrypted output."""
+        key = self.surroundings.settings.encryption_key
+        if not key:
+            raise TaskFailed("An output cannot be encrypted: the installation has no key; set 'encryption.secret-key'.")
+        value = encryption.encrypt(key, text, os.urandom(encryption.IV_LENGTH))
+        return {"type": encryption.ENCRYPTED_TYPE, "value": value}
+
+    # Logs and measurements
+
+    def log(self, level: str, message: str) -> None:
+        """Log a line of the task run."""
+        self.lines.write(level, message)
+
+    async def room(self) -> None:
+        """Wait while too many lines of log wait to be sent."""
+        await self.surroundings.room()
+
+    def counter(self, name: str, value: float, **tags: str) -> None:
+        """Publish a counter."""
+        self.metrics.add("counter", name, value, tags)
+
+    def timer(self, name: str, seconds: float, **tags: str) -> None:
+        """Publish a duration."""
+        self.metrics.add("timer", name, seconds, tags)
+
+    def gauge(self, name: str, value: float, **tags: str) -> None:
+        """Publish a level."""
+        self.metrics.add("gauge", name, value, tags)
+
+    def now(self) -> datetime:
+        """Tell the time."""
+        return self.surroundings.clock.now()
+
+    # Files
+
+    @property
+    def working_dir(self) -> Path:
+        """The folder of this run, made on first use."""
+        if self._given_dir is not None:
+            return self._given_dir
+        if self._own_dir is None:
+            folder = self.surroundings.temporary_folder
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / f"tiercel-{self.task_run_id or 'run'}-{self.attempt}-{os.urandom(4).hex()}"
+            path.mkdir(mode=0o700)
+            self._own_dir = path.resolve()
+        return self._own_dir
+
+    @property
+    def prefix(self) -> str:
+        """The folder of this task run in internal storage."""
+        origin = self.origin
+        return uris.task(origin.namespace, origin.flow_id, origin.execution_id, origin.task_id, origin.task_run_id)
+
+    async def store(self, name: str, content: Path | bytes | BinaryIO) -> str:
+        """Put a file into internal storage below this task run; return its URI."""
+        safe = _UNSAFE.sub("_", name.rpartition("/")[2]).strip() or "file"
+        if safe in (".", ".."):
+            raise Refused(f"'{name}' is not the name of a file.")
+        path = f"{self.prefix}/{safe}"
+        if isinstance(content, bytes | Path):
+            return await self.storage.put(self.tenant_id, path, content)
+        return await self.storage.put(self.tenant_id, path, _pieces(content))
+
+    async def fetch(self, uri: str, name: str | None = None) -> Path:
+        """Copy a file of internal storage into the working folder, under a name of its own; return its path."""
+        self._fetched += 1
+        suffix = Path(uris.path_of(uri)).suffix
+        target = self.working_dir / (name or f"{self._fetched}-{os.urandom(6).hex()}{suffix}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        async with self.storage.open(self.tenant_id, uri) as chunks:
+            with target.open("wb") as file:
+                async for chunk in chunks:
+                    file.write(chunk)
+        return target
+
+    # Ending
+
+    def on_kill(self, action: Callable[[], None]) -> None:
+        """Call `action` when the run is killed or times out, before it is cancelled."""
+        if self._killed:
+            action()
+        else:
+            self._kill_actions.append(action)
+
+    def kill(self) -> None:
+        """Call what is to be called when the run is killed, once."""
+        self._killed = True
+        actions, self._kill_actions = self._kill_actions, []
+        for action in actions:
+            try:
+                action()
+            except Exception as error:  # one action that fails must not save the others
+                self.log("WARN", f"Something of the task could not be stopped: {error}")
+
+    async def close(self) -> None:
+        """Remove the folder of the run, if one was made."""
+        if self._own_dir is not None:
+            path, self._own_dir = self._own_dir, None
+            await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+
+
+async def _pieces(content: BinaryIO) -> Any:
+    while chunk := await asyncio.to_thread(content.read, io.DEFAULT_BUFFER_SIZE * 32):
+        yield chunk

@@ -1,0 +1,1 @@
+"""One module per topic that a worker reads."""

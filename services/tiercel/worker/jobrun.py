@@ -1,0 +1,190 @@
+"""
+One job from its definition to its report.
+
+Whatever happens, exactly one report leaves: how the task ended, or, when the worker gives up on it, that it was lost
+and is to be run again. A task that does not end when it is stopped is left behind after a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+from tiercel.errors import TaskFailed, TiercelError
+from tiercel.messages.execution_event import TaskFinished, WorkerLost
+from tiercel.messages.worker_job import TaskJob
+from tiercel.model.execution import OutputRef
+from tiercel.model.state import State
+from tiercel.plugins.base import RunnableTask, Task
+from tiercel.plugins.core.flow.workingdirectory import WorkingDirectory
+from tiercel.worker import metrics
+from tiercel.worker.attempt import Outcome, Run, Stop, stopped
+from tiercel.worker.context import TaskContext
+from tiercel.worker.folderrun import FolderRun
+from tiercel.worker.logfile import LogFile
+from tiercel.worker.outputs import reference
+from tiercel.worker.runlog import Origin
+from tiercel.worker.variables import has_encrypted, variables_of
+
+if TYPE_CHECKING:
+    from tiercel.worker.crew import Crew
+
+log = logging.getLogger(__name__)
+
+
+class JobRun:
+    """A claimed job at work."""
+
+    __slots__ = (
+        "_asyncio_task", "_context", "_handle", "_log_file", "_run", "_started", "_stop", "crew", "job", "reported",
+    )  # fmt: skip
+
+    def __init__(self, job: TaskJob, crew: Crew) -> None:
+        self.job = job
+        self.crew = crew
+        self.reported = False
+        self._started = crew.surroundings.clock.now()
+        self._stop: Stop | None = None
+        self._run: Run | FolderRun | None = None
+        self._context: TaskContext | None = None
+        self._log_file: LogFile | None = None
+        self._handle: asyncio.TimerHandle | None = None
+        self._asyncio_task: asyncio.Task[None] | None = None
+
+    def start(self) -> asyncio.Task[None]:
+        """Begin to run."""
+        self._asyncio_task = asyncio.get_running_loop().create_task(self._work())
+        return self._asyncio_task
+
+    def stop(self, reason: Stop) -> None:
+        """End the run; it reports by itself, or is left behind after a while."""
+        if self._stop is not None or self.reported:
+            return
+        self._stop = reason
+        grace = self.crew.surroundings.settings.kill_grace_s
+        self._handle = asyncio.get_running_loop().call_later(grace, self._abandon)
+        if self._run is not None:
+            self._run.stop(reason)
+        elif self._context is not None:
+            self._context.kill()
+
+    def _abandon(self) -> None:
+        if self.reported or self._stop is None:
+            return
+        log.warning(
+            "a stopped task does not end and is left behind",
+            extra={"action": "task_abandoned", "execution_id": self.job.execution_id, "task_id": self.job.task_id},
+        )
+        self._report(stopped(self._stop), None, None)
+        if self._asyncio_task is not None:
+            self._asyncio_task.cancel()
+
+    async def _work(self) -> None:
+        job = self.job
+        try:
+            task = self.crew.binder.task(job.definition)
+        except TiercelError as error:
+            self._open_context(None)
+            self._refuse(str(error))
+            return
+        context = self._open_context(task)
+        try:
+            outcome = await self._outcome(task, context)
+            ref, outcome = await self._outputs(outcome, context)
+            log_file = None if self._log_file is None else await self._log_file.keep(context)
+            if not self.reported:
+                self._report(outcome, ref, log_file)
+        finally:
+            if self._handle is not None:
+                self._handle.cancel()
+            with contextlib.suppress(OSError):
+                await context.close()
+
+    def _open_context(self, task: Task | None) -> TaskContext:
+        job = self.job
+        surroundings = self.crew.surroundings
+        origin = Origin(
+            tenant_id=job.tenant_id,
+            namespace=job.namespace,
+            flow_id=job.flow_id,
+            execution_id=job.execution_id,
+            task_id=job.task_id,
+            task_run_id=job.task_run_id,
+            attempt=job.attempt,
+        )
+        if task is not None and task.log_to_file:
+            self._log_file = LogFile(surroundings)
+            surroundings = self._log_file.surroundings
+        variables = {} if task is None else variables_of(job, task, surroundings)
+        self._context = TaskContext(surroundings, origin, variables, dialect=job.dialect, log_level=job.log_level)
+        return self._context
+
+    def _refuse(self, message: str) -> None:
+        assert self._context is not None
+        self._context.log("ERROR", message)
+        self._report(Outcome(state=State.FAILED, error=message), None, None)
+
+    async def _outcome(self, task: Task, context: TaskContext) -> Outcome:
+        if self._stop is not None:
+            return stopped(self._stop)
+        try:
+            variables: Any = context.variables
+            for root in ("inputs", "outputs", "trigger"):
+                if has_encrypted(variables.get(root)):
+                    variables[root] = context.decrypted(variables[root])
+            if task.log_level is not None and "{" in str(task.log_level):
+                context.lines.at_least(await context.render(str(task.log_level)))
+        except TiercelError as error:
+            context.log("ERROR", str(error))
+            return Outcome(state=State.FAILED, error=str(error))
+        if isinstance(task, WorkingDirectory):
+            self._run = FolderRun(task, context, self.job, self.crew)
+        else:
+            assert isinstance(task, RunnableTask)
+            self._run = Run(task, context)
+        return await self._run.outcome()
+
+    async def _outputs(self, outcome: Outcome, context: TaskContext) -> tuple[OutputRef | None, Outcome]:
+        if not outcome.outputs or outcome.lost:
+            return None, outcome
+        try:
+            return await reference(context, outcome.outputs), outcome
+        except TaskFailed as error:
+            context.log("ERROR", str(error))
+            return None, Outcome(state=State.FAILED, error=str(error))
+        except TiercelError as error:
+            context.log("ERROR", f"The outputs cannot be stored: {error}")
+            return None, Outcome(state=State.FAILED, error=f"The outputs cannot be stored: {error}")
+
+    def _report(self, outcome: Outcome, ref: OutputRef | None, log_file: str | None) -> None:
+        self.reported = True
+        job, crew = self.job, self.crew
+        now = crew.surroundings.clock.now()
+        if self._context is not None:
+            context = self._context
+            context.metrics.send(context.origin, crew.surroundings.clock, crew.surroundings.metric_sink)
+        if outcome.lost:
+            crew.outbox.event(
+                WorkerLost(execution_id=job.execution_id, at=now, seq=job.seq, attempt=job.attempt, worker=crew.worker)
+            )
+        else:
+            crew.outbox.event(
+                TaskFinished(
+                    execution_id=job.execution_id,
+                    at=now,
+                    seq=job.seq,
+                    attempt=job.attempt,
+                    worker=crew.worker,
+                    state=outcome.state,
+                    outputs=ref,
+                    error=outcome.error,
+                    started_at=self._started,
+                    log_file=log_file,
+                ),
+                ref.size if ref is not None and ref.value is not None else 0,
+            )
+        metrics.ENDED.inc()
+        metrics.TASK_SECONDS.observe((now - self._started).total_seconds())
+        crew.ended(self)

@@ -1,0 +1,1 @@
+"""Tasks that show what an expression is."""

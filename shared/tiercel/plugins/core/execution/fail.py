@@ -1,0 +1,54 @@
+"""Fail and Assert: end an execution as failed, always or when something does not hold."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from tiercel.errors import TaskFailed
+from tiercel.model.property import DYNAMIC, NOT_EMPTY
+from tiercel.plugins.base import RunContext, RunnableTask
+from tiercel.plugins.registry import register
+
+FALSE_TEXTS: Final = frozenset({"", "false", "0", "-0"})
+"""What a condition's text is when it does not hold (reference 2)."""
+
+
+def holds(text: str | None) -> bool:
+    """Tell whether the text of a rendered condition means true."""
+    return text is not None and text.strip() not in FALSE_TEXTS
+
+
+@register("io.kestra.plugin.core.execution.Fail", "io.kestra.core.tasks.executions.Fail")
+class Fail(RunnableTask, frozen=True, kw_only=True):
+    """Fail, or fail when the condition holds."""
+
+    condition: Annotated[Any, DYNAMIC] = None
+    error_message: Annotated[str, DYNAMIC] = "Task failure"
+
+    async def run(self, context: RunContext) -> None:
+        """Raise the message."""
+        if self.condition is None or holds(await context.render(self.condition, str)):
+            raise TaskFailed(await context.render(self.error_message) or "Task failure")
+
+
+@register("io.kestra.plugin.core.execution.Assert")
+class Assert(RunnableTask, frozen=True, kw_only=True):
+    """Fail unless all conditions hold; all of them are tried."""
+
+    conditions: Annotated[list[str] | str, DYNAMIC, NOT_EMPTY]
+    error_message: Annotated[str | None, DYNAMIC] = None
+
+    async def run(self, context: RunContext) -> None:
+        """Try every condition and log those that do not hold, as they are written."""
+        conditions = self.conditions if isinstance(self.conditions, list) else [self.conditions]
+        failed = 0
+        for condition in conditions:
+            if not holds(await context.render(condition, str)):
+                failed += 1
+                context.log("ERROR", f"Assertion failed: {condition}")
+        context.counter("failed", failed)
+        context.counter("success", len(conditions) - failed)
+        if failed:
+            message = await context.render(self.error_message)
+            count = f"{failed} assertion{'s' if failed > 1 else ''} failed"
+            raise TaskFailed(f"{count}: {message}" if message else f"{count}.")

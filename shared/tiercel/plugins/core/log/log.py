@@ -1,0 +1,30 @@
+"""Writes lines into the execution's log."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from tiercel.model.flow import LogLevel
+from tiercel.model.property import DYNAMIC, NOT_EMPTY
+from tiercel.plugins.base import RunContext, RunnableTask
+from tiercel.plugins.registry import register
+
+
+@register("io.kestra.plugin.core.log.Log", "io.kestra.core.tasks.log.Log", "io.kestra.core.tasks.debugs.Log")
+class Log(RunnableTask, frozen=True, kw_only=True):
+    """Log a message, or several."""
+
+    message: Annotated[str | list[str], DYNAMIC, NOT_EMPTY]
+    level: Annotated[str | LogLevel, DYNAMIC] = LogLevel.INFO
+
+    async def run(self, context: RunContext) -> None:
+        """Log each message as one line."""
+        level = self.level
+        if type(level) is str:
+            level = await context.render(level, LogLevel) or LogLevel.INFO
+        message = self.message
+        if isinstance(message, str):
+            context.log(str(level), await context.render(message))
+        else:
+            for each in await context.render(message, list[str]):
+                context.log(str(level), each)

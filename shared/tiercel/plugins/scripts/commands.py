@@ -1,0 +1,186 @@
+"""
+Everything between a task's properties and its process: files, variables, environment, and what is kept afterwards.
+
+Order (reference 4.4): namespace files, input files, commands rendered with `workingDir`, `outputDir` and `outputFiles`,
+storage URIs in them replaced by paths, one process, then output files.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from tiercel.errors import TaskFailed, TiercelError
+from tiercel.model.state import State
+from tiercel.plugins import folder
+from tiercel.plugins.base import RunContext, TaskResult
+from tiercel.plugins.core.flow.workingdirectory import NamespaceFiles
+from tiercel.plugins.scripts.process import Process
+from tiercel.plugins.scripts.protocol import DEBUG_MARK, INFO_MARK, Printed
+
+SHELL: Final = ("/bin/sh", "-c")
+ARGUMENT_SIZE_MAX: Final = 100_000
+"""Bytes of one argument; Linux allows 131,072, and beyond this the commands go into a file."""
+_URI: Final = re.compile(r"kestra://[-a-zA-Z0-9%._+~#=/]+")
+_GLOB: Final = re.compile(r"[*?{\[]")
+HIDDEN_PREFIXES: Final = ("SECRET_", "TIERCEL_")
+"""Variables of the worker that no script sees: secrets, and the worker's own settings."""
+
+
+class Plan(msgspec.Struct, kw_only=True):
+    """What is to be run, unrendered."""
+
+    commands: Any
+    before: Any = None
+    interpreter: Any = None
+    fail_fast: Any = True
+    environment: Any = None
+    namespace_files: NamespaceFiles | None = None
+    input_files: Any = None
+    output_files: Any = None
+    output_directory: Any = False
+    warning_on_stderr: Any = False
+    runner: str | None = None
+
+
+class CommandRun:
+    """One run of commands."""
+
+    def __init__(self, context: RunContext, plan: Plan) -> None:
+        self._context = context
+        self._plan = plan
+        self.variables: dict[str, Any] = {}
+        self.printed = Printed(context)
+        self._output_dir: Path | None = None
+
+    async def prepare(self) -> None:
+        """Fill the folder, and know the variables that commands may use."""
+        context, plan = self._context, self._plan
+        self._say_where()
+        root = context.working_dir
+        await folder.put_namespace_files(context, plan.namespace_files)
+        self.variables = {"workingDir": str(root)}
+        if await context.render(plan.output_directory, bool):
+            self._output_dir = root / f"output-{os.urandom(6).hex()}"
+            self._output_dir.mkdir()
+            self.variables["outputDir"] = str(self._output_dir)
+        if plan.output_files is not None:
+            names = await context.render(plan.output_files, list[str], **self.variables) or []
+            self.variables["outputFiles"] = {name: str(root / name) for name in names if not _GLOB.search(name)}
+        if plan.input_files is not None:
+            await folder.put_input_files(context, plan.input_files, **self.variables)
+
+    def _say_where(self) -> None:
+        runner = self._plan.runner
+        if runner and not runner.endswith(("runner.Process", "PROCESS")):
+            self._context.log(
+                "INFO", f"The task runner '{runner}' is not available here; the task runs as a process of the worker."
+            )
+
+    async def execute(self, extra: Sequence[str] = (), path: str | None = None) -> TaskResult:
+        """Run the commands (and `extra` after them) and return what they leave; `prepare` comes first."""
+        context, plan = self._context, self._plan
+        lines = [*await self._commands(plan.commands), *extra]
+        before = await self._commands(plan.before)
+        interpreter = tuple(await context.render(plan.interpreter, list[str]) or SHELL)
+        fail_fast = await context.render(plan.fail_fast, bool)
+        script = _script(before, lines, fail_fast=fail_fast is not False and _is_shell(interpreter))
+        code = await Process(context, self.printed).run(
+            self._command(interpreter, script), context.working_dir, await self._environment(path)
+        )
+        return await self._result(code)
+
+    async def _commands(self, commands: Any) -> list[str]:
+        if isinstance(commands, str) and not commands.lstrip().startswith("["):
+            commands = [commands]
+        rendered: list[str] = await self._context.render(commands, list[str], **self.variables) or []
+        return [await self.localized(command) for command in rendered]
+
+    async def localized(self, text: str) -> str:
+        """Return a text with its storage URIs replaced by paths of copies in the folder."""
+        for uri in dict.fromkeys(_URI.findall(text)):
+            path = await self._context.fetch(uri)
+            text = text.replace(uri, str(path))
+        return text
+
+    def _command(self, interpreter: Sequence[str], script: str) -> list[str]:
+        if len(script.encode()) <= ARGUMENT_SIZE_MAX or not interpreter or interpreter[-1] != "-c":
+            return [*interpreter, script]
+        path = self._context.working_dir / f".tiercel-{os.urandom(6).hex()}.sh"
+        path.write_text(script)
+        return [*interpreter[:-1], str(path)]
+
+    async def _environment(self, path: str | None) -> dict[str, str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(HIDDEN_PREFIXES)}
+        environment["WORKING_DIR"] = self.variables["workingDir"]
+        if "outputDir" in self.variables:
+            environment["OUTPUT_DIR"] = self.variables["outputDir"]
+        if path is not None:
+            environment["PATH"] = f"{environment.get('PATH', os.defpath)}{os.pathsep}{path}"
+        given = await self._context.render(self._plan.environment, dict[str, str], **self.variables) or {}
+        environment.update({name: "" if value is None else value for name, value in given.items()})
+        return environment
+
+    async def _result(self, code: int) -> TaskResult:
+        printed, counts = self.printed, self.printed.line_counts
+        outputs: dict[str, Any] = {
+            "exitCode": code,
+            "vars": printed.outputs,
+            "outputFiles": {},
+            "stdOutLineCount": counts["stdout"],
+            "stdErrLineCount": counts["stderr"],
+        }
+        try:
+            outputs["outputFiles"] = await self._files()
+        except TiercelError as error:
+            if code == 0:
+                raise TaskFailed(str(error), outputs) from error
+            self._context.log("WARN", str(error))
+        if code != 0:
+            raise TaskFailed(f"Command failed with exit code {code}", outputs)
+        warned = counts["stderr"] > 0 and await self._context.render(self._plan.warning_on_stderr, bool)
+        return TaskResult(outputs, State.WARNING if warned else State.SUCCESS)
+
+    async def _files(self) -> dict[str, str]:
+        plan, context = self._plan, self._context
+        kept = {}
+        if plan.output_files is not None:
+            kept = await folder.collect_output_files(context, plan.output_files, **self.variables)
+        if self._output_dir is not None:
+            kept |= await folder.store_files(context, self._output_dir, ["**"])
+        return kept
+
+
+def _is_shell(interpreter: Sequence[str]) -> bool:
+    return bool(interpreter) and Path(interpreter[0]).name in ("sh", "bash", "dash", "zsh", "ksh", "ash", "busybox")
+
+
+def _script(before: Sequence[str], lines: Sequence[str], *, fail_fast: bool) -> str:
+    parts = ["set -e"] if fail_fast else []
+    if before:
+        parts += [f"echo '{DEBUG_MARK}'", *before, f"echo '{INFO_MARK}'"]
+    return "\n".join([*parts, *lines])
+
+
+def found(programs: Sequence[str]) -> str:
+    """Return the first of these programs that is installed, or the first."""
+    return next((program for program in programs if shutil.which(program)), programs[0])
+
+
+def own_python() -> str | None:
+    """Return the folder of the worker's own Python when no other one is installed."""
+    return None if shutil.which("python") else str(Path(sys.executable).parent)
+
+
+def runner_of(properties: Mapping[str, Any] | None, older: Any) -> str | None:
+    """Return the type of the task runner that a task asks for, if it asks for one."""
+    if isinstance(properties, Mapping) and properties.get("type"):
+        return str(properties["type"])
+    return str(older) if older else None

@@ -1,0 +1,146 @@
+"""
+The task types: `Commands` and `Script` of every language.
+
+Commands are lines of a shell. A script is a text of the language: that of a shell is run as it is, any other one is
+written into the task's folder and given to the language's program.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from tiercel.model.property import DEPRECATED, DYNAMIC, NOT_EMPTY
+from tiercel.plugins.base import RunContext, RunnableTask, TaskResult
+from tiercel.plugins.core.flow.workingdirectory import NamespaceFiles
+from tiercel.plugins.registry import register
+from tiercel.plugins.scripts.commands import CommandRun, Plan, found, own_python, runner_of
+
+PACKAGE: Final = "io.kestra.plugin.scripts"
+
+
+class Language(msgspec.Struct, frozen=True, kw_only=True):
+    """How a script of a language is run; of several programs the first that is installed."""
+
+    programs: tuple[str, ...]
+    extension: str
+    arguments: tuple[str, ...] = ()
+
+
+LANGUAGES: Final[Mapping[str, Language | None]] = {
+    "bun": Language(programs=("bun",), arguments=("run",), extension=".ts"),
+    "deno": Language(programs=("deno",), arguments=("run", "--allow-all"), extension=".ts"),
+    "dotnet": Language(programs=("dotnet",), arguments=("script",), extension=".csx"),
+    "go": Language(programs=("go",), arguments=("run",), extension=".go"),
+    "groovy": Language(programs=("groovy",), extension=".groovy"),
+    "jbang": Language(programs=("jbang",), extension=".java"),
+    "julia": Language(programs=("julia",), extension=".jl"),
+    "lua": Language(programs=("lua", "lua5.4", "lua5.3"), extension=".lua"),
+    "node": Language(programs=("node", "nodejs"), extension=".js"),
+    "perl": Language(programs=("perl",), extension=".pl"),
+    "php": Language(programs=("php",), extension=".php"),
+    "powershell": Language(programs=("pwsh",), arguments=("-NoProfile", "-File"), extension=".ps1"),
+    "python": Language(programs=("python", "python3"), extension=".py"),
+    "r": Language(programs=("Rscript",), extension=".R"),
+    "ruby": Language(programs=("ruby",), extension=".rb"),
+    "shell": None,
+}
+"""By the name in the type; None where the interpreter takes the text itself."""
+
+
+class TargetOS(StrEnum):
+    """For which system commands are written."""
+
+    LINUX = "LINUX"
+    WINDOWS = "WINDOWS"
+    AUTO = "AUTO"
+
+
+class ScriptTask(RunnableTask, frozen=True, kw_only=True):
+    """What commands and scripts have in common (reference 4.4)."""
+
+    task_runner: dict[str, Any] | None = None
+    runner: Annotated[str | None, DEPRECATED] = None
+    docker: Annotated[Any, DEPRECATED] = None
+    container_image: Annotated[str | None, DYNAMIC] = None
+    before_commands: Annotated[list[str] | str | None, DYNAMIC] = None
+    env: Annotated[dict[str, Any] | str | None, DYNAMIC] = None
+    warning_on_std_err: Annotated[bool | str, DYNAMIC] = False
+    interpreter: Annotated[list[str] | str | None, DYNAMIC] = None
+    fail_fast: Annotated[bool | str, DYNAMIC] = True
+    namespace_files: NamespaceFiles | None = None
+    input_files: Annotated[Any, DYNAMIC] = None
+    output_files: Annotated[list[str] | str | None, DYNAMIC] = None
+    output_directory: Annotated[bool | str, DYNAMIC] = False
+    target_os: Annotated[str | TargetOS, DYNAMIC] = msgspec.field(default=TargetOS.AUTO, name="targetOS")
+    dependencies: Annotated[list[str] | str | None, DYNAMIC] = None
+    dependency_cache_enabled: Annotated[bool | str, DYNAMIC] = True
+
+    def plan(self, commands: Any) -> Plan:
+        """Return what is to be run."""
+        return Plan(
+            commands=commands,
+            before=self.before_commands,
+            interpreter=self.interpreter,
+            fail_fast=self.fail_fast,
+            environment=self.env,
+            namespace_files=self.namespace_files,
+            input_files=self.input_files,
+            output_files=self.output_files,
+            output_directory=self.output_directory,
+            warning_on_stderr=self.warning_on_std_err,
+            runner=runner_of(self.task_runner, self.runner),
+        )
+
+    @property
+    def language(self) -> str:
+        """The language's name, out of the type's."""
+        return self.type.removeprefix(f"{PACKAGE}.").partition(".")[0]
+
+    @property
+    def search_path(self) -> str | None:
+        """A folder to search programs in when nothing else has them."""
+        return own_python() if self.language == "python" else None
+
+
+class Commands(ScriptTask, frozen=True, kw_only=True):
+    """Run lines of a shell, with the language's programs at hand."""
+
+    commands: Annotated[list[str] | str, DYNAMIC, NOT_EMPTY]
+
+    async def run(self, context: RunContext) -> TaskResult:
+        """Run the commands as one script of the interpreter."""
+        run = CommandRun(context, self.plan(self.commands))
+        await run.prepare()
+        return await run.execute(path=self.search_path)
+
+
+class Script(ScriptTask, frozen=True, kw_only=True):
+    """Run a script that stands in the flow."""
+
+    script: Annotated[str, DYNAMIC, NOT_EMPTY]
+
+    async def run(self, context: RunContext) -> TaskResult:
+        """Run the script with the language's program."""
+        language = LANGUAGES.get(self.language)
+        if language is None:
+            run = CommandRun(context, self.plan([self.script]))
+            await run.prepare()
+            return await run.execute(path=self.search_path)
+        run = CommandRun(context, self.plan(None))
+        await run.prepare()
+        text = await run.localized(await context.render(self.script, str, **run.variables))
+        path = context.working_dir / f"script-{os.urandom(6).hex()}{language.extension}"
+        path.write_text(text)
+        command = [found(language.programs), *language.arguments, str(path)]
+        return await run.execute([shlex.join(command)], path=self.search_path)
+
+
+for _language in LANGUAGES:
+    register(f"{PACKAGE}.{_language}.Commands")(Commands)
+    register(f"{PACKAGE}.{_language}.Script")(Script)
