@@ -16,7 +16,7 @@ from tiercel.flowspec.inputrule import pattern_problem
 from tiercel.flowspec.parse import check_document
 from tiercel.flowspec.retryrule import retry_problems
 from tiercel.flowspec.scalars import BROKEN
-from tiercel.flowspec.triggerrule import filter_problem, is_zone, time_window_problems, window_problems
+from tiercel.flowspec.triggerrule import filter_problem, time_window_problems, window_problems, zone_problem
 from tiercel.flowspec.validate import default_problems, sla_needs
 from tiercel.model.flow import PluginDefault, Sla
 from tiercel.model.task import RFC1123_LABEL, Retry
@@ -33,9 +33,9 @@ def snippet_problems(kind: str, value: Any) -> list[Problem]:
         case "flow":
             return list(check_document(value).problems)
         case "regex":
-            return _one(pattern_problem(value["pattern"]))
+            return _one(pattern_problem(value["pattern"]), "pattern")
         case "timezone":
-            return _one(None if is_zone(value["timezone"]) else "is not a valid time-zone ID")
+            return _one(zone_problem(value["timezone"]), "timezone")
         case "rfc1123_label":
             return _one(None if re.fullmatch(RFC1123_LABEL, value) and len(value) <= 63 else "no label")
         case "retry" | "sla" | "plugin_default" | "precondition_filter" | "time_window" | "window":
@@ -44,8 +44,8 @@ def snippet_problems(kind: str, value: Any) -> list[Problem]:
             raise LeftOut(f"'{kind}' is an annotation of Java models that no property of the flow language has")
 
 
-def _one(message: str | None) -> list[Problem]:
-    return [] if message is None else [Problem("", message)]
+def _one(message: str | None, path: str = "") -> list[Problem]:
+    return [] if message is None else [Problem(path, message)]
 
 
 def _model(kind: str, value: Any) -> list[Problem]:

@@ -64,13 +64,15 @@ class _Plan:
                     )
         if field.required:
             needed = next((mark for mark in marks if isinstance(mark, NotEmpty)), None)
-            self.required.append((field.name, name, needed, _empty(field.type) if needed else None))
+            empty = _empty(field.type)
+            self.required.append((field.name, name, None if empty is None else needed, empty))
 
 
 def _empty(annotation: Any) -> Any:
+    """Return the empty list or map of an annotation, None when it is of another kind."""
     inner = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
     origin = get_origin(inner) or inner
-    return () if origin in (tuple, list) else {} if origin is dict else ""
+    return () if origin in (tuple, list) else {} if origin is dict else None
 
 
 _PLANS: Final[dict[type[Any], _Plan]] = {}

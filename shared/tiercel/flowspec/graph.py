@@ -70,7 +70,7 @@ class GraphEdge(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
 
 
 class GraphCluster(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The nodes of one flowable without those of inner clusters; `parents` are the clusters around it, outermost first."""
+    """The nodes of one flowable without those of inner clusters; `parents` lie around it, outermost first."""
 
     uid: str
     nodes: tuple[str, ...]

@@ -74,12 +74,19 @@ def check_trigger(trigger: Trigger, path: Path, findings: Findings) -> None:
 def _check_schedule(trigger: Schedule | ScheduleOnDates, path: Path, findings: Findings) -> None:
     if trigger.interval is not None:
         findings.at((*path, "interval"), "must be null")
-    if trigger.timezone is not None and not is_zone(trigger.timezone):
-        findings.at((*path, "timezone"), f"timezone '{trigger.timezone}' is not a valid time-zone ID")
+    if trigger.timezone is not None:
+        refusal = zone_problem(trigger.timezone)
+        if refusal is not None:
+            findings.at((*path, "timezone"), refusal)
     if isinstance(trigger, Schedule):
         message = cron_problem(trigger.cron, with_seconds=trigger.with_seconds)
         if message is not None:
             findings.at((*path, "cron"), message)
+
+
+def zone_problem(name: str) -> str | None:
+    """Tell what is wrong with a time zone, None when nothing is."""
+    return None if is_zone(name) else f"timezone '{name}' is not a valid time-zone ID"
 
 
 def is_zone(name: str) -> bool:

@@ -51,6 +51,7 @@ def validate_flow(flow: Flow, findings: Findings) -> Extras:
         check_task(task, path, extras.dialect, findings)
         extras.warnings.extend(runnable_only(task))
     check_names(flow, findings)
+    _check_preconditions(flow, findings)
     check_references(flow, findings)
     if extras.dialect is Dialect.V2:
         _check_scheduled_inputs(flow, findings)
@@ -90,6 +91,16 @@ def default_problems(default: PluginDefault) -> Iterator[tuple[str, str]]:
             yield name, f"The default '{name}' of '{default.type}' must not be null"
         elif known is not None and name not in known:
             yield name, f'Unrecognized field "{name}" (class {default.type}); known are {", ".join(known)}'
+
+
+def _check_preconditions(flow: Flow, findings: Findings) -> None:
+    seen: set[str] = set()
+    for at, trigger in enumerate(flow.triggers):
+        if isinstance(trigger, FlowTrigger) and trigger.preconditions is not None:
+            name = trigger.preconditions.id
+            if name in seen:
+                findings.of_flow(("triggers", at, "preconditions"), f"Duplicate preconditions with id [{name}]")
+            seen.add(name)
 
 
 def _check_scheduled_inputs(flow: Flow, findings: Findings) -> None:
