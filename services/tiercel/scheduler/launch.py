@@ -10,6 +10,8 @@ from typing import Any
 from tiercel.condition.evaluate import Render
 from tiercel.condition.label import CORRELATION_ID, FROM, trigger_labels
 from tiercel.errors import FlowAuthorError
+from tiercel.expression.rendering import Renderer
+from tiercel.flowspec.inputs import typed_inputs
 from tiercel.messages.execution_event import CreateExecution
 from tiercel.model.execution import TriggerInfo
 from tiercel.scheduler.core.effects import Fire
