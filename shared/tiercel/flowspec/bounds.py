@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from typing import Any, Final
 
 import msgspec
@@ -41,7 +41,7 @@ def _rules(mark: Any) -> list[Rule]:
         return [lambda value: "must not be blank" if isinstance(value, str) and not value.strip() else None]
     if isinstance(mark, NotEmpty):
         message = mark.message
-        return [lambda value: message if hasattr(value, "__len__") and not len(value) else None]
+        return [lambda value: message if isinstance(value, Sized) and not len(value) else None]
     if isinstance(mark, msgspec.Meta):
         return [*_size_rules(mark), *_number_rules(mark)]
     return []
@@ -62,7 +62,11 @@ def _size_rules(meta: msgspec.Meta) -> list[Rule]:
     if meta.min_length is not None or high is not None:
         most = "" if high is None else f" and {high}"
         message = f"size must be between {low}{most}" if most else f"size must be at least {low}"
-        rules.append(lambda value: None if low <= len(value) <= (high if high is not None else len(value)) else message)
+        rules.append(
+            lambda value: (
+                message if isinstance(value, Sized) and not low <= len(value) <= (high or len(value)) else None
+            )
+        )
     return rules
 
 

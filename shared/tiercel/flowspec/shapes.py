@@ -105,6 +105,9 @@ class Shapes:
                 return BROKEN
             result = {}
             for name, part in value.items():
+                if part is None and entry is not bind_any:
+                    findings.broken((trail, name), "must not be null")
+                    continue
                 bound = None if part is None else entry(part, (trail, name), findings)
                 if bound is not BROKEN:
                     result[name] = bound
@@ -118,6 +121,9 @@ class Shapes:
         if Any in parts or object in parts:
             return _noted
         checked = [self.of(part) for part in parts if isinstance(part, type) and issubclass(part, _CHECKED)]
+        only_text = str in parts and not {int, float, bool}.intersection(
+            part for part in parts if isinstance(part, type)
+        )
         structured = {dict: self._inside(parts, dict), list: self._inside(parts, list)}
 
         def bind(value: Any, trail: Trail, findings: Findings) -> Any:
@@ -131,7 +137,7 @@ class Shapes:
             if isinstance(value, dict | list):
                 inside = structured[dict if isinstance(value, dict) else list]
                 return bind_str(value, trail, findings) if inside is None else inside(value, trail, findings)
-            return value
+            return bind_str(value, trail, findings) if only_text else value
 
         return bind
 

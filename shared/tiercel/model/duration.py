@@ -22,7 +22,10 @@ def parse_duration(value: str | int | float | timedelta) -> timedelta:
     if isinstance(value, timedelta):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return timedelta(seconds=value)
+        try:
+            return timedelta(seconds=value)
+        except (OverflowError, ValueError) as error:
+            raise ValueError(f"'{value}' is not a number of seconds that a duration can have; write less.") from error
     text = str(value).strip()
     match = _DURATION.fullmatch(text)
     if (
