@@ -80,7 +80,7 @@ class TaskContext:
 
     # Rendering
 
-    async def render(self, value: Any, as_type: Any = str, **more: Any) -> Any:
+    async def render(self, value: Any, as_type: Any = str, /, **more: Any) -> Any:
         """Render a property and convert it to `as_type`; None stays None."""
         if value is None:
             return None

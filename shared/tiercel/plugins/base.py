@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar
+from typing import Any, BinaryIO, ClassVar, Protocol
 
 from tiercel.model.flow import DYNAMIC, Task, Trigger
 from tiercel.model.state import State
-from tiercel.storage.base import Storage
+from tiercel.storage.base import KeyValueEntry, Storage
 
 __all__ = [
     "DYNAMIC",
@@ -34,8 +34,6 @@ __all__ = [
     "TaskResult",
     "Trigger",
 ]
-
-T = TypeVar("T")
 
 
 class TaskResult:
@@ -69,8 +67,21 @@ class KeyValues(Protocol):
         """Set a value; raise Conflict when there is one and `overwrite` is false."""
         ...
 
-    async def delete(self, namespace: str, key: str) -> bool: ...
-    async def keys(self, namespace: str, prefix: str = "") -> list[str]: ...
+    async def delete(self, namespace: str, key: str) -> bool:
+        """Delete a key; False when there was none."""
+        ...
+
+    async def keys(self, namespace: str, prefix: str = "") -> list[str]:
+        """Return the keys that begin with `prefix`, without expired ones."""
+        ...
+
+    async def entry(self, namespace: str, key: str) -> KeyValueEntry | None:
+        """Return what is known of a key; None when it has no value now."""
+        ...
+
+    async def entries(self, namespace: str, *, expired: bool = False) -> list[KeyValueEntry]:
+        """Return what is known of all keys; `expired` ones only when asked for."""
+        ...
 
 
 class RunContext(Protocol):
@@ -97,8 +108,12 @@ class RunContext(Protocol):
         """The key-value store of the tenant."""
         ...
 
-    async def render(self, value: Any, as_type: type[T] | Any = str, **more: Any) -> Any:
-        """Render a property (recursively through maps and lists) and convert it to `as_type`; None stays None."""
+    async def render(self, value: Any, as_type: Any = str, /, **more: Any) -> Any:
+        """
+        Render a property (recursively through maps and lists) and convert it to `as_type`; None stays None.
+
+        `more` are variables of this rendering alone. With `Any` a lone expression keeps the type of its value.
+        """
         ...
 
     def log(self, level: str, message: str) -> None:

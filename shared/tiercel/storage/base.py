@@ -26,6 +26,17 @@ class FileAttributes(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     metadata: dict[str, str] | None = None
 
 
+class KeyValueEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What is known of a key beside its value."""
+
+    namespace: str
+    key: str
+    description: str | None = None
+    creation_date: datetime
+    update_date: datetime
+    expiration_date: datetime | None = None
+
+
 class Storage(Protocol):
     """Keeps files by path. A missing one raises NotFound with its URI; `..` in a path raises Refused."""
 

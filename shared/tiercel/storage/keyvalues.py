@@ -12,14 +12,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-import msgspec
-
 from tiercel.errors import Conflict, NotFound, Refused
 from tiercel.expression import ion
 from tiercel.model.duration import parse_duration
 from tiercel.runtime.clock import Clock, SystemClock
 from tiercel.storage import uris
-from tiercel.storage.base import FileAttributes, Storage
+from tiercel.storage.base import FileAttributes, KeyValueEntry, Storage
 
 _KEY: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]*")
 _DURATION: Final = re.compile(r"-?P(?=.)(\d+D)?(T(?=.)(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?")
@@ -34,17 +32,6 @@ class KeyExpired(NotFound):
 
 class KeyExists(Conflict):
     """The key exists and must not be overwritten."""
-
-
-class KeyValueEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """What is known of a key beside its value."""
-
-    namespace: str
-    key: str
-    description: str | None = None
-    creation_date: datetime
-    update_date: datetime
-    expiration_date: datetime | None = None
 
 
 def check_key(key: str) -> None:

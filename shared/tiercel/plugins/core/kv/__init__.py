@@ -1,0 +1,1 @@
+"""Tasks about the key-value pairs of a namespace."""

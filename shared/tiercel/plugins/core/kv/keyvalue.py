@@ -1,0 +1,164 @@
+"""Set, Get, GetKeys and Delete: one key of a namespace, or the names of its keys."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from tiercel.errors import NotFound, TaskFailed
+from tiercel.expression.values import Instant
+from tiercel.model.property import DYNAMIC, NOT_EMPTY
+from tiercel.plugins.base import RunContext, RunnableTask
+from tiercel.plugins.registry import register
+from tiercel.storage.keyvalues import ancestry
+
+OWN_NAMESPACE: Final = "{{ flow.namespace }}"
+_NUMBER: Final = re.compile(r"[-+]?\d+")
+
+
+class KeyValueType(StrEnum):
+    """What a text is to be stored as."""
+
+    STRING = "STRING"
+    NUMBER = "NUMBER"
+    BOOLEAN = "BOOLEAN"
+    DATETIME = "DATETIME"
+    DATE = "DATE"
+    DURATION = "DURATION"
+    JSON = "JSON"
+
+
+class KeyTask(RunnableTask, frozen=True, kw_only=True):
+    """A task about a namespace's key-value pairs."""
+
+    namespace: Annotated[str, DYNAMIC] = OWN_NAMESPACE
+
+    async def namespace_of(self, context: RunContext) -> str:
+        """Return the namespace that is meant."""
+        found: str = await context.render(self.namespace)
+        if not found:
+            raise TaskFailed("The 'namespace' is empty; name one, or leave the property out for the flow's own.")
+        return found
+
+
+@register("io.kestra.plugin.core.kv.Set")
+class Set(KeyTask, frozen=True, kw_only=True):
+    """Set a key to a value, which keeps its type."""
+
+    key: Annotated[str, DYNAMIC, NOT_EMPTY]
+    value: Annotated[Any, DYNAMIC]
+    kv_description: Annotated[str | None, DYNAMIC] = None
+    overwrite: Annotated[bool | str, DYNAMIC] = True
+    ttl: Annotated[timedelta | str | None, DYNAMIC] = None
+    kv_type: Annotated[str | KeyValueType | None, DYNAMIC] = None
+
+    async def run(self, context: RunContext) -> None:
+        """Store the value."""
+        value = await context.render(self.value, Any)
+        kind: KeyValueType | None = await context.render(self.kv_type, KeyValueType)
+        if kind is not None and isinstance(value, str):
+            value = await typed(context, value, kind)
+        overwrite = await context.render(self.overwrite, bool)
+        await context.key_values.put(
+            await self.namespace_of(context),
+            await context.render(self.key),
+            value,
+            overwrite=overwrite is not False,
+            ttl=await context.render(self.ttl, timedelta),
+            description=await context.render(self.kv_description),
+        )
+
+
+async def typed(context: RunContext, text: str, kind: KeyValueType) -> Any:
+    """Return what a text means as a value of a type; raise TaskFailed when it cannot be one."""
+    match kind:
+        case KeyValueType.STRING:
+            return text
+        case KeyValueType.NUMBER:
+            return int(text) if _NUMBER.fullmatch(text.strip()) else _decoded(text, float, "a number")
+        case KeyValueType.BOOLEAN:
+            return text.strip().lower() == "true"
+        case KeyValueType.DATETIME:
+            moment: datetime = await _literal(context, text, datetime)
+            return _instant(moment)
+        case KeyValueType.DATE:
+            return await _literal(context, text, date)
+        case KeyValueType.DURATION:
+            return await _literal(context, text, timedelta)
+        case KeyValueType.JSON:
+            return _decoded(text, Any, "JSON")
+
+
+async def _literal(context: RunContext, text: str, kind: Any) -> Any:
+    if "{" in text:
+        # The text was rendered already: it must not be rendered a second time.
+        raise TaskFailed(f"The value '{text}' is no {kind.__name__}.")
+    return await context.render(text, kind)
+
+
+def _decoded(text: str, kind: Any, noun: str) -> Any:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.DecodeError as error:
+        raise TaskFailed(f"The value '{text}' is not {noun}: {error}.") from error
+
+
+def _instant(moment: datetime) -> Instant:
+    return Instant.fromtimestamp(moment.timestamp(), moment.tzinfo)
+
+
+@register("io.kestra.plugin.core.kv.Get")
+class Get(KeyTask, frozen=True, kw_only=True):
+    """Return a key's value; that of the nearest namespace above when its own has none."""
+
+    key: Annotated[str, DYNAMIC, NOT_EMPTY]
+    error_on_missing: Annotated[bool | str, DYNAMIC] = False
+
+    async def run(self, context: RunContext) -> dict[str, Any]:
+        """Read the value."""
+        key, namespace = await context.render(self.key), await self.namespace_of(context)
+        for name in ancestry(namespace) if self.namespace == OWN_NAMESPACE else (namespace,):
+            try:
+                return {"value": await context.key_values.get(name, key)}
+            except NotFound:
+                continue
+        if await context.render(self.error_on_missing, bool):
+            raise missing(key, namespace)
+        return {"value": None}
+
+
+def missing(key: str, namespace: str) -> NotFound:
+    """Build the error of a key that has no value where one is needed."""
+    return NotFound(f"No value found for key '{key}' in namespace '{namespace}' and `errorOnMissing` is set to true")
+
+
+@register("io.kestra.plugin.core.kv.GetKeys")
+class GetKeys(KeyTask, frozen=True, kw_only=True):
+    """Return the keys that begin with a prefix."""
+
+    prefix: Annotated[str | None, DYNAMIC] = None
+
+    async def run(self, context: RunContext) -> dict[str, Any]:
+        """List the keys."""
+        prefix = await context.render(self.prefix) or ""
+        return {"keys": await context.key_values.keys(await self.namespace_of(context), prefix)}
+
+
+@register("io.kestra.plugin.core.kv.Delete")
+class Delete(KeyTask, frozen=True, kw_only=True):
+    """Delete a key."""
+
+    key: Annotated[str, DYNAMIC, NOT_EMPTY]
+    error_on_missing: Annotated[bool | str, DYNAMIC] = False
+
+    async def run(self, context: RunContext) -> dict[str, Any]:
+        """Delete the key and tell whether it was there."""
+        key, namespace = await context.render(self.key), await self.namespace_of(context)
+        deleted = await context.key_values.delete(namespace, key)
+        if not deleted and await context.render(self.error_on_missing, bool):
+            raise missing(key, namespace)
+        return {"deleted": deleted}

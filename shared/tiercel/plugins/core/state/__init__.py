@@ -1,0 +1,1 @@
+"""Tasks that remember something from one execution of a flow to the next."""
