@@ -120,6 +120,18 @@ def test_a_value_out_of_bounds_is_refused_with_the_bound(declared: str, sent: An
     assert cause in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "schema", ["3", "{", '{"type": 3}', '{"$ref": "http://nowhere.invalid/x"}', '{"pattern": "("}']
+)
+def test_a_schema_that_cannot_be_used_is_said_and_never_fetched(schema: str) -> None:
+    """The author of the flow must change it."""
+    listed = [Input(id="x", type=InputType.JSON, json_schema=schema)]
+
+    (found,) = inputs.resolve(listed, {"x": '"text"'}, inputs.Hooks(renderer=render), {})
+
+    assert "Invalid JSON content or schema" in found.problems[0].message
+
+
 def test_all_that_is_wrong_is_said_one_a_line() -> None:
     """Two inputs, two sentences."""
     with pytest.raises(InvalidInput) as caught:
