@@ -1,0 +1,1 @@
+"""Tasks about files in internal storage."""

@@ -1,0 +1,57 @@
+"""
+Rows of a file: Ion, text or binary, one value per row; or plain lines. Read and written in bounded memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from amazon.ion import simpleion
+
+from tiercel.expression import ion
+
+BINARY_MARK: Final = b"\xe0\x01\x00\xea"
+_CHUNK: Final = 256 * 1024
+
+
+def is_binary(path: Path) -> bool:
+    """Tell whether a file is binary Ion."""
+    with path.open("rb") as file:
+        return file.read(len(BINARY_MARK)) == BINARY_MARK
+
+
+def ion_rows(path: Path) -> Iterator[Any]:
+    """Yield the values of an Ion file; raise ValueError when it is none."""
+    with path.open("rb") as file:
+        if file.read(len(BINARY_MARK)) == BINARY_MARK:
+            file.seek(0)
+            for value in simpleion.load(file, single_value=False, parse_eagerly=False):
+                yield from ion.loads(simpleion.dumps(value, binary=True))
+            return
+        file.seek(0)
+        for line in file:
+            if line.strip():
+                yield from ion.loads(line)
+
+
+def write_row(file: BinaryIO, value: Any) -> None:
+    """Append a value as one line of Ion text."""
+    file.write(ion.dumps(value).encode() + b"\n")
+
+
+def pieces(path: Path, separator: bytes) -> Iterator[bytes]:
+    """Yield the parts of a file between separators, in order; an empty last one is none."""
+    if separator == b"\n":
+        with path.open("rb") as file:
+            for line in file:
+                yield line.removesuffix(b"\n")
+        return
+    rest = b""
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            *whole, rest = (rest + chunk).split(separator)
+            yield from whole
+    if rest:
+        yield rest
