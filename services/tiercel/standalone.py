@@ -41,6 +41,7 @@ STEADY_S: Final = 60.0
 """A child that lived so long was well: its next pause is the first one again."""
 KILL_AFTER_S: Final = 10.0
 """Beyond the grace that the service itself keeps."""
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PR_SET_PDEATHSIG: Final = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -81,7 +82,7 @@ class Supervisor:
         os.set_blocking(wake_read, False)
         os.set_blocking(wake_write, False)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _STOP_SIGNALS:
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # only to be woken
         self._selector.register(wake_read, selectors.EVENT_READ, None)
@@ -132,9 +133,8 @@ class Supervisor:
             if pid == 0:
                 continue
             code = os.waitstatus_to_exitcode(status)
-            log.warning(
-                "process ended", extra={"action": "process_ended", "process": child.name, "pid": pid, "exit_code": code}
-            )
+            level = logging.DEBUG if self._stop_signals else logging.WARNING
+            log.log(level, "process ended", extra={"action": "process_ended", "ended": child.name, "exit_code": code})
             child.died(time.monotonic())
             if code == process.EXIT_SETTINGS and not self._announced:
                 self._exit_code = code  # starting again would not help
@@ -161,14 +161,12 @@ class Supervisor:
         if os.getppid() != supervisor:  # it died before we could ask for its death's signal
             return process.EXIT_FAILED
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        for number in (*_STOP_SIGNALS, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor tells us in order
+        os.setpgid(0, 0)  # Ctrl-C reaches the supervisor's group; it is the supervisor who tells us, in order
         self._selector.close()
         settings = _settings_of(name, self._settings)
-        return process.run(
-            name, settings, assembly.assemble(name, settings), on_ready=lambda: _say_ready(ready), interrupt=False
-        )
+        return process.run(name, settings, assembly.assemble(name, settings), on_ready=lambda: _say_ready(ready))
 
     def _stop_all(self) -> None:
         log.info("stopping", extra={"action": "standalone_stopping"})

@@ -13,7 +13,7 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -37,22 +37,11 @@ Assembly = Callable[[AsyncExitStack], Awaitable[tuple[Service, dict[str, Check]]
 """Makes a service with its adapters; what must be closed later goes onto the stack."""
 
 
-def run(
-    name: str,
-    settings: Settings,
-    assemble: Assembly,
-    *,
-    on_ready: Callable[[], None] | None = None,
-    interrupt: bool = True,
-) -> int:
-    """
-    Run one service until it is asked to stop; return the exit code of the process.
-
-    With `interrupt` false, SIGINT is somebody else's business: a supervisor in the same terminal passes it on in order.
-    """
+def run(name: str, settings: Settings, assemble: Assembly, *, on_ready: Callable[[], None] | None = None) -> int:
+    """Run one service until it is asked to stop; return the exit code of the process."""
     logs.configure(form=settings.logging.format, level=settings.logging.level, service=name)
     try:
-        return uvloop.run(_serve(name, settings, assemble, on_ready, interrupt))
+        return uvloop.run(_serve(name, settings, assemble, on_ready))
     except OperatorError as error:
         log.error("%s", error, extra={"action": "process_not_started"})
         return EXIT_SETTINGS
@@ -61,12 +50,10 @@ def run(
         return EXIT_FAILED
 
 
-async def _serve(
-    name: str, settings: Settings, assemble: Assembly, on_ready: Callable[[], None] | None, interrupt: bool
-) -> int:
+async def _serve(name: str, settings: Settings, assemble: Assembly, on_ready: Callable[[], None] | None) -> int:
     async with AsyncExitStack() as stack:
         service, checks = await assemble(stack)
-        _obey_signals(service, (signal.SIGTERM, signal.SIGINT) if interrupt else (signal.SIGTERM,))
+        _obey_signals(service)
         if settings.server.management_port:
             management = ManagementServer(name, checks, ready=service.ready.is_set)
             await management.start(settings.api_host, settings.server.management_port)
@@ -89,7 +76,7 @@ async def _announce(name: str, service: Service, on_ready: Callable[[], None] | 
         on_ready()
 
 
-def _obey_signals(service: Service, numbers: Sequence[signal.Signals]) -> None:
+def _obey_signals(service: Service) -> None:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -99,5 +86,5 @@ def _obey_signals(service: Service, numbers: Sequence[signal.Signals]) -> None:
         log.info("service stopping", extra={"action": "service_stopping"})
         service.request_stop()
 
-    for number in numbers:
+    for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
