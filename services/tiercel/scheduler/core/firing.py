@@ -33,15 +33,20 @@ def fired(state: TriggerState, plan: TriggerPlan, now: datetime, render: Render)
             return msgspec.structs.replace(state, evaluated_at=slot, next_evaluation_date=following), ()
     except ExpressionError as error:
         return failed(state, plan, slot, execution_id, now, render, error)
-    following = dates.first_after(plan, slot, now, render, certain=True)
-    variables = dates.schedule_variables(plan, slot, following, now, render)
     changed = msgspec.structs.replace(
         state,
         evaluated_at=slot,
         last_triggered_date=now,
         next_evaluation_date=dates.next_date(plan, slot, now, render),
     )
-    return locked(changed, plan, execution_id), (Fire(execution_id=execution_id, date=slot, variables=variables),)
+    return locked(changed, plan, execution_id), (for_date(plan, slot, execution_id, now, render),)
+
+
+def for_date(plan: TriggerPlan, slot: datetime, execution_id: str, now: datetime, render: Render) -> Fire:
+    """Return what fires at a date, with the dates around it that count."""
+    following = dates.first_after(plan, slot, now, render, certain=True)
+    variables = dates.schedule_variables(plan, slot, following, now, render)
+    return Fire(execution_id=execution_id, date=slot, variables=variables)
 
 
 def failed(
