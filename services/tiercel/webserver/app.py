@@ -83,7 +83,7 @@ class WebApp:
                     await respond(send, status, _ENCODE(body))
                     return
         except Exception as error:
-            status, body = problem.answer(error, path)
+            status, body = problem.answer(error, scope.get("tiercel.path", path))
             await respond(send, status, _ENCODE(body))
             return
         await self.litestar(scope, receive, send)
@@ -96,8 +96,9 @@ class WebApp:
             return scope, path
         if first not in self.api.settings.tenants:
             raise NotFound(f"Tenant '{first}' does not exist; the path begins with '/api/v1/main/'.")
-        path = _PREFIX + rest
-        return {**scope, "path": path, "raw_path": path.encode(), "tiercel.tenant": first, "tiercel.new": True}, path
+        given, path = path, _PREFIX + rest
+        named = {"tiercel.tenant": first, "tiercel.new": True, "tiercel.path": given}
+        return {**scope, "path": path, "raw_path": path.encode(), **named}, path
 
     def _may_enter(self, scope: Any, path: str) -> bool:
         if any(path.startswith(url) for url in self.api.settings.open_urls):
@@ -120,5 +121,6 @@ async def respond(send: Any, status: int, body: bytes, headers: Sequence[tuple[b
 
 
 def _on_error(request: Request[Any, Any, State], error: Exception) -> Response[Any]:
-    status, body = problem.answer(error, request.url.path)
+    scope: Any = request.scope
+    status, body = problem.answer(error, scope.get("tiercel.path", scope["path"]))
     return Response(content=body, status_code=status, media_type="application/json")

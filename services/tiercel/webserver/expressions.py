@@ -34,7 +34,7 @@ class _Want(NamedTuple):
     key: tuple[Any, ...]
 
 
-class _Needed(Exception):  # noqa: N818, a question, not an error
+class _Needed(Exception):
     def __init__(self, want: _Want) -> None:
         super().__init__(str(want))
         self.want = want

@@ -39,6 +39,8 @@ class Form:
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
         self.files: dict[str, Upload] = {}
+        self.uploads: list[Upload] = []
+        """All files in the order of the body: several may share the name of their part."""
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def folder(self) -> Path:
@@ -149,6 +151,7 @@ class _Reader:
         upload = Upload(
             file_name=name.replace("\\", "/").rpartition("/")[2] or "file", path=self._path, size=self._size
         )
+        self._form.uploads.append(upload)
         self._form.files[name if self._name == "files" and name else self._name] = upload
 
     def close(self) -> None:

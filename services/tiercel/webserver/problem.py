@@ -30,7 +30,11 @@ class BadQuery(Refused):
     """A parameter of the query is missing or cannot be understood."""
 
 
-class BulkRefused(CallerError):  # noqa: N818, named as the rest of the tree
+class BadFilter(BadQuery):
+    """A filter names a field that the resource does not have, or an operation that nobody knows."""
+
+
+class BulkRefused(CallerError):
     """Some members of a bulk request cannot be worked on; nothing was done."""
 
     def __init__(self, message: str, invalids: list[dict[str, Any]]) -> None:
@@ -38,15 +42,16 @@ class BulkRefused(CallerError):  # noqa: N818, named as the rest of the tree
         self.invalids = invalids
 
 
-class TooBusy(CallerError):  # noqa: N818, named as the rest of the tree
+class TooBusy(CallerError):
     """Too much waits already; try again later."""
 
 
-class TooLarge(CallerError):  # noqa: N818, named as the rest of the tree
+class TooLarge(CallerError):
     """The body of the request is larger than allowed."""
 
 
 _KINDS: Final[tuple[tuple[type[Exception], int, str], ...]] = (
+    (BadFilter, 400, "Invalid query filters"),
     (BadQuery, 400, "Bad Request"),
     (BulkRefused, 400, ""),
     (TooBusy, 429, "Too Many Requests"),

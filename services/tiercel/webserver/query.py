@@ -19,7 +19,7 @@ from tiercel.model.execution import ExecutionKind
 from tiercel.model.state import State
 from tiercel.repository.base import Page, Sort
 from tiercel.repository.filter import Field, Filter, Op, level_rank
-from tiercel.webserver.problem import BadQuery
+from tiercel.webserver.problem import BadFilter, BadQuery
 
 SIZE_MAX: Final = 1000
 _KEY: Final = re.compile(r"filters\[([^\]]+)\]\[([^\]]+)\](?:\[(.+)\])?")
@@ -175,10 +175,6 @@ class Query:
                 yield name, Filter(field=Field.LABELS, op=op, value=pair)
             else:
                 yield name, _filter(by_name[name], op, value)
-
-
-class BadFilter(BadQuery):
-    """A filter names a field that the resource does not have."""
 
 
 def label(text: str) -> tuple[str, str]:

@@ -4,13 +4,45 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiercel.webserver.handlers import creation, executions, flows, logs, misc
+from tiercel.webserver.handlers import (
+    actions,
+    backfills,
+    bulk,
+    creation,
+    details,
+    executionfiles,
+    executions,
+    flows,
+    flowsets,
+    following,
+    graphs,
+    keyvalues,
+    logs,
+    metrics,
+    misc,
+    namespaces,
+    triggers,
+    webhooks,
+)
 
 HANDLERS: list[Any] = [
     *creation.HANDLERS,
     *executions.HANDLERS,
+    *details.HANDLERS,
+    *executionfiles.HANDLERS,
+    *following.HANDLERS,
+    *actions.HANDLERS,
+    *bulk.HANDLERS,
+    *webhooks.HANDLERS,
     *flows.HANDLERS,
+    *flowsets.HANDLERS,
+    *graphs.HANDLERS,
     *logs.HANDLERS,
+    *metrics.HANDLERS,
+    *triggers.HANDLERS,
+    *backfills.HANDLERS,
+    *keyvalues.HANDLERS,
+    *namespaces.HANDLERS,
     *misc.HANDLERS,
 ]
 """Every route; paths are without the tenant."""

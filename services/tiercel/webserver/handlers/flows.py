@@ -132,7 +132,7 @@ async def search(call: Call, size: int | None = None) -> tuple[list[FlowRow], in
         query=values.get(Field.QUERY) or values.get(Field.FLOW_ID),
         namespace=values.get(Field.NAMESPACE),
         labels=labels or None,
-        sort=tuple((_SORTS.get(sort.field, sort.field), sort.descending) for sort in page.sort),
+        sort=tuple((_SORTS.get(sort.field, sort.field), not sort.descending) for sort in page.sort),
         page=page.number if size is None else 1,
         size=size or page.size,
     )

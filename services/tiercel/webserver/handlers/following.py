@@ -1,0 +1,195 @@
+"""Live streams: an execution, those that depend on it, and its log lines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from litestar import Request, get
+from litestar.datastructures import State as AppState
+from litestar.response import Stream
+
+from tiercel.errors import NotFound
+from tiercel.model.execution import Execution, LogEntry
+from tiercel.model.execution_json import state_json
+from tiercel.repository.base import Page
+from tiercel.repository.filter import Field, Filter, Op
+from tiercel.webserver import sse
+from tiercel.webserver.context import Call
+from tiercel.webserver.handlers.logs import all_lines, filters_of, line_json
+
+AnyRequest = Request[Any, Any, AppState]
+LOG_INTERVAL_S: Final = 0.25
+"""Lines are looked for this often while an execution runs: they come through the indexer."""
+LOG_GRACE: Final = 8
+"""Looks after the end that must find nothing before the stream of lines ends."""
+DEPENDENTS_MAX: Final = 1000
+LATE: Final = timedelta(seconds=3)
+"""Lines of several processes come in the order of their batches: for so long earlier ones may follow later ones."""
+
+
+@get("/api/v1/executions/{execution_id:str}/follow", tags=["Executions"])
+async def follow_execution(request: AnyRequest, execution_id: str) -> Stream:
+    """Stream an execution: `start`, then `progress` at each change, and `end` with its last state."""
+    call = Call(request)
+    await awaited(call, execution_id)
+    return sse.stream(_changes(call, execution_id))
+
+
+async def awaited(call: Call, execution_id: str) -> Execution:
+    """Return an execution, waiting for one that has not been created yet."""
+    try:
+        return await call.api.reader.head(call.tenant_id, execution_id)
+    except NotFound:
+        known = await call.api.followers.until(
+            execution_id, lambda version: version is not None, call.api.settings.follow_wait_s
+        )
+        if not known:
+            raise
+        return await call.api.reader.head(call.tenant_id, execution_id)
+
+
+async def _changes(call: Call, execution_id: str) -> AsyncIterator[bytes]:
+    api, name = call.api, "start"
+    with api.followers.watch(execution_id) as watch:
+        while True:
+            view = await api.reader.view(call.tenant_id, execution_id)
+            if name == "start" or not view.execution.state.is_terminated:
+                yield sse.event(name, view.to_json(api.clock))
+            if view.execution.state.is_terminated:
+                yield sse.event("end", view.to_json(api.clock))
+                return
+            name = "progress"
+            watch.tell(execution_id, (view.execution.version, view.execution.state))
+            while not await _news(watch, execution_id, view.execution.version):
+                yield sse.KEEP_ALIVE
+
+
+async def _news(watch: Any, execution_id: str, version: int) -> bool:
+    """Wait for a version after this one; False when nothing was said for a while."""
+    while True:
+        known = watch.known.get(execution_id)
+        if known is not None and known[0] > version:
+            return True
+        if not await watch.changed(sse.KEEP_ALIVE_S):
+            return False
+
+
+@get("/api/v1/executions/{execution_id:str}/follow-dependencies", tags=["Executions"])
+async def follow_dependencies(request: AnyRequest, execution_id: str) -> Stream:
+    """Stream the states of an execution and of those that it started or was started by, until all have ended."""
+    call = Call(request)
+    execution = await awaited(call, execution_id)
+    expand, down = call.query.flag("expandAll"), call.query.flag("destinationOnly")
+    return sse.stream(_dependents(call, execution, expand, down))
+
+
+async def _dependents(call: Call, root: Execution, expand: bool, down_only: bool) -> AsyncIterator[bytes]:
+    yield sse.event("start", _status(call, root))
+    told: dict[str, int] = {}
+    ended: set[str] = set()
+    while True:
+        related = await _related(call, root, expand, down_only)
+        for execution in related:
+            if execution.id in ended or told.get(execution.id) == execution.version:
+                continue
+            told[execution.id] = execution.version
+            name = "end" if execution.state.is_terminated else "progress"
+            if name == "end":
+                ended.add(execution.id)
+            yield sse.event(name, _status(call, execution))
+        if len(ended) == len(related):
+            break
+        with call.api.followers.watch(*(each.id for each in related if each.id not in ended)) as watch:
+            await watch.changed(1.0)
+    yield sse.event("end-all", _status(call, await call.api.reader.head(call.tenant_id, root.id)))
+
+
+async def _related(call: Call, root: Execution, expand: bool, down_only: bool) -> list[Execution]:
+    """Return the execution, those that it started and, unless `down_only`, those that it was started by."""
+    found = {root.id: await call.api.reader.head(call.tenant_id, root.id)}
+    above = _starter(root)
+    while above is not None and not down_only and above not in found:
+        heads = await call.api.reader.heads(call.tenant_id, [above])
+        if above not in heads:
+            break
+        found[above] = heads[above]
+        above = _starter(heads[above]) if expand else None
+    waiting = list(found) if expand else [root.id]
+    while waiting and len(found) < DEPENDENTS_MAX:
+        below = await _started_by(call, waiting.pop())
+        new = [each for each in below if each.id not in found]
+        found |= {each.id: each for each in new}
+        if expand:
+            waiting += [each.id for each in new]
+    return list(found.values())
+
+
+def _starter(execution: Execution) -> str | None:
+    above = execution.trigger.variables.get("executionId") if execution.trigger is not None else None
+    return above if isinstance(above, str) else None
+
+
+async def _started_by(call: Call, execution_id: str) -> list[Execution]:
+    wanted = [
+        Filter(field=Field.TRIGGER_EXECUTION_ID, value=execution_id),
+        Filter(field=Field.KIND, op=Op.IN, value=("NORMAL", "TEST", "PLAYGROUND", "LOOP")),
+    ]
+    page = Page(size=DEPENDENTS_MAX, total=False)
+    found = await call.api.repository.search(call.tenant_id, wanted, page)
+    now = await call.api.reader.heads(call.tenant_id, [each.id for each in found.results])
+    return list(now.values())
+
+
+def _status(call: Call, execution: Execution) -> dict[str, Any]:
+    return {
+        "executionId": execution.id,
+        "tenantId": execution.tenant_id,
+        "namespace": execution.namespace,
+        "flowId": execution.flow_id,
+        "revision": execution.flow_revision,
+        "state": state_json(execution.state, execution.history, now=call.api.clock.now()),
+    }
+
+
+@get("/api/v1/logs/{execution_id:str}/follow", tags=["Logs"])
+async def follow_logs(request: AnyRequest, execution_id: str) -> Stream:
+    """Stream the log lines of an execution: those that are there, then new ones, until it has ended."""
+    call = Call(request)
+    await awaited(call, execution_id)
+    return sse.stream(_lines(call, execution_id))
+
+
+async def _lines(call: Call, execution_id: str) -> AsyncIterator[bytes]:
+    api, wanted, quiet = call.api, filters_of(call, execution_id), 0
+    yield sse.event("start", {})
+    told: Counter[LogEntry] = Counter()
+    since: datetime | None = None
+    while quiet < LOG_GRACE:
+        recent: Counter[LogEntry] = Counter()
+        is_quiet = True
+        async for lines in all_lines(call, [*wanted, *_after(since)]):
+            for line in lines:
+                recent[line] += 1
+                if recent[line] > told[line]:
+                    is_quiet = False
+                    yield sse.event("progress", line_json(line))
+            if lines:
+                since = lines[-1].timestamp - LATE
+        told = recent
+        head = await api.reader.heads(call.tenant_id, [execution_id])
+        over = execution_id not in head or head[execution_id].state.is_terminated
+        quiet = quiet + 1 if over and is_quiet else 0
+        await api.clock.sleep(LOG_INTERVAL_S)
+    yield sse.event("end", {})
+
+
+def _after(since: datetime | None) -> list[Filter]:
+    if since is None:
+        return []
+    return [Filter(field=Field.START_DATE, op=Op.GREATER_THAN_OR_EQUAL_TO, value=since)]
+
+
+HANDLERS: Final[list[Any]] = [follow_execution, follow_dependencies, follow_logs]

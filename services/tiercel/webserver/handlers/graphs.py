@@ -1,0 +1,146 @@
+"""Drawings: the graph of a flow, what flows depend on one another, and how many executions a flow may have."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+from litestar import Request, get, post, put
+from litestar.datastructures import State as AppState
+
+from tiercel.errors import NotFound, Refused
+from tiercel.flowspec.graph import flow_graph
+from tiercel.model.flow import Flow
+from tiercel.topology.relation import Edge, edges, reached
+from tiercel.webserver import deployment
+from tiercel.webserver.context import Call
+from tiercel.webserver.handlers.actions import flow_of
+from tiercel.webserver.handlers.flows import source_of
+
+AnyRequest = Request[Any, Any, AppState]
+_FLOW: Final = "/api/v1/flows/{namespace:str}/{flow_id:str}"
+FLOWS_MAX: Final = 2000
+"""Flows that are compared with one another."""
+
+
+async def _drawn(call: Call, flow: Flow) -> dict[str, Any]:
+    """Return a flow's graph, with the subflows that are asked for drawn from within."""
+    expanded = [name for text in call.query.all("subflows") for name in text.split(",") if name]
+    known = await _flows(call) if expanded else []
+    by_name = {(each.namespace, each.id): each for each in known}
+
+    def find(namespace: str, flow_id: str, revision: int | None = None) -> Flow | None:
+        return by_name.get((namespace, flow_id))
+
+    drawing = flow_graph(flow, expanded=expanded, find=find)
+    shown: dict[str, Any] = msgspec.to_builtins(drawing)
+    return shown
+
+
+async def _flows(call: Call, namespace: str | None = None) -> list[Flow]:
+    rows, _ = await call.api.definitions.search(call.tenant_id, namespace=namespace, size=FLOWS_MAX)
+    found = [await call.api.definitions.flow(row.tenant_id, row.namespace, row.id, row.revision) for row in rows]
+    return [flow for flow in found if flow is not None]
+
+
+async def _flow(call: Call, namespace: str, flow_id: str) -> Flow:
+    flow = await call.api.definitions.flow(call.tenant_id, namespace, flow_id, call.query.number("revision", least=1))
+    if flow is None:
+        raise NotFound(f"Flow '{namespace}.{flow_id}' does not exist.")
+    return flow
+
+
+@get(f"{_FLOW}/graph", tags=["Flows"])
+async def draw_flow(request: AnyRequest, namespace: str, flow_id: str) -> dict[str, Any]:
+    """Draw a flow."""
+    call = Call(request)
+    return await _drawn(call, await _flow(call, namespace, flow_id))
+
+
+@post("/api/v1/flows/graph", status_code=200, tags=["Flows"])
+async def draw_source(request: AnyRequest) -> dict[str, Any]:
+    """Draw a flow that is given as text."""
+    call = Call(request)
+    return await _drawn(call, deployment.read_flow(call.tenant_id, await source_of(request)))
+
+
+@get("/api/v1/executions/{execution_id:str}/graph", tags=["Executions"])
+async def draw_execution(request: AnyRequest, execution_id: str) -> dict[str, Any]:
+    """Draw the flow of an execution, at its revision."""
+    call = Call(request)
+    return await _drawn(call, await flow_of(call, await call.api.reader.head(call.tenant_id, execution_id)))
+
+
+def _graph_json(flows: Iterable[Flow], found: Iterable[Edge]) -> dict[str, Any]:
+    shown = list(found)
+    return {
+        "nodes": [{"uid": flow.uid, "namespace": flow.namespace, "id": flow.id} for flow in flows],
+        "edges": [{"source": e.source, "target": e.target, "relation": e.relation.value} for e in shown],
+    }
+
+
+@get(f"{_FLOW}/dependencies", tags=["Flows"])
+async def flow_dependencies(request: AnyRequest, namespace: str, flow_id: str) -> dict[str, Any]:
+    """Return the flows that run because of a flow, and those because of which it runs."""
+    call = Call(request)
+    uid = (await _flow(call, namespace, flow_id)).uid
+    flows = await _flows(call)
+    known = await asyncio.to_thread(edges, flows)
+    if call.query.flag("expandAll"):
+        known = reached(uid, known)
+    else:
+        known = [edge for edge in known if uid in (edge.source, edge.target)]
+    if call.query.flag("destinationOnly"):
+        known = [edge for edge in known if edge.target == uid]
+    named = {uid, *(name for edge in known for name in (edge.source, edge.target))}
+    return _graph_json([flow for flow in flows if flow.uid in named], known)
+
+
+@get("/api/v1/namespaces/{namespace:str}/dependencies", tags=["Namespaces"])
+async def namespace_dependencies(request: AnyRequest, namespace: str) -> dict[str, Any]:
+    """Return how the flows of a namespace depend on one another and on others."""
+    call = Call(request)
+    flows = await _flows(call)
+    known = await asyncio.to_thread(edges, flows)
+    own = {flow.uid for flow in flows if flow.namespace == namespace}
+    known = [edge for edge in known if edge.source in own or edge.target in own]
+    named = {*own, *(name for edge in known for name in (edge.source, edge.target))}
+    return _graph_json([flow for flow in flows if flow.uid in named], known)
+
+
+@get("/api/v1/concurrency-limit/search", tags=["Flows"])
+async def search_limits(request: AnyRequest) -> dict[str, Any]:
+    """Return the flows that limit their executions and have had some, with how many run and wait."""
+    call = Call(request)
+    limited = [flow for flow in await _flows(call) if flow.concurrency is not None]
+    scopes = await call.api.statestore.scopes([f"scope/{flow.uid}" for flow in limited])
+    results = []
+    for flow in limited:
+        scope = scopes.get(f"scope/{flow.uid}")
+        if scope is not None and flow.concurrency is not None:
+            names = {"tenantId": flow.tenant_id, "namespace": flow.namespace, "flowId": flow.id}
+            counts = {"running": len(scope.holders), "waiting": len(scope.waiting), "limit": flow.concurrency.limit}
+            results.append({**names, **counts})
+    return {"results": results, "total": len(results)}
+
+
+@put("/api/v1/concurrency-limit/{namespace:str}/{flow_id:str}", status_code=200, tags=["Flows"])
+async def set_limit(request: AnyRequest, namespace: str, flow_id: str) -> Mapping[str, Any]:
+    """Refuse: what runs is not a number that one can set."""
+    raise Refused(
+        f"The running executions of '{namespace}.{flow_id}' are counted by who they are and cannot be set; "
+        "kill an execution, or force it to run, instead."
+    )
+
+
+HANDLERS: Final[list[Any]] = [
+    draw_flow,
+    draw_source,
+    draw_execution,
+    flow_dependencies,
+    namespace_dependencies,
+    search_limits,
+    set_limit,
+]

@@ -1,0 +1,170 @@
+"""Key-value pairs of namespaces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from litestar import Request, delete, get, put
+from litestar.datastructures import State as AppState
+
+from tiercel.errors import NotFound, Refused
+from tiercel.model.duration import format_duration, parse_duration
+from tiercel.storage.base import KeyValueEntry
+from tiercel.storage.keyvalues import StorageKeyValues, ancestry
+from tiercel.webserver.context import Call
+
+AnyRequest = Request[Any, Any, AppState]
+_BASE: Final = "/api/v1/namespaces/{namespace:str}/kv"
+
+
+def values_of(call: Call) -> StorageKeyValues:
+    """Return the pairs of the tenant."""
+    return StorageKeyValues(call.api.storage, call.tenant_id, call.api.clock)
+
+
+def entry_json(entry: KeyValueEntry) -> dict[str, Any]:
+    """Return what is known of a key as the API shows it."""
+    shown: dict[str, Any] = msgspec.to_builtins(entry, builtin_types=(datetime,))
+    return shown
+
+
+@get(_BASE, tags=["KV"])
+async def list_keys(request: AnyRequest, namespace: str) -> list[dict[str, Any]]:
+    """Return the keys of a namespace."""
+    return [entry_json(entry) for entry in await values_of(Call(request)).entries(namespace)]
+
+
+@get("/api/v1/kv", tags=["KV"])
+async def search_keys(request: AnyRequest) -> dict[str, Any]:
+    """Return the keys of all namespaces that have flows, or of the one that is asked for."""
+    call = Call(request)
+    page, text = call.query.page(), (call.query.one("q") or "").lower()
+    wanted = call.query.one("namespace") or call.query.one("filters[namespace][EQUALS]")
+    names = [wanted] if wanted else await with_parents(call)
+    found = [entry for name in names for entry in await values_of(call).entries(name) if text in entry.key.lower()]
+    part = found[(page.number - 1) * page.size : page.number * page.size]
+    return {"results": [entry_json(entry) for entry in part], "total": len(found)}
+
+
+async def with_parents(call: Call) -> list[str]:
+    """Return the namespaces that have flows, and those above them."""
+    names = await call.api.definitions.namespaces(call.tenant_id)
+    return sorted({above for name in names for above in ancestry(name)})
+
+
+@get(f"{_BASE}/inheritance", tags=["KV"])
+async def inherited_keys(request: AnyRequest, namespace: str) -> list[dict[str, Any]]:
+    """Return the keys of the namespaces above one."""
+    call = Call(request)
+    above = [name for name in ancestry(namespace) if name != namespace]
+    return [entry_json(entry) for name in above for entry in await values_of(call).entries(name)]
+
+
+@get(f"{_BASE}/{{key:str}}", tags=["KV"])
+async def get_value(request: AnyRequest, namespace: str, key: str) -> dict[str, Any]:
+    """Return a value with its type."""
+    call = Call(request)
+    value = await values_of(call).get(namespace, key)
+    kind, shown = typed(value)
+    return {"type": kind, "value": shown}
+
+
+def typed(value: Any) -> tuple[str, Any]:
+    """Return the name of a value's type, and the value as JSON writes it."""
+    match value:
+        case bool():
+            return "BOOLEAN", value
+        case int() | float():
+            return "NUMBER", value
+        case datetime():
+            return "DATETIME", value
+        case date():
+            return "DATE", value
+        case timedelta():
+            return "DURATION", format_duration(value)
+        case dict() | list():
+            return "JSON", value
+        case None:
+            return "NULL", None
+        case _:
+            return "STRING", str(value)
+
+
+@put(f"{_BASE}/{{key:str}}", status_code=200, tags=["KV"])
+async def put_value(request: AnyRequest, namespace: str, key: str) -> None:
+    """Set a value: the body is JSON, or else a text; the header `ttl` says how long it lives."""
+    call = Call(request)
+    body = await request.body()
+    headers = request.headers
+    await values_of(call).put(
+        namespace, key, read_value(body), ttl=_ttl(headers.get("ttl")), description=headers.get("description")
+    )
+
+
+def read_value(body: bytes) -> Any:
+    """Read a value of a body: JSON, a date, an instant, a duration, or a text."""
+    text = body.decode("utf-8", "replace")
+    try:
+        value = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        value = text
+    return _moment(value) if isinstance(value, str) else value
+
+
+def _moment(text: str) -> Any:
+    """Read a text as a duration, a date or an instant if it is one."""
+    try:
+        if text[:1] in ("P", "-", "+"):
+            return parse_duration(text)
+        return date.fromisoformat(text) if len(text) == 10 else _instant(text)
+    except ValueError:
+        return text
+
+
+def _instant(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if "T" not in text or at.tzinfo is None:
+        raise ValueError("an instant has a time and an offset")
+    return at
+
+
+def _ttl(text: str | None) -> timedelta | None:
+    if not text:
+        return None
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise Refused(f"The header 'ttl' is wrong: {error}") from None
+
+
+@delete(f"{_BASE}/{{key:str}}", status_code=200, tags=["KV"])
+async def delete_value(request: AnyRequest, namespace: str, key: str) -> bool:
+    """Delete a key; false when there was none."""
+    return await values_of(Call(request)).delete(namespace, key)
+
+
+@delete(_BASE, status_code=200, tags=["KV"])
+async def delete_values(request: AnyRequest, namespace: str) -> dict[str, list[str]]:
+    """Delete several keys."""
+    body = await request.json()
+    if not isinstance(body, Mapping) or not isinstance(body.get("keys"), list):
+        raise Refused('The body must be {"keys": [...]}.')
+    values, keys = values_of(Call(request)), [str(key) for key in body["keys"]]
+    gone = [key for key in keys if await values.delete(namespace, key)]
+    if keys and not gone:
+        raise NotFound(f"None of these keys exists in namespace '{namespace}'.")
+    return {"keys": gone}
+
+
+HANDLERS: Final[list[Any]] = [
+    list_keys,
+    search_keys,
+    inherited_keys,
+    get_value,
+    put_value,
+    delete_value,
+    delete_values,
+]

@@ -1,0 +1,259 @@
+"""Triggers: their states, and commands to them, which the scheduler carries out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from litestar import Request, Response, delete, get, post, put
+from litestar.datastructures import State as AppState
+
+from tiercel.errors import Conflict, NotFound, Refused
+from tiercel.messages.topics import TRIGGER_EVENT
+from tiercel.messages.trigger_event import TriggerCommand
+from tiercel.model import ids
+from tiercel.model.trigger_state import Backfill, TriggerState
+from tiercel.queue.base import Outgoing
+from tiercel.repository.filter import Field, Filter, Op, matches
+from tiercel.webserver import query
+from tiercel.webserver.context import Call
+
+AnyRequest = Request[Any, Any, AppState]
+_BASE: Final = "/api/v1/triggers"
+CHANGE_WAIT_S: Final = 2.0
+"""How long an answer waits for the scheduler."""
+_LOOK_S: Final = 0.02
+_GETTERS: Final[dict[Field, Callable[[TriggerState], str]]] = {
+    Field.NAMESPACE: lambda state: state.namespace,
+    Field.FLOW_ID: lambda state: state.flow_id,
+    Field.TRIGGER_ID: lambda state: state.trigger_id,
+}
+
+
+def trigger_json(state: TriggerState) -> dict[str, Any]:
+    """Return a trigger's state as the API shows it."""
+    data: dict[str, Any] = {
+        "tenantId": state.tenant_id,
+        "namespace": state.namespace,
+        "flowId": state.flow_id,
+        "triggerId": state.trigger_id,
+        "flowRevision": state.flow_revision,
+        "date": state.last_triggered_date,
+        "evaluatedAt": state.evaluated_at,
+        "lastTriggeredDate": state.last_triggered_date,
+        "nextExecutionDate": state.next_evaluation_date,
+        "nextEvaluationDate": state.next_evaluation_date,
+        "executionId": state.execution_id,
+        "workerId": state.worker_id,
+        "updatedDate": state.updated_at,
+        "why": state.why,
+    }
+    shown = {name: value for name, value in data.items() if value is not None}
+    if state.backfill is not None:
+        shown["backfill"] = _backfill(state.backfill)
+    return {**shown, "stopAfter": list(state.stop_after), "disabled": state.disabled, "locked": state.locked}
+
+
+def _backfill(backfill: Backfill) -> dict[str, Any]:
+    return {
+        "start": backfill.start,
+        "end": backfill.end,
+        "currentDate": backfill.current_date,
+        "paused": backfill.paused,
+        "inputs": backfill.inputs,
+        "labels": [{"key": key, "value": value} for key, value in backfill.labels],
+    }
+
+
+async def found_states(call: Call) -> list[TriggerState]:
+    """Return the states that the query finds, by name."""
+    wanted = call.query.filters("TRIGGER", query.TRIGGER_FIELDS, call.api.clock.now())
+    states = [state for state in await call.api.statestore.triggers() if state.tenant_id == call.tenant_id]
+    return sorted((state for state in states if all(_matches(state, each) for each in wanted)), key=lambda s: s.uid)
+
+
+def _matches(state: TriggerState, wanted: Filter) -> bool:
+    if wanted.field is Field.QUERY:
+        return matches(state.uid, Op.CONTAINS, wanted.value) is not (wanted.op is Op.NOT_EQUALS)
+    if wanted.field is Field.SCOPE:
+        return any((state.namespace == "system") is (scope == "SYSTEM") for scope in wanted.value)
+    getter = _GETTERS.get(wanted.field)
+    return getter is None or matches(getter(state), wanted.op, wanted.value)
+
+
+@get(f"{_BASE}/search", tags=["Triggers"])
+async def search_triggers(request: AnyRequest) -> dict[str, Any]:
+    """Search triggers by text, namespace and flow."""
+    call = Call(request)
+    states, page = await found_states(call), call.query.page()
+    part = states[(page.number - 1) * page.size : page.number * page.size]
+    return {"results": [await _with_definition(call, state) for state in part], "total": len(states)}
+
+
+async def _with_definition(call: Call, state: TriggerState) -> dict[str, Any]:
+    """Return both what the flow says of the trigger and its state; both are there in the flat form, too."""
+    flow = await call.api.flows.flow(state.tenant_id, state.namespace, state.flow_id)
+    found = flow.document.get("triggers") if flow is not None else None
+    named = (each for each in found or () if isinstance(each, dict) and each.get("id") == state.trigger_id)
+    shown = trigger_json(state)
+    if call.is_new:
+        return {"trigger": next(named, None), "state": shown}
+    return {"abstractTrigger": next(named, None), "triggerContext": shown}
+
+
+@get(f"{_BASE}/{{namespace:str}}/{{flow_id:str}}", tags=["Triggers"])
+async def flow_triggers(request: AnyRequest, namespace: str, flow_id: str) -> dict[str, Any]:
+    """Return the triggers of a flow."""
+    call = Call(request)
+    states = [state for state in await found_states(call) if (state.namespace, state.flow_id) == (namespace, flow_id)]
+    page = call.query.page()
+    part = states[(page.number - 1) * page.size : page.number * page.size]
+    return {"results": [trigger_json(state) for state in part], "total": len(states)}
+
+
+async def commanded(call: Call, uid: str, command: str, data: dict[str, Any] | None = None) -> TriggerState:
+    """Send a command, wait a moment for its effect, and return the trigger's state."""
+    before = await _state(call, uid)
+    await _send(call, [uid], command, data)
+    end = call.api.clock.now().timestamp() + CHANGE_WAIT_S
+    while call.api.clock.now().timestamp() < end:
+        found = await call.api.statestore.triggers(uids=[uid])
+        if not found or found[0].version != before.version:
+            return found[0] if found else before
+        await call.api.clock.sleep(_LOOK_S)
+    return before
+
+
+async def _state(call: Call, uid: str) -> TriggerState:
+    found = await call.api.statestore.triggers(uids=[uid])
+    if not found:
+        raise NotFound(f"Trigger '{uid.partition('/')[2]}' does not exist.")
+    return found[0]
+
+
+async def _send(call: Call, uids: list[str], command: str, data: dict[str, Any] | None = None) -> None:
+    now = call.api.clock.now()
+    messages = [TriggerCommand(trigger_uid=uid, at=now, command=command, data=data or {}) for uid in uids]
+    await call.api.emitter.emit(*(Outgoing(topic=TRIGGER_EVENT, key=m.trigger_uid, message=m) for m in messages))
+
+
+def uid_of(call: Call, named: Any) -> str:
+    """Return the uid of the trigger that a body names."""
+    names = [named.get(key) if isinstance(named, Mapping) else None for key in ("namespace", "flowId", "triggerId")]
+    if not all(isinstance(name, str) and name for name in names):
+        raise Refused('A trigger is named by {"namespace": …, "flowId": …, "triggerId": …}.')
+    return "/".join((call.tenant_id, *map(str, names)))
+
+
+def _answer(call: Call, count: int) -> Response[Any]:
+    if not call.is_new:
+        return Response({"count": count}, status_code=200)
+    return Response({"operationId": ids.new_id(call.api.clock.now()), "totalItems": count}, status_code=202)
+
+
+async def _many(call: Call, uids: list[str], command: str) -> Response[Any]:
+    if uids:
+        await _send(call, uids, command)
+    return _answer(call, len(uids))
+
+
+async def by_query(call: Call, command: str) -> Response[Any]:
+    return await _many(call, [state.uid for state in await found_states(call)], command)
+
+
+async def by_triggers(call: Call, command: str) -> Response[Any]:
+    body = await call.request.json()
+    if not isinstance(body, list):
+        raise Refused("The body must be a list of triggers.")
+    return await _many(call, [uid_of(call, each) for each in body], command)
+
+
+@post(f"{_BASE}/{{namespace:str}}/{{flow_id:str}}/{{trigger_id:str}}/unlock", status_code=200, tags=["Triggers"])
+async def unlock_trigger(request: AnyRequest, namespace: str, flow_id: str, trigger_id: str) -> dict[str, Any]:
+    """Unlock a trigger that waits for an execution."""
+    call = Call(request)
+    uid = f"{call.tenant_id}/{namespace}/{flow_id}/{trigger_id}"
+    if not (await _state(call, uid)).locked:
+        raise Conflict("Trigger is not locked")
+    return trigger_json(await commanded(call, uid, "unlock"))
+
+
+@post(f"{_BASE}/{{namespace:str}}/{{flow_id:str}}/{{trigger_id:str}}/restart", status_code=200, tags=["Triggers"])
+async def restart_trigger(request: AnyRequest, namespace: str, flow_id: str, trigger_id: str) -> dict[str, Any]:
+    """Begin a trigger anew: without locks and what a worker does for it."""
+    call = Call(request)
+    return trigger_json(await commanded(call, f"{call.tenant_id}/{namespace}/{flow_id}/{trigger_id}", "restart"))
+
+
+@delete(f"{_BASE}/{{namespace:str}}/{{flow_id:str}}/{{trigger_id:str}}", status_code=204, tags=["Triggers"])
+async def delete_trigger(request: AnyRequest, namespace: str, flow_id: str, trigger_id: str) -> None:
+    """Forget the state of a trigger."""
+    call = Call(request)
+    await commanded(call, f"{call.tenant_id}/{namespace}/{flow_id}/{trigger_id}", "delete")
+
+
+@put([_BASE, f"{_BASE}/set-disabled"], status_code=200, tags=["Triggers"])
+async def set_disabled(request: AnyRequest) -> dict[str, Any]:
+    """Disable or enable a trigger."""
+    call = Call(request)
+    body = await request.json()
+    uid = uid_of(call, body)
+    return trigger_json(await commanded(call, uid, "disable" if body.get("disabled") else "enable"))
+
+
+@post(f"{_BASE}/set-disabled/by-triggers", status_code=200, tags=["Triggers"])
+async def set_disabled_by_triggers(request: AnyRequest) -> Response[Any]:
+    """Disable or enable triggers."""
+    call = Call(request)
+    body = await request.json()
+    if not isinstance(body, Mapping) or not isinstance(body.get("triggers"), list):
+        raise Refused('The body must be {"triggers": […], "disabled": true}.')
+    uids = [uid_of(call, each) for each in body["triggers"]]
+    return await _many(call, uids, "disable" if body.get("disabled") else "enable")
+
+
+@post(f"{_BASE}/set-disabled/by-query", status_code=200, tags=["Triggers"])
+async def set_disabled_by_query(request: AnyRequest) -> Response[Any]:
+    """Disable or enable the triggers that a query finds."""
+    call = Call(request)
+    return await by_query(call, "disable" if call.query.flag("disabled", default=True) else "enable")
+
+
+@post(f"{_BASE}/unlock/by-triggers", status_code=200, tags=["Triggers"])
+async def unlock_by_triggers(request: AnyRequest) -> Response[Any]:
+    """Unlock triggers."""
+    return await by_triggers(Call(request), "unlock")
+
+
+@post(f"{_BASE}/unlock/by-query", status_code=200, tags=["Triggers"])
+async def unlock_by_query(request: AnyRequest) -> Response[Any]:
+    """Unlock the triggers that a query finds."""
+    return await by_query(Call(request), "unlock")
+
+
+@delete(f"{_BASE}/delete/by-triggers", status_code=200, tags=["Triggers"])
+async def delete_by_triggers(request: AnyRequest) -> Response[Any]:
+    """Forget the states of triggers."""
+    return await by_triggers(Call(request), "delete")
+
+
+@delete(f"{_BASE}/delete/by-query", status_code=200, tags=["Triggers"])
+async def delete_by_query(request: AnyRequest) -> Response[Any]:
+    """Forget the states of the triggers that a query finds."""
+    return await by_query(Call(request), "delete")
+
+
+HANDLERS: Final[list[Any]] = [
+    search_triggers,
+    flow_triggers,
+    unlock_trigger,
+    restart_trigger,
+    delete_trigger,
+    set_disabled,
+    set_disabled_by_triggers,
+    set_disabled_by_query,
+    unlock_by_triggers,
+    unlock_by_query,
+    delete_by_triggers,
+    delete_by_query,
+]

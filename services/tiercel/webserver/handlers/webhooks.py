@@ -1,0 +1,180 @@
+"""Webhooks: addresses that start an execution when another program calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from litestar import HttpMethod, Request, Response, route
+from litestar.datastructures import State as AppState
+
+from tiercel.condition.evaluate import Subject, all_hold, upstream_of, when_holds
+from tiercel.errors import ExpressionError, NotFound, Refused
+from tiercel.expression.context import nested
+from tiercel.expression.rendering import Renderer
+from tiercel.messages.execution_event import CreateExecution
+from tiercel.model.execution import TriggerInfo
+from tiercel.model.flow import Flow
+from tiercel.model.state import State
+from tiercel.plugins.core.trigger.webhook import Webhook, WebhookTrigger
+from tiercel.webserver import creation, evaluation, inputs
+from tiercel.webserver.context import Call
+from tiercel.webserver.expressions import Expressions
+from tiercel.webserver.handlers.creation import wait_for_end
+from tiercel.webserver.problem import TooLarge
+from tiercel.webserver.reader import View
+
+AnyRequest = Request[Any, Any, AppState]
+_PATH: Final = "/api/v1/executions/webhook/{namespace:str}/{flow_id:str}/{key:str}"
+_METHODS: Final = [HttpMethod.GET, HttpMethod.POST, HttpMethod.PUT]
+
+
+@route(_PATH, http_method=_METHODS, status_code=200, tags=["Executions"])
+async def webhook(request: AnyRequest, namespace: str, flow_id: str, key: str) -> Response[Any]:
+    """Start an execution of the flow that has a webhook of this key."""
+    call = Call(request)
+    flow = await creation.executable_flow(call.api, call.tenant_id, namespace, flow_id)
+    trigger = await _trigger(call, flow, key)
+    execution_id, at = creation.new_id(call.api)
+    variables = {"body": await _body(call), "headers": _headers(request), "parameters": _parameters(call)}
+    plain = creation.creation_event(flow, execution_id, at, creation.Wish(labels=trigger.labels), None, "trigger")
+    info = TriggerInfo(id=trigger.id, type=trigger.type, variables=variables)
+    event = msgspec.structs.replace(plain, trigger=info)
+    context = _context(call, flow, event)
+    if not await call.api.expressions.rendered(
+        call.tenant_id, flow.dialect, lambda renderer: _holds(renderer, flow, trigger, event, context)
+    ):
+        return Response(None, status_code=204)
+    event = msgspec.structs.replace(event, inputs=await _inputs(call, flow, trigger, execution_id, context))
+    execution = await creation.send(call.api, event)
+    if not isinstance(trigger, Webhook) or not trigger.wait:
+        return Response(creation.created_json(call.api, execution, call.is_new))
+    await wait_for_end(call.api, execution_id)
+    view = await call.api.reader.view(call.tenant_id, execution_id)
+    return await _ended(call, flow, trigger, view)
+
+
+@route(f"{_PATH}/{{rest:path}}", http_method=_METHODS, status_code=200, tags=["Executions"])
+async def webhook_below(request: AnyRequest, namespace: str, flow_id: str, key: str, rest: str) -> Response[Any]:
+    """Refuse: no webhook takes a path below its key."""
+    call = Call(request)
+    flow = await creation.executable_flow(call.api, call.tenant_id, namespace, flow_id)
+    await _trigger(call, flow, key)
+    raise NotFound(f"The webhook takes no path below its key, and '{rest}' was given.")
+
+
+async def _trigger(call: Call, flow: Flow, key: str) -> WebhookTrigger:
+    """Return the flow's webhook of this key; one whose key cannot be rendered has none."""
+    context = {**_flow_context(call, flow)}
+    for trigger in flow.triggers:
+        if isinstance(trigger, WebhookTrigger) and not trigger.disabled:
+            rendered = await _rendered_key(call.api.expressions, flow, trigger.key, context)
+            if rendered is not None and rendered.strip() == key:
+                return trigger
+    raise NotFound("Webhook not found")
+
+
+async def _rendered_key(expressions: Expressions, flow: Flow, key: str, context: Mapping[str, Any]) -> str | None:
+    try:
+        return await expressions.rendered(flow.tenant_id, flow.dialect, lambda renderer: renderer.render(key, context))
+    except ExpressionError:
+        return None  # whoever calls learns nothing of the flow's mistakes
+
+
+def _flow_context(call: Call, flow: Flow) -> dict[str, Any]:
+    shown = {"id": flow.id, "namespace": flow.namespace, "revision": flow.revision, "tenantId": flow.tenant_id}
+    return {"flow": shown, "vars": flow.variables, "globals": call.api.settings.variables_globals}
+
+
+def _context(call: Call, flow: Flow, event: CreateExecution) -> dict[str, Any]:
+    return {
+        **_flow_context(call, flow),
+        "trigger": event.trigger.variables if event.trigger is not None else {},
+        "labels": nested(event.labels),
+        "execution": {"id": event.execution_id, "startDate": event.at, "state": State.CREATED.value},
+    }
+
+
+def _holds(
+    renderer: Renderer, flow: Flow, trigger: WebhookTrigger, event: CreateExecution, context: Mapping[str, Any]
+) -> bool:
+    subject = Subject(
+        namespace=flow.namespace,
+        flow_id=flow.id,
+        variables=context,
+        execution=upstream_of(creation.created(event)),
+    )
+    return when_holds(trigger.when, context, renderer.render) and all_hold(trigger.conditions, subject, renderer.render)
+
+
+async def _inputs(
+    call: Call, flow: Flow, trigger: WebhookTrigger, execution_id: str, context: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    if not flow.inputs:
+        return None
+    given = await call.api.expressions.rendered(
+        flow.tenant_id, flow.dialect, lambda renderer: _values(renderer, trigger.inputs or {}, context)
+    )
+    return await inputs.typed_values(call.api, flow, execution_id, flow.inputs, given)
+
+
+def _values(renderer: Renderer, value: Any, context: Mapping[str, Any]) -> Any:
+    """Render the texts of a value; a lone expression keeps the type of what it gives."""
+    if isinstance(value, str):
+        return renderer.render_typed(value, context)
+    if isinstance(value, Mapping):
+        return {name: _values(renderer, part, context) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_values(renderer, part, context) for part in value]
+    return value
+
+
+async def _body(call: Call) -> Any:
+    """Return the body: an object or a list when it is JSON, else its text; None when there is none."""
+    body = await call.request.body()
+    if len(body) > call.api.settings.body_max:
+        raise TooLarge(f"The body has {len(body)} bytes; at most {call.api.settings.body_max} are taken.")
+    if not body:
+        return None
+    try:
+        found = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        found = None
+    return found if isinstance(found, dict | list) else body.decode("utf-8", "replace")
+
+
+def _headers(request: AnyRequest) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in request.scope["headers"]:
+        found.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+    return found
+
+
+def _parameters(call: Call) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in call.query.pairs:
+        found.setdefault(name, []).append(value)
+    return found
+
+
+async def _ended(call: Call, flow: Flow, trigger: Webhook, view: View) -> Response[Any]:
+    """Answer with the ended execution, or its outputs, as the trigger says."""
+    status = 500 if view.execution.state is State.FAILED else 200
+    if trigger.response_code is not None:
+        status = await _status(call, flow, trigger.response_code, view)
+    if not trigger.return_outputs:
+        return Response(view.to_json(call.api.clock), status_code=status)
+    body = msgspec.json.encode(view.execution.outputs or {})
+    return Response(body, status_code=status, media_type=trigger.response_content_type or "application/json")
+
+
+async def _status(call: Call, flow: Flow, code: int | str, view: View) -> int:
+    evaluated = await evaluation.evaluated(call.api, flow, view, None, str(code))
+    text = str(evaluated["result"] or "").strip()
+    if not text.isdigit() or not 200 <= int(text) <= 599:
+        raise Refused(f"The webhook's responseCode '{code}' is '{text or evaluated['error']}', not a status of HTTP.")
+    return int(text)
+
+
+HANDLERS: Final[list[Any]] = [webhook, webhook_below]
