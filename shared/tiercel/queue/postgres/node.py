@@ -18,6 +18,8 @@ from tiercel.runtime.postgres.pool import SIZE_DEFAULT, PostgresPool
 from tiercel.runtime.postgres.signal import Listener, Notifier
 
 _CHANNEL: Final = "tiercel_"
+SOON_S: Final = 0.02
+"""How long an announcement that nobody is eager for waits for company."""
 
 
 class PostgresNode:
@@ -28,6 +30,8 @@ class PostgresNode:
         self.partitions = partitions
         self.pool = PostgresPool(uri, size=size, name="tiercel queue")
         self._wakeups = Wakeups(asyncio.sleep)
+        self._later: dict[str, set[int] | None] = {}
+        self._later_call: asyncio.TimerHandle | None = None
         self._notifier = Notifier(uri)
         self._listener = Listener(uri, self._notifier, self._on_signal, self._wakeups.announce_everything)
 
@@ -47,8 +51,23 @@ class PostgresNode:
     def announce(self, touched: Mapping[str, Iterable[int] | None]) -> None:
         """Wake who waits for these topics (and partitions), here at once and in other processes soon."""
         for name, parts in touched.items():
+            later = self._later.pop(name, ())
+            parts = None if parts is None or later is None else {*parts, *later}
             self._wakeups.announce(name, parts)
             self._notifier.send(_CHANNEL + name, parts)
+
+    def announce_soon(self, touched: Mapping[str, Iterable[int] | None]) -> None:
+        """Announce what nobody waits for eagerly: with the next announcement on the topic, or after a moment."""
+        for name, parts in touched.items():
+            known = self._later.get(name, ())
+            self._later[name] = None if parts is None or known is None else {*known, *parts}
+        if self._later_call is None:
+            self._later_call = asyncio.get_running_loop().call_later(SOON_S, self._announce_later)
+
+    def _announce_later(self) -> None:
+        self._later_call = None
+        later, self._later = self._later, {}
+        self.announce(later)
 
     async def wait(self, name: str, timeout: float, partitions: Iterable[int] | None = None) -> None:
         """Wait for an announcement; the first wait returns as soon as the process hears of the topic."""
@@ -71,6 +90,8 @@ class PostgresNode:
 
     async def close(self) -> None:
         """Close all connections."""
+        if self._later_call is not None:
+            self._later_call.cancel()
         await self._listener.close()
         await self._notifier.close()
         await self.pool.close()

@@ -135,7 +135,7 @@ class PostgresQueue:
         returns them if they are ours.
         """
         if self._doubtful:
-            return await self._settle(self._doubtful[0])
+            return await self._settle(self._doubtful.pop())
         if count <= 0 or not lanes:
             return []
         async with self._node.pool.connection() as connection:
@@ -145,10 +145,11 @@ class PostgresQueue:
                 return []
             claim = self._claimed(rows, started)
             await self._finish(connection, claim)
-        touched = claim.sending.touched()
         if len(lanes) > 1 and len(rows) == count:
-            touched[topics.WORKER_JOB.name] = None  # others may have passed over rows that were locked and not taken
-        self._node.announce(touched)
+            # Others may have passed over rows that were locked and not taken.
+            self._node.announce({topics.WORKER_JOB.name: None})
+        # That a job is started is no hurry: most often its end follows at once, and both are decided together.
+        self._node.announce_soon(claim.sending.touched())
         return claim.jobs
 
     async def _take(self, connection: Connection, lanes: Sequence[str], count: int) -> list[tuple[Any, ...]]:
@@ -189,10 +190,13 @@ class PostgresQueue:
 
     async def _settle(self, claim: _Claim) -> list[WorkerJob]:
         """Ask the server what became of a claim."""
-        ((status,),) = await self._node.pool.fetch(SQL["outcome"], {"transaction": claim.transaction})
-        if status == "in progress":
-            raise Unavailable("PostgreSQL has not decided yet what became of a claim; it is asked again.")
-        self._doubtful.remove(claim)
+        try:
+            ((status,),) = await self._node.pool.fetch(SQL["outcome"], {"transaction": claim.transaction})
+            if status == "in progress":
+                raise Unavailable("PostgreSQL has not decided yet what became of a claim; it is asked again.")
+        except BaseException:
+            self._doubtful.append(claim)
+            raise
         if status != "committed":
             return []
         self._node.announce(claim.sending.touched())
