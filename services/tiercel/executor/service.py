@@ -179,12 +179,14 @@ class ExecutorService(Service):
             log.warning("batch was refused: %s", error, extra={"action": "batch_refused"})
             self._cache.clear()
             self._timers.clear()
+            self._handler.trusts_creates = isinstance(error, LeaseLost)
             await self._renew()
             await self._read_timers(list(self._leases))
             return True
         except Unavailable:
             self._timers.clear()
             raise
+        self._handler.trusts_creates = True
         self._timers.add(timers, self._clock.now())
         metrics.CACHED.set(len(self._cache))
         return True

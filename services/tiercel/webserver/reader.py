@@ -61,12 +61,13 @@ class Reader:
 
     async def head(self, tenant_id: str, execution_id: str) -> Execution:
         """Return an execution without its task runs; raise NotFound."""
+        pending = self._pending.get(execution_id)
         found = await self.heads(tenant_id, [execution_id])
-        if execution_id not in found and await self._appears(execution_id):
+        if execution_id not in found and pending is None and await self._appears(execution_id):
             found = await self.heads(tenant_id, [execution_id])
         if execution_id in found:
+            self._pending.pop(execution_id, None)
             return found[execution_id]
-        pending = self._pending.get(execution_id)
         if pending is not None and pending.tenant_id == tenant_id:
             return pending
         raise NotFound(f"Execution '{execution_id}' not found.")

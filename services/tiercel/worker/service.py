@@ -110,7 +110,7 @@ class WorkerService(Service):
                 if free <= 0:
                     self._freed.clear()
                     await _either(self._freed.wait(), stop, self.settings.poll_s)
-                elif not await self._claim_once(free):
+                elif await self._claim_once(free) < free:
                     await _either(self._queue.wait(WORKER_JOB, self.settings.poll_s), stop, None)
         finally:
             stop.cancel()

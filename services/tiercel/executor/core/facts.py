@@ -28,7 +28,7 @@ class Want(NamedTuple):
     key: tuple[Any, ...] = ()
 
 
-class Missing(Exception):  # noqa: N818 - a question, not an error
+class Missing(Exception):
     """The decision needs these facts; nothing was decided."""
 
     def __init__(self, *wants: Want) -> None:

@@ -66,6 +66,8 @@ class ExecutionEventHandler:
         self._around = around
         self._instance = instance
         self._sequence = 0
+        self.trusts_creates = True
+        """A create is taken for a new execution without asking; the insert refuses one that exists (StaleState)."""
 
     async def handle(
         self, deliveries: Sequence[Delivery[Any]], own: Sequence[ExecutionOnly], leases: Sequence[Lease]
@@ -95,7 +97,9 @@ class ExecutionEventHandler:
         for event in (*received, *own):
             if isinstance(event, events.SlotRequested | events.SlotReleased):
                 wanted_scopes[event.execution_id] = None
-            elif self._cache.get(event.execution_id) is None:
+            elif self._cache.get(event.execution_id) is None and not (
+                self.trusts_creates and isinstance(event, events.CreateExecution)
+            ):
                 wanted[event.execution_id] = None
         if wanted:
             loaded = await self._store.load(list(wanted))
