@@ -15,6 +15,7 @@ from tiercel.flowspec.parse import parse_flow
 from tiercel.messages.execution_event import CreateExecution
 from tiercel.messages.topics import EXECUTION_EVENT, TRIGGER_EVENT
 from tiercel.messages.trigger_event import TriggerCommand, TriggeredExecutionEnded, TriggerEvent
+from tiercel.model.flow import Flow
 from tiercel.model.state import State
 from tiercel.model.trigger_state import TriggerState
 from tiercel.queue.base import Outgoing
@@ -62,8 +63,11 @@ class World:
     async def deploy(self, triggers: list[dict[str, Any]], flow_id: str = "test", **more: Any) -> None:
         """Store a flow with these triggers, or its next revision."""
         document = {"id": flow_id, "namespace": NAMESPACE, **more, "tasks": TASKS, "triggers": triggers}
-        flow = parse_flow(yaml.safe_dump(document, sort_keys=False))
-        if await self.definitions.flow("main", NAMESPACE, flow_id) is None:
+        await self.save(parse_flow(yaml.safe_dump(document, sort_keys=False)))
+
+    async def save(self, flow: Flow) -> None:
+        """Store a flow, or its next revision."""
+        if await self.definitions.flow("main", NAMESPACE, flow.id) is None:
             await self.definitions.create(flow)
         else:
             await self.definitions.update(flow)

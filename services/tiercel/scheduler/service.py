@@ -181,10 +181,11 @@ class SchedulerService(Service):
     async def check_locks(self) -> None:
         """Unlock triggers whose execution has ended unheard, or is not known to anybody."""
         async with self._step:
-            locked = [entry for entry in self._book if entry.state.execution_id is not None]
+            locked = [entry for entry in self._book if entry.state.locked and entry.state.evaluating_since is None]
             for start in range(0, len(locked), LOCKS_PER_QUERY):
                 part = locked[start : start + LOCKS_PER_QUERY]
-                known = await self._store.versions([entry.state.execution_id or "" for entry in part])
+                asked = [entry.state.execution_id for entry in part if entry.state.execution_id is not None]
+                known = await self._store.versions(asked) if asked else {}
                 pending, now = self._pending(), self._clock.now()
                 for entry in part:
                     decision = self._judged(entry.state, entry.plan, known)
@@ -322,11 +323,9 @@ class SchedulerService(Service):
         await pending.add(uid, plan, decision, now)
 
     def _judged(self, state: TriggerState, plan: TriggerPlan | None, known: dict[str, Any]) -> Decision | None:
-        execution_id = state.execution_id
-        assert execution_id is not None
-        now = self._clock.now()
-        found = known.get(execution_id)
-        if found is None:
+        execution_id, now = state.execution_id, self._clock.now()
+        found = known.get(execution_id) if execution_id is not None else None
+        if execution_id is None or found is None:
             since = state.last_triggered_date or state.updated_at
             unknown = since is None or now - since >= timedelta(seconds=self._settings.lock_unknown_s)
             return released(state, plan, now) if unknown else None

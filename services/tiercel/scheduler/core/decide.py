@@ -129,7 +129,7 @@ def taken_over(
 def released(state: TriggerState, plan: TriggerPlan | None, now: datetime) -> Decision:
     """Unlock a trigger whose execution nobody knows."""
     freed = msgspec.structs.replace(state, locked=False, execution_id=None)
-    note = Note(level="WARN", text=f"Execution '{state.execution_id}' is not known any more; the trigger is unlocked.")
+    note = Note(level="WARN", text=f"What locks the trigger ({state.execution_id or 'nothing'}) is not known any more.")
     return _finished(state, Decision(freed, (note,)), plan, now)
 
 

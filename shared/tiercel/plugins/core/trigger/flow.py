@@ -16,9 +16,9 @@ from tiercel.plugins.registry import register
 
 
 class FlowDependency(Node, frozen=True, kw_only=True):
-    """One flow (or a whole namespace) whose executions are waited for."""
+    """One flow, or all of a namespace, or any, whose executions are waited for."""
 
-    namespace: str
+    namespace: str | None = None
     flow_id: str | None = None
     states: tuple[State, ...] = (State.SUCCESS, State.WARNING)
     labels: Annotated[dict[str, Any] | list[Any] | None, DYNAMIC] = None
