@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, Final
 from tiercel.errors import ExpressionError, Refused, TaskFailed
 from tiercel.expression import encryption
 from tiercel.expression.rendering import Renderer
-from tiercel.plugins.base import KeyValues
+from tiercel.plugins.base import OWN_PREFIX, KeyValues
 from tiercel.storage import uris
 from tiercel.storage.base import Storage
 from tiercel.worker import answers
@@ -220,7 +220,7 @@ class TaskContext:
         """Copy a file of internal storage into the working folder, under a name of its own; return its path."""
         self._fetched += 1
         suffix = Path(uris.path_of(uri)).suffix
-        target = self.working_dir / (name or f"{self._fetched}-{os.urandom(6).hex()}{suffix}")
+        target = self.working_dir / (name or f"{OWN_PREFIX}{self._fetched}-{os.urandom(6).hex()}{suffix}")
         target.parent.mkdir(parents=True, exist_ok=True)
         async with self.storage.open(self.tenant_id, uri) as chunks:
             with target.open("wb") as file:

@@ -10,6 +10,7 @@ from typing import Final
 
 from tiercel.errors import NotFound
 from tiercel.plugins import folder
+from tiercel.plugins.base import OWN_PREFIX
 from tiercel.plugins.core.flow.workingdirectory import WorkingDirectory
 from tiercel.storage import uris
 from tiercel.storage.patterns import PathPatterns
@@ -68,7 +69,7 @@ class FolderCacheStore:
         names = await asyncio.to_thread(_changed, root, patterns, since)
         if not names:
             return
-        archive = root / f".tiercel-cache-{context.task_run_id}.zip"
+        archive = root / f"{OWN_PREFIX}cache-{context.task_run_id}.zip"
         try:
             await asyncio.to_thread(_pack, archive, root, names)
             await context.storage.put(context.tenant_id, self._path, archive)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Protocol
+from typing import Any, BinaryIO, ClassVar, Final, Protocol
 
 from tiercel.model.flow import DYNAMIC, Task, Trigger
 from tiercel.model.state import State
@@ -34,6 +34,10 @@ __all__ = [
     "TaskResult",
     "Trigger",
 ]
+
+
+OWN_PREFIX: Final = ".tiercel-"
+"""How the names of files begin that the worker itself puts into a task's folder: they are never kept."""
 
 
 class TaskResult:
@@ -145,7 +149,11 @@ class RunContext(Protocol):
         ...
 
     async def fetch(self, uri: str, name: str | None = None) -> Path:
-        """Copy a file of internal storage into the working folder, under a name of its own; return its path."""
+        """
+        Copy a file of internal storage into the working folder; return its path.
+
+        Without a `name` it gets one of its own, and is not taken for one of the task's files.
+        """
         ...
 
     def on_kill(self, action: Callable[[], None]) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from tiercel.errors import Conflict, TaskFailed
 from tiercel.expression.printing import text_of
-from tiercel.plugins.base import RunContext
+from tiercel.plugins.base import OWN_PREFIX, RunContext
 from tiercel.plugins.core.flow.workingdirectory import FileExists, NamespaceFiles
 from tiercel.storage import uris
 from tiercel.storage.namespace_files import NamespaceFolder
@@ -147,7 +147,8 @@ def files_below(folder: Path) -> Iterator[str]:
         folders.sort()
         place = Path(current).relative_to(folder)
         for name in sorted([*files, *(name for name in folders if os.path.islink(os.path.join(current, name)))]):
-            yield (place / name).as_posix()
+            if not name.startswith(OWN_PREFIX):
+                yield (place / name).as_posix()
 
 
 async def _store(context: RunContext, folder: Path, name: str) -> str:

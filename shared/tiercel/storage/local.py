@@ -16,7 +16,7 @@ import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from tiercel.errors import NotFound, Refused
 from tiercel.storage import uris
@@ -82,8 +82,9 @@ class LocalStorage:
 
     def _put(self, target: Path, content: bytes | Path, metadata: Mapping[str, str] | None) -> None:
         temporary = self._temporary(target)
+        created = _created(temporary)
         try:
-            with _created(temporary) as file:
+            with created as file:
                 if isinstance(content, bytes):
                     file.write(content)
                 else:
@@ -288,7 +289,7 @@ def _below(folder: Path, root: Path, directories: bool) -> Iterator[str]:
 
 def _delete(path: Path) -> bool:
     if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(path, onerror=_unless_gone)
         return True
     try:
         path.unlink()
@@ -296,6 +297,12 @@ def _delete(path: Path) -> bool:
         return False
     _beside(path).unlink(missing_ok=True)
     return True
+
+
+def _unless_gone(_: Any, __: str, info: tuple[type[BaseException], BaseException, Any]) -> None:
+    """Go on when somebody else has deleted it meanwhile."""
+    if not isinstance(info[1], FileNotFoundError):
+        raise info[1]
 
 
 def _move(source: Path, target: Path, uri: str) -> None:

@@ -20,7 +20,7 @@ import msgspec
 from tiercel.errors import TaskFailed, TiercelError
 from tiercel.model.state import State
 from tiercel.plugins import folder
-from tiercel.plugins.base import RunContext, TaskResult
+from tiercel.plugins.base import OWN_PREFIX, RunContext, TaskResult
 from tiercel.plugins.core.flow.workingdirectory import NamespaceFiles
 from tiercel.plugins.scripts.process import Process
 from tiercel.plugins.scripts.protocol import DEBUG_MARK, INFO_MARK, Printed
@@ -113,7 +113,7 @@ class CommandRun:
     def _command(self, interpreter: Sequence[str], script: str) -> list[str]:
         if len(script.encode()) <= ARGUMENT_SIZE_MAX or not interpreter or interpreter[-1] != "-c":
             return [*interpreter, script]
-        path = self._context.working_dir / f".tiercel-{os.urandom(6).hex()}.sh"
+        path = self._context.working_dir / f"{OWN_PREFIX}{os.urandom(6).hex()}.sh"
         path.write_text(script)
         return [*interpreter[:-1], str(path)]
 

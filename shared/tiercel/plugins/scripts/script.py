@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from tiercel.model.property import DEPRECATED, DYNAMIC, NOT_EMPTY
-from tiercel.plugins.base import RunContext, RunnableTask, TaskResult
+from tiercel.plugins.base import OWN_PREFIX, RunContext, RunnableTask, TaskResult
 from tiercel.plugins.core.flow.workingdirectory import NamespaceFiles
 from tiercel.plugins.registry import register
 from tiercel.plugins.scripts.commands import CommandRun, Plan, found, own_python, runner_of
@@ -135,7 +135,7 @@ class Script(ScriptTask, frozen=True, kw_only=True):
         run = CommandRun(context, self.plan(None))
         await run.prepare()
         text = await run.localized(await context.render(self.script, str, **run.variables))
-        path = context.working_dir / f"script-{os.urandom(6).hex()}{language.extension}"
+        path = context.working_dir / f"{OWN_PREFIX}{os.urandom(6).hex()}{language.extension}"
         path.write_text(text)
         command = [found(language.programs), *language.arguments, str(path)]
         return await run.execute([shlex.join(command)], path=self.search_path)

@@ -1,0 +1,201 @@
+"""
+The contract of internal storage: what every adapter promises. A new adapter joins by a parameter of the fixture.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tiercel.errors import NotFound, Refused
+from tiercel.storage.base import Storage
+from tiercel.storage.local import LocalStorage
+
+TENANT = "main"
+FILE = "kestra:///company/team/flow/file.txt"
+
+
+@pytest.fixture(params=["local"])
+async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
+    adapter: Storage = LocalStorage(tmp_path / "storage")
+    yield adapter
+    await adapter.close()
+
+
+async def _chunks(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+async def test_a_stored_file_is_read_back(storage: Storage) -> None:
+    """What is put is what is read, and the URI that put returns names it."""
+    uri = await storage.put(TENANT, "/a/b.txt", b"content")
+
+    assert uri == "kestra:///a/b.txt"
+    assert await storage.read(TENANT, uri) == b"content"
+
+
+async def test_a_stream_and_a_path_are_stored_as_bytes_are(storage: Storage, tmp_path: Path) -> None:
+    """All three forms of content give the same file."""
+    path = tmp_path / "source"
+    path.write_bytes(b"from a path")
+
+    await storage.put(TENANT, FILE, path)
+    assert await storage.read(TENANT, FILE) == b"from a path"
+    await storage.put(TENANT, FILE, _chunks(b"from ", b"a stream"))
+    assert await storage.read(TENANT, FILE) == b"from a stream"
+
+
+async def test_a_large_file_comes_in_chunks(storage: Storage) -> None:
+    """A stream never holds a whole large file."""
+    size = 3 << 20
+    await storage.put(TENANT, FILE, b"x" * size)
+
+    async with storage.open(TENANT, FILE) as chunks:
+        lengths = [len(chunk) async for chunk in chunks]
+
+    assert sum(lengths) == size
+    assert max(lengths) < size
+
+
+async def test_a_missing_file_is_not_found(storage: Storage) -> None:
+    """Reading, streaming and asking about a file that is not there raise NotFound with its URI."""
+    with pytest.raises(NotFound, match="kestra:///no/file"):
+        await storage.read(TENANT, "kestra:///no/file")
+    with pytest.raises(NotFound):
+        async with storage.open(TENANT, "kestra:///no/file"):
+            pass
+    with pytest.raises(NotFound):
+        await storage.attributes(TENANT, "kestra:///no/file")
+    assert not await storage.exists(TENANT, "kestra:///no/file")
+
+
+@pytest.mark.parametrize("uri", ["kestra:///../secret", "/a/../../b", "kestra:///a/..", "file:///etc/passwd", "/a/\0b"])
+async def test_a_path_out_of_the_folder_is_refused(storage: Storage, uri: str) -> None:
+    """No operation leaves the tenant's folder."""
+    with pytest.raises(Refused):
+        await storage.read(TENANT, uri)
+    with pytest.raises(Refused):
+        await storage.put(TENANT, uri, b"")
+
+
+@pytest.mark.parametrize("tenant", ["", "..", "a/b", "."])
+async def test_a_tenant_that_is_a_path_is_refused(storage: Storage, tenant: str) -> None:
+    """A tenant's name cannot lead to the files of another."""
+    with pytest.raises(Refused):
+        await storage.read(tenant, FILE)
+
+
+async def test_tenants_do_not_see_each_other(storage: Storage) -> None:
+    """The same path is another file for every tenant."""
+    await storage.put("one", FILE, b"1")
+    await storage.put("two", FILE, b"2")
+
+    assert await storage.read("one", FILE) == b"1"
+    assert await storage.read("two", FILE) == b"2"
+
+
+async def test_a_failed_stream_leaves_the_old_file(storage: Storage) -> None:
+    """A file is replaced as a whole or not at all, and nothing is left of the attempt."""
+    await storage.put(TENANT, FILE, b"old")
+
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"new"
+        raise RuntimeError("the source broke")
+
+    with pytest.raises(RuntimeError):
+        await storage.put(TENANT, FILE, broken())
+    assert await storage.read(TENANT, FILE) == b"old"
+    assert [file.file_name for file in await storage.children(TENANT, "/company/team/flow")] == ["file.txt"]
+
+
+async def test_metadata_is_kept_with_the_file_and_replaced_with_it(storage: Storage) -> None:
+    """Metadata belongs to one content."""
+    await storage.put(TENANT, FILE, b"1", metadata={"expirationDate": "2026-01-01T00:00:00+00:00"})
+    first = await storage.attributes(TENANT, FILE)
+    await storage.put(TENANT, FILE, b"22")
+    second = await storage.attributes(TENANT, FILE)
+
+    assert first.metadata == {"expirationDate": "2026-01-01T00:00:00+00:00"}
+    assert (first.size, first.type, first.file_name) == (1, "File", "file.txt")
+    assert second.metadata is None
+    assert second.size == 2
+
+
+async def test_a_read_over_its_limit_is_refused(storage: Storage) -> None:
+    """A limit guards memory; a file of exactly that size is read."""
+    await storage.put(TENANT, FILE, b"12345")
+
+    assert await storage.read(TENANT, FILE, limit=5) == b"12345"
+    with pytest.raises(Refused, match="larger than 4 bytes"):
+        await storage.read(TENANT, FILE, limit=4)
+
+
+async def test_listing_shows_files_and_folders_but_no_notes(storage: Storage) -> None:
+    """Children are direct and in order; metadata is no file."""
+    await storage.put(TENANT, "/f/b.txt", b"", metadata={"a": "b"})
+    await storage.put(TENANT, "/f/sub/c.txt", b"")
+    await storage.put(TENANT, "/f/a.txt", b"")
+
+    assert [(child.file_name, child.type) for child in await storage.children(TENANT, "/f")] == [
+        ("a.txt", "File"),
+        ("b.txt", "File"),
+        ("sub", "Directory"),
+    ]
+    assert await storage.by_prefix(TENANT, "/f") == ["kestra:///f/a.txt", "kestra:///f/b.txt", "kestra:///f/sub/c.txt"]
+    assert await storage.by_prefix(TENANT, "/nothing") == []
+
+
+async def test_deleting_tells_whether_something_was_there(storage: Storage) -> None:
+    """A file is deleted once; a folder with everything in it."""
+    await storage.put(TENANT, "/f/a", b"")
+    await storage.put(TENANT, "/f/g/b", b"")
+
+    assert await storage.delete(TENANT, "/f/a")
+    assert not await storage.delete(TENANT, "/f/a")
+    assert await storage.delete_by_prefix(TENANT, "/f") == ["kestra:///f/g/b"]
+    assert not await storage.exists(TENANT, "/f/g/b")
+    with pytest.raises(Refused):
+        await storage.delete(TENANT, "/")
+
+
+async def test_a_moved_file_keeps_its_metadata(storage: Storage) -> None:
+    """Moving gives another path, nothing else."""
+    await storage.put(TENANT, "/f/a", b"1", metadata={"k": "v"})
+
+    assert await storage.move(TENANT, "/f/a", "/g/b") == "kestra:///g/b"
+    assert await storage.read(TENANT, "/g/b") == b"1"
+    assert (await storage.attributes(TENANT, "/g/b")).metadata == {"k": "v"}
+    assert not await storage.exists(TENANT, "/f/a")
+    with pytest.raises(NotFound):
+        await storage.move(TENANT, "/f/a", "/g/c")
+
+
+async def test_a_file_cannot_be_a_folder_too(storage: Storage) -> None:
+    """A path below a file, or a file in a folder's place, is refused with a sentence."""
+    await storage.put(TENANT, "/f/a", b"1")
+
+    with pytest.raises(Refused):
+        await storage.put(TENANT, "/f/a/b", b"")
+    with pytest.raises(Refused):
+        await storage.put(TENANT, "/f", b"")
+
+
+async def test_a_very_long_name_is_stored(storage: Storage) -> None:
+    """Names longer than file systems allow are kept apart all the same."""
+    first, second = f"/f/{'ä' * 300}1.txt", f"/f/{'ä' * 300}2.txt"
+
+    await storage.put(TENANT, first, b"1")
+    await storage.put(TENANT, second, b"2")
+    assert (await storage.read(TENANT, first), await storage.read(TENANT, second)) == (b"1", b"2")
+
+
+async def test_concurrent_writers_leave_one_whole_file(storage: Storage) -> None:
+    """Of writers at the same time one wins; their contents do not mix."""
+    contents = [bytes([65 + number]) * 300_000 for number in range(8)]
+
+    await asyncio.gather(*(storage.put(TENANT, FILE, content) for content in contents))
+    assert await storage.read(TENANT, FILE) in contents

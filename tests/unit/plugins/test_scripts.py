@@ -1,0 +1,267 @@
+"""Scripts and commands: what they get, what they leave, and that nothing of them outlives or escapes the task."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tiercel.model.state import State
+from tiercel.plugins.scripts import supervisor
+from tiercel.storage.local import LocalStorage
+from tiercel.worker.settings import WorkerSettings
+from tiercel.worker.single import Bench, RunOutcome
+
+SHELL = "io.kestra.plugin.scripts.shell.Commands"
+PYTHON = "io.kestra.plugin.scripts.python.Script"
+VARIABLES = {"flow": {"id": "f", "namespace": "company.team"}, "name": "World"}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(
+        LocalStorage(tmp_path / "storage"), settings=WorkerSettings(temporary_folder=str(tmp_path / "folders"))
+    )
+
+
+async def shell(bench: Bench, *commands: str, **properties: Any) -> RunOutcome:
+    task = {"id": "script", "type": SHELL, "commands": list(commands), **properties}
+    return await bench.run(task, VARIABLES)
+
+
+async def test_lines_are_logged_and_marked_lines_are_outputs(bench: Bench) -> None:
+    """stdout is INFO, stderr ERROR; `::{…}::` lines carry outputs, measurements and logs."""
+    outcome = await shell(
+        bench,
+        "echo 'Hello {{ name }}'",
+        "echo oops >&2",
+        """echo '::{"outputs":{"a":1},"metrics":[{"name":"m","type":"counter","value":2,"tags":{"k":"v"}}]}::'""",
+        """echo '::{"logs":[{"level":"WARN","message":"careful"}]}::'""",
+        "echo '::{broken}::'",
+    )
+
+    assert outcome.state is State.SUCCESS
+    assert outcome.outputs["vars"] == {"a": 1}
+    assert (outcome.outputs["exitCode"], outcome.outputs["stdOutLineCount"], outcome.outputs["stdErrLineCount"]) == (
+        0,
+        4,
+        1,
+    )
+    # The two streams are read side by side: their lines have no order between them.
+    assert {(entry.level, entry.message) for entry in outcome.logs} >= {("INFO", "Hello World"), ("ERROR", "oops")}
+    assert sum(entry.level == "WARN" for entry in outcome.logs) == 2
+    assert outcome.metrics == [{"type": "counter", "name": "m", "value": 2.0, "tags": {"k": "v"}}]
+
+
+async def test_a_failing_command_fails_the_task_and_keeps_its_outputs(bench: Bench) -> None:
+    """What was said before the failure is kept, and nothing runs after it."""
+    outcome = await shell(bench, """echo '::{"outputs":{"a":1}}::'""", "false", "echo never")
+
+    assert outcome.state is State.FAILED
+    assert outcome.error == "Command failed with exit code 1"
+    assert outcome.outputs["vars"] == {"a": 1}
+    assert "never" not in [entry.message for entry in outcome.logs]
+
+
+async def test_without_fail_fast_the_last_command_decides(bench: Bench) -> None:
+    """`failFast: false` lets commands go on."""
+    outcome = await shell(bench, "false", "echo on", failFast=False)
+
+    assert outcome.state is State.SUCCESS
+
+
+async def test_errors_may_be_warnings(bench: Bench) -> None:
+    """`warningOnStdErr` makes a task that wrote to stderr end with a warning."""
+    assert (await shell(bench, "echo x >&2", warningOnStdErr=True)).state is State.WARNING
+    assert (await shell(bench, "echo x >&2")).state is State.SUCCESS
+
+
+async def test_files_go_in_and_out(bench: Bench) -> None:
+    """Input files are written, URIs in commands become paths, and files that match are kept."""
+    context = bench.context(VARIABLES)
+    uri = await context.store("stored.txt", b"stored")
+    outcome = await shell(
+        bench,
+        f"cat {uri} in/given.txt > out.txt",
+        "printf '%s' {{ outputFiles.single }} > single",
+        "echo more > '{{ outputDir }}/kept.txt'",
+        "test \"$WORKING_DIR\" = '{{ workingDir }}'",
+        "cp link-source.txt 'with space.txt'",
+        inputFiles={"in/given.txt": " and {{ name }}", "link-source.txt": uri},
+        outputFiles=["*.txt", "single"],
+        outputDirectory=True,
+        env={"X": "{{ name }}"},
+    )
+
+    assert outcome.state is State.SUCCESS, outcome.error
+    files = outcome.outputs["outputFiles"]
+    assert set(files) == {"out.txt", "single", "kept.txt", "link-source.txt", "with space.txt"}
+    storage = bench.surroundings.storage
+    assert await storage.read("main", files["out.txt"]) == b"stored and World"
+    assert (await storage.read("main", files["single"])).endswith(b"/single")
+
+
+async def test_namespace_files_are_there(bench: Bench) -> None:
+    """Chosen files of the namespace are copied into the folder."""
+    storage = bench.surroundings.storage
+    for path in ("a.sql", "sub/b.sql", "c.txt"):
+        await storage.put("main", f"/company/team/_files/{path}", path.encode())
+    outcome = await shell(
+        bench, "find . -type f | sort", namespaceFiles={"enabled": True, "include": ["**/*.sql"], "exclude": ["a.sql"]}
+    )
+
+    assert [entry.message for entry in outcome.logs] == ["./sub/b.sql"]
+
+
+async def test_a_file_name_that_leads_out_is_refused(bench: Bench) -> None:
+    """Input files stay in the folder."""
+    for name in ("../escape.txt", "/etc/passwd", "a/../../b"):
+        outcome = await shell(bench, "true", inputFiles={name: "x"})
+        assert outcome.state is State.FAILED
+        assert "is not a path inside the task's folder" in (outcome.error or "")
+
+
+async def test_a_link_that_leads_out_is_not_kept(bench: Bench, tmp_path: Path) -> None:
+    """An output file that is a link to the worker's own files fails the task; so does one that is no file."""
+    (tmp_path / "secret").write_text("worker's own")
+
+    outcome = await shell(bench, f"ln -s {tmp_path}/secret out.txt", outputFiles=["*.txt"])
+    assert outcome.state is State.FAILED
+    assert "leads out of the task's folder" in (outcome.error or "")
+    outcome = await shell(bench, f"ln -s {tmp_path} out", outputFiles=["**"])
+    assert "leads out of the task's folder" in (outcome.error or "")
+    outcome = await shell(bench, "mkfifo out.txt", outputFiles=["*.txt"])
+    assert "is not a regular file" in (outcome.error or "")
+
+
+async def test_a_script_of_a_language_is_run_by_its_program(bench: Bench) -> None:
+    """The text is rendered, written into the folder, and run there."""
+    outcome = await bench.run(
+        {
+            "id": "p",
+            "type": PYTHON,
+            "script": "import os\nprint('{{ name }}', os.getcwd() == os.environ['WORKING_DIR'])",
+        },
+        VARIABLES,
+    )
+
+    assert [entry.message for entry in outcome.logs] == ["World True"]
+
+
+async def test_a_task_runner_that_is_not_there_is_replaced_and_named(bench: Bench) -> None:
+    """A task that asks for a container runs as a process and says so."""
+    outcome = await shell(bench, "echo x", taskRunner={"type": "io.kestra.plugin.scripts.runner.docker.Docker"})
+
+    assert outcome.state is State.SUCCESS
+    assert "is not available here" in outcome.logs[0].message
+
+
+async def test_secrets_of_the_worker_are_not_in_the_environment(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script sees the worker's environment but for secrets and the worker's settings."""
+    monkeypatch.setenv("SECRET_X", "eA==")
+    monkeypatch.setenv("TIERCEL_POSTGRES_URL", "postgresql://")
+    monkeypatch.setenv("PLAIN", "yes")
+    outcome = await shell(bench, "echo ${SECRET_X:-none} ${TIERCEL_POSTGRES_URL:-none} $PLAIN")
+
+    assert [entry.message for entry in outcome.logs] == ["none none yes"]
+
+
+async def test_output_before_the_commands_is_for_debugging(bench: Bench) -> None:
+    """What `beforeCommands` print is logged at DEBUG; the lines that say so are neither logged nor counted."""
+    outcome = await shell(bench, "echo main", beforeCommands=["echo before"])
+
+    assert [(entry.level, entry.message) for entry in outcome.logs] == [("DEBUG", "before"), ("INFO", "main")]
+    assert outcome.outputs["stdOutLineCount"] == 2
+
+
+async def test_a_long_script_is_run_from_a_file(bench: Bench) -> None:
+    """Commands may be longer than the system allows for one argument."""
+    outcome = await shell(bench, ": '" + "x" * 200_000 + "'", "echo done")
+
+    assert [entry.message for entry in outcome.logs] == ["done"]
+
+
+async def test_a_huge_line_costs_bounded_memory(bench: Bench) -> None:
+    """A line without an end is cut; the task goes on."""
+    outcome = await shell(bench, "head -c 50000000 /dev/zero | tr '\\0' x", "echo after")
+
+    assert outcome.state is State.SUCCESS
+    assert outcome.outputs["stdOutLineCount"] == 1
+    assert len(outcome.logs[0].message) < 40_000
+
+
+async def test_carriage_returns_end_lines(bench: Bench) -> None:
+    """Progress bars are lines; a pair of return and feed is one end."""
+    outcome = await shell(bench, r"printf '1\r2\r\n3\n\n4'")
+
+    assert [entry.message for entry in outcome.logs] == ["1", "2", "3", "", "4"]
+
+
+async def test_a_task_that_ignores_the_request_to_end_is_killed(bench: Bench, tmp_path: Path) -> None:
+    """A timeout ends the whole group, whatever it does with signals."""
+    pids = tmp_path / "pids"
+    outcome = await shell(
+        bench,
+        f"trap '' TERM; (trap '' TERM; echo $$ >> {pids}; sleep 60) & echo $$ >> {pids}; sleep 60",
+        timeout="PT0.5S",
+    )
+
+    assert outcome.state is State.FAILED
+    assert "Timeout after PT0.5S" in (outcome.error or "")
+    assert [pid for pid in map(int, pids.read_text().split()) if _lives(pid)] == []
+
+
+async def test_a_background_process_does_not_outlive_its_task(bench: Bench, tmp_path: Path) -> None:
+    """What stays in the group ends with it; what has left the group is found by its mark."""
+    pid_file = tmp_path / "pid"
+    outcome = await shell(
+        bench, f"setsid sh -c 'echo $$ > {pid_file}; exec sleep 60' >/dev/null 2>&1 & sleep 0.2; sleep 61 & true"
+    )
+    pid = int(pid_file.read_text())
+
+    assert outcome.state is State.SUCCESS
+    assert _lives(pid)
+    assert supervisor.kill_marked([supervisor.SUPERVISOR.worker + "/" + str(n) for n in range(1, 1000)]) >= 1
+    _wait_for(lambda: not _lives(pid))
+
+
+def test_processes_die_with_their_worker(tmp_path: Path) -> None:
+    """A worker that is killed without a chance to clean up takes its scripts, and their daemons, with it."""
+    pids = tmp_path / "pids"
+    program = f"""
+import asyncio
+from tiercel.storage.local import LocalStorage
+from tiercel.worker.single import run_task
+commands = ["setsid sh -c 'echo $$ >> {pids}; exec sleep 60' & echo $$ >> {pids}; echo started; sleep 60"]
+asyncio.run(run_task({{"id": "t", "type": "{SHELL}", "commands": commands}}, storage=LocalStorage("{tmp_path}/s")))
+"""
+    worker = subprocess.Popen([sys.executable, "-c", program])
+    try:
+        _wait_for(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+        scripts = [int(pid) for pid in pids.read_text().split()]
+        assert all(_lives(pid) for pid in scripts)
+    finally:
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+
+    _wait_for(lambda: not any(_lives(pid) for pid in scripts))
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _wait_for(condition: Any) -> None:
+    """Wait for another process: there is nothing to await, so it is looked at until it is so."""
+    deadline = os.times().elapsed + 20
+    while not condition():
+        assert os.times().elapsed < deadline, "It did not happen in time."
+        os.sched_yield()
