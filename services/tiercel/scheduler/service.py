@@ -275,7 +275,10 @@ class SchedulerService(Service):
             for uid in sorted({*plans, *stored}):
                 if self._book.partition(uid) in new:
                     await self._take_up(pending, states.get(uid), uid, plans, now)
+            pending = await self._commit_full(pending)
         await self._commit(pending)
+        # Events may wait in them already, and whoever waits for events does not know these partitions.
+        self._queue.wake(TRIGGER_EVENT)
         log.info(
             "partitions taken", extra={"action": "partitions_taken", "count": len(new), "triggers": len(self._book)}
         )
@@ -308,6 +311,7 @@ class SchedulerService(Service):
             for uid in sorted({*plans, *self._book.of_flow(key)}):
                 if self._book.partition(uid) in self._owned:
                     await self._follow_one(pending, uid, plans.get(uid), known=uid in plans)
+            pending = await self._commit_full(pending)
         await self._commit(pending)
 
     async def _follow_one(self, pending: Pending, uid: str, plan: TriggerPlan | None, *, known: bool) -> None:
@@ -334,6 +338,13 @@ class SchedulerService(Service):
         ended = TriggeredExecutionEnded(trigger_uid=state.uid, at=now, execution_id=execution_id, state=found[1])
         return decide(state, plan, ended, now, lambda text, _: text)
 
+    async def _commit_full(self, pending: Pending) -> Pending:
+        """Commit a batch that is large enough; return the one to go on with."""
+        if len(pending) < self._settings.batch_count:
+            return pending
+        await self._commit(pending)
+        return self._pending()
+
     async def _commit(self, pending: Pending, deliveries: Sequence[Delivery[Any]] = ()) -> None:
         """Save and send in one transaction behind the leases; on a lost lease, forget and let others do it."""
         if pending.empty and not deliveries:
@@ -341,7 +352,10 @@ class SchedulerService(Service):
             return
         partitions = pending.partitions | {delivery.partition for delivery in deliveries}
         leases = leases_of(self._owned, partitions)
-        assert leases is not None, "A decision was made about a partition that is not owned."
+        if leases is None:
+            # An earlier batch of the same step has lost one of them; what is forgotten is read again.
+            self._forget(sorted(partitions))
+            return
         try:
             async with self._store.transaction(leases) as unit:
                 if deliveries:

@@ -39,6 +39,9 @@ class Pending:
         self._messages: list[Outgoing] = []
         self._jobs: list[OutgoingJob] = []
 
+    def __len__(self) -> int:
+        return len(self._states)
+
     @property
     def empty(self) -> bool:
         """True when nothing is to be saved or sent."""
