@@ -87,7 +87,7 @@ def mistakes(
         found.append(f"The total is {execution.get('outputs', {}).get('total')!r}, not {total!r}.")
     cents: collections.Counter[str] = collections.Counter()
     for line in result.splitlines():
-        city, amount, currency = line.split(",")
+        city, amount, currency = (*line.split(","), "", "")[:3]
         cents[city] += int(amount) if currency == "EUR" else 0
     if cents != expected:
         found.append(f"The cities of the result file come to {dict(cents)}, not {dict(expected)}.")

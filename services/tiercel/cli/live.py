@@ -17,6 +17,8 @@ from tiercel.cli.api import Api
 from tiercel.model.state import State
 
 POLL_S: Final = 0.1
+VALUE_MAX: Final = 24
+"""Characters of an iteration's value that are shown."""
 LOGS_WAIT_S: Final = 3.0
 """How long the last log lines of an ended execution may take to be written."""
 _MARKS: Final[Mapping[str, tuple[str, str]]] = {
@@ -41,7 +43,7 @@ class LiveView:
         self._show_logs = show_logs
         self._out = out
         self._colour = out.isatty()
-        self._shown: dict[str, tuple[str, int]] = {}
+        self._shown: dict[str, int] = {}
         self._logged = 0
         self._began: datetime | None = None
         self._width = 12
@@ -51,9 +53,8 @@ class LiveView:
         while True:
             execution = await self._api.execution(execution_id)
             self._began = self._began or instant(execution["state"]["histories"][0]["date"])
-            self._show_runs(execution)
-            if self._show_logs:
-                await self._show_new_logs(execution_id)
+            logs = await self._new_logs(execution_id) if self._show_logs else []
+            self._show(self._run_lines(execution) + logs)
             if State(execution["state"]["current"]).is_terminated:
                 break
             await asyncio.sleep(POLL_S)
@@ -61,54 +62,56 @@ class LiveView:
             await self._show_last_logs(execution_id)
         return execution
 
-    def _show_runs(self, execution: Mapping[str, Any]) -> None:
+    def _show(self, lines: list[tuple[datetime, str]]) -> None:
+        for date, line in sorted(lines, key=lambda each: each[0]):
+            passed = (date - self._began).total_seconds() if self._began else 0.0
+            print(f"{max(0.0, passed):8.2f}s  {line}", file=self._out, flush=True)
+
+    def _run_lines(self, execution: Mapping[str, Any]) -> list[tuple[datetime, str]]:
+        """Return a line for each new state of a task run."""
         runs = execution.get("taskRunList") or []
         names = {run["id"]: run for run in runs}
-        news = []
+        lines = []
         for run in runs:
             attempts = len(run.get("attempts") or [])
             for change in self._changes(run):
-                news.append((change["date"], change["state"], _path(run, names), attempts))
-        for date, state, path, attempts in sorted(news, key=lambda item: str(item[0])):
-            self._line(date, state, path, f"attempt {attempts}" if attempts > 1 and state != State.SUCCESS else "")
+                again = attempts > 1 and change["state"] != State.SUCCESS
+                line = self._run_line(change["state"], _path(run, names), f"attempt {attempts}" if again else "")
+                lines.append((instant(change["date"]), line))
+        return lines
 
     def _changes(self, run: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         """Yield the states that a task run went through since the last look."""
         histories = run["state"]["histories"]
-        seen = self._shown.get(run["id"], ("", 0))[1]
-        self._shown[run["id"]] = (run["state"]["current"], len(histories))
+        seen, self._shown[run["id"]] = self._shown.get(run["id"], 0), len(histories)
         for change in histories[seen:]:
             if change["state"] not in _SILENT:
                 yield change
 
-    def _line(self, date: str, state: str, path: str, note: str) -> None:
+    def _run_line(self, state: str, path: str, note: str) -> str:
         mark, colour = _MARKS.get(state, ("·", "0"))
         self._width = max(self._width, min(len(path), 48))
-        text = f"{self._offset(date)}  {mark} {path:<{self._width}}  {state:<8} {note}".rstrip()
-        print(self._painted(text, colour), file=self._out, flush=True)
+        return self._painted(f"{mark} {path:<{self._width}}  {state:<8} {note}".rstrip(), colour)
 
-    async def _show_new_logs(self, execution_id: str) -> None:
-        lines = await self._api.logs(execution_id)
-        for line in lines[self._logged :]:
-            text = (
-                f"{self._offset(line['timestamp'])}    {line.get('taskId') or '-'} | {line.get('message', '').rstrip()}"
-            )
-            print(self._painted(text, _LEVELS.get(line.get("level", "INFO"), "0")), file=self._out, flush=True)
-        self._logged = max(self._logged, len(lines))
+    async def _new_logs(self, execution_id: str) -> list[tuple[datetime, str]]:
+        """Return a line for each log line that has been written since the last look."""
+        entries = await self._api.logs(execution_id)
+        new, self._logged = entries[self._logged :], max(self._logged, len(entries))
+        return [(instant(entry["timestamp"]), self._log_line(entry)) for entry in new]
+
+    def _log_line(self, entry: Mapping[str, Any]) -> str:
+        text = f"  {entry.get('taskId') or '-'} | {entry.get('message', '').rstrip()}"
+        return self._painted(text, _LEVELS.get(entry.get("level", "INFO"), "0"))
 
     async def _show_last_logs(self, execution_id: str) -> None:
         """Wait until no more lines arrive: they travel to the repository on their own."""
         quiet, waited = 0, 0.0
         while quiet < 3 and waited < LOGS_WAIT_S:
-            before = self._logged
             await asyncio.sleep(POLL_S)
             waited += POLL_S
-            await self._show_new_logs(execution_id)
-            quiet = quiet + 1 if self._logged == before else 0
-
-    def _offset(self, date: str) -> str:
-        passed = (instant(date) - self._began).total_seconds() if self._began else 0.0
-        return f"{max(0.0, passed):8.2f}s"
+            lines = await self._new_logs(execution_id)
+            self._show(lines)
+            quiet = 0 if lines else quiet + 1
 
     def _painted(self, text: str, colour: str) -> str:
         return f"\033[{colour}m{text}\033[0m" if self._colour and colour != "0" else text
@@ -156,6 +159,13 @@ def _run_files(execution: Mapping[str, Any]) -> Iterator[str]:
 
 def _path(run: Mapping[str, Any], runs: Mapping[str, Mapping[str, Any]]) -> str:
     """Name a task run by its parents, with the values of iterations."""
-    name = f"{run['taskId']}[{run['value']}]" if run.get("value") is not None else str(run["taskId"])
+    name = f"{run['taskId']}[{_short(run['value'])}]" if run.get("value") is not None else str(run["taskId"])
     parent = runs.get(run.get("parentTaskRunId") or "")
     return f"{_path(parent, runs)} › {name}" if parent is not None else name
+
+
+def _short(value: str) -> str:
+    """Shorten the value of an iteration: of an address, the end tells them apart."""
+    if value.startswith("kestra:///"):
+        value = value.rpartition("/")[2]
+    return value if len(value) <= VALUE_MAX else f"{value[: VALUE_MAX - 1]}…"
