@@ -8,6 +8,7 @@ a later claim can only bring jobs of the time after a restart.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections import OrderedDict
 from datetime import timedelta
@@ -39,6 +40,8 @@ class Crew:
         self._kills: OrderedDict[tuple[str, int | None], tuple[int | None, int, float]] = OrderedDict()
         self._claims = itertools.count(1)
         self._claim = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     @property
     def running_count(self) -> int:
@@ -64,6 +67,7 @@ class Crew:
             # The executor gave this one up; two attempts must not run side by side.
             earlier.stop(Stop.KILLED)
         self._running[key] = run
+        self._idle.clear()
         if self._is_killed(job, claim):
             run.stop(Stop.KILLED)
         metrics.STARTED.inc()
@@ -75,9 +79,15 @@ class Crew:
         key = (run.job.execution_id, run.job.seq)
         if self._running.get(key) is run:
             del self._running[key]
+            if not self._running:
+                self._idle.set()
         self.ended_count += 1
         metrics.RUNNING.set(len(self._running))
         self.freed()
+
+    async def idle(self) -> None:
+        """Wait until nothing runs."""
+        await self._idle.wait()
 
     def freed(self) -> None:
         """Called when a slot is free; replaced by the service."""

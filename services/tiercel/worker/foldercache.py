@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import zipfile
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +30,7 @@ class FolderCacheStore:
         self._cache = task.cache
         origin = context.origin
         self._path = uris.cache(origin.namespace, origin.flow_id, origin.task_id, value)
-        self._restored: datetime | None = None
+        self._restored: dict[str, tuple[int, int]] | None = None
 
     async def restore(self) -> None:
         """Unpack the archive, if there is one that is young enough."""
@@ -46,29 +47,28 @@ class FolderCacheStore:
             return
         archive = await context.fetch(self._path)
         try:
-            count = await asyncio.to_thread(_unpack, archive, context.working_dir)
+            self._restored = await asyncio.to_thread(_unpack, archive, context.working_dir)
         except (zipfile.BadZipFile, OSError, ValueError) as error:
             context.log("WARN", f"The cache cannot be unpacked and is not used: {error}")
             return
         finally:
             archive.unlink(missing_ok=True)
-        self._restored = context.now()
-        context.log("DEBUG", f"The cache brought {count} files.")
+        context.log("DEBUG", f"The cache brought {len(self._restored)} files.")
 
     def _is_old(self, made: datetime, ttl: timedelta | None) -> bool:
         return ttl is not None and made + ttl < self._context.now()
 
     async def save(self) -> None:
-        """Keep the files that the patterns mean, when one of them is newer than what was brought."""
+        """Keep the files that the patterns mean, when they are not what was brought."""
         if self._cache is None:
             return
         context = self._context
         patterns = PathPatterns(self._cache.patterns, base="/")
         root = context.working_dir
-        since = self._restored.timestamp() if self._restored is not None else None
-        names = await asyncio.to_thread(_changed, root, patterns, since)
-        if not names:
+        state = await asyncio.to_thread(_state, root, patterns)
+        if not state or state == self._restored:
             return
+        names = list(state)
         archive = root / f"{OWN_PREFIX}cache-{context.task_run_id}.zip"
         try:
             await asyncio.to_thread(_pack, archive, root, names)
@@ -78,11 +78,15 @@ class FolderCacheStore:
         context.log("DEBUG", f"The cache keeps {len(names)} files.")
 
 
-def _changed(root: Path, patterns: PathPatterns, since: float | None) -> list[str]:
+def _state(root: Path, patterns: PathPatterns) -> dict[str, tuple[int, int]]:
+    """Return the files that the patterns mean, with what tells whether they were changed."""
     names = [name for name in folder.files_below(root) if patterns.match(name) and _is_ours(root, name)]
-    if since is not None and not any((root / name).stat().st_mtime > since for name in names):
-        return []
-    return names
+    return {name: _seen(root / name) for name in names}
+
+
+def _seen(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size
 
 
 def _is_ours(root: Path, name: str) -> bool:
@@ -96,11 +100,12 @@ def _pack(archive: Path, root: Path, names: list[str]) -> None:
             packed.write(root / name, name)
 
 
-def _unpack(archive: Path, root: Path) -> int:
+def _unpack(archive: Path, root: Path) -> dict[str, tuple[int, int]]:
     with zipfile.ZipFile(archive) as packed:
         entries = [entry for entry in packed.infolist() if not entry.is_dir()]
         if len(entries) > ENTRIES_MAX or sum(entry.file_size for entry in entries) > UNPACKED_MAX:
             raise ValueError("it holds more than a cache may")
+        state = {}
         for entry in entries:
             target = folder.inside(root, entry.filename)
             packed.extract(entry, root)
@@ -108,4 +113,8 @@ def _unpack(archive: Path, root: Path) -> int:
             mode = entry.external_attr >> 16 & 0o777
             if mode:
                 target.chmod(mode)
-        return len(entries)
+            # An old date, so that a write in the next moment is seen, however coarse the clock of the disk is.
+            made = datetime(*entry.date_time, tzinfo=UTC).timestamp()
+            os.utime(target, (made, made))
+            state[entry.filename] = _seen(target)
+        return state

@@ -185,9 +185,7 @@ class WorkerService(Service):
     async def _let_end(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self.crew.running_count:
-                    self._freed.clear()
-                    await self._freed.wait()
+                await self.crew.idle()
 
 
 async def _either(waiting: Coroutine[Any, Any, Any], stop: asyncio.Task[Any], timeout: float | None) -> None:
