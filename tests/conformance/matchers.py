@@ -27,9 +27,6 @@ async def match(actual: Any, expected: Any, files: Files, where: str = "value") 
     if not isinstance(expected, Mapping):
         _equal(actual, expected, files, where)
         return
-    if not expected:
-        _equal(actual, expected, files, where)
-        return
     for name, wanted in expected.items():
         key = str(name)
         is_path = isinstance(actual, Mapping) and key in actual and key not in _ALWAYS

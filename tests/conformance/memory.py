@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import httpx
 import msgspec
-from tests.conformance import test_plugins  # noqa: F401 (registers the types that only the corpora use)
+from tests.conformance import test_plugins
 from tests.conformance.case_run import run_case
 from tests.conformance.corpus import Case, Folder
 from tests.conformance.deadline import Hung, deadline
@@ -159,6 +159,7 @@ def run_one(case: Case, folder: Folder) -> CaseResult:
     scratch = Path(tempfile.mkdtemp(prefix="tiercel-case-"))
     (scratch / "work").mkdir()
     started = time.monotonic()
+    test_plugins.RUNS.clear()
     try:
         with Stub(folder) as stub, _environment(config_of(case)), deadline(CASE_DEADLINE_S):
             result = run_virtual(_run(case, folder, scratch, stub))

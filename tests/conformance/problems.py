@@ -31,7 +31,7 @@ KINDS: Final[dict[str, tuple[type[BaseException], ...]]] = {
     "file_not_found": (NotFound, TaskFailed, ExpressionError),
     "file_already_exists": (Conflict, TaskFailed),
     "kv_store": (Refused, NotFound, Conflict, TaskFailed),
-    "io": (Refused, TaskFailed, NotFound),
+    "io": (Refused, TaskFailed, NotFound, Conflict),
     "http_client": (TaskFailed,),
     "message_too_big": (Refused, TaskFailed),
     "secret_not_found": (NotFound, ExpressionError),

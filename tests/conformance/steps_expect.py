@@ -288,6 +288,8 @@ async def expect_executions(world: World, body: dict[str, Any]) -> None:
 async def _listed(world: World, body: Mapping[str, Any]) -> list[Snapshot]:
     if "of" in body:
         return [await world.read(one.id) for one in world.names.aliases[body["of"]]]
+    if "flow" not in body:
+        return [await world.read(one.id) for one in await world.engine.executions()]
     namespace, _, flow_id = str(body["flow"]).partition("/")
     return [await world.read(one.id) for one in await world.engine.executions(namespace, flow_id)]
 

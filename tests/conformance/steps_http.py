@@ -53,8 +53,10 @@ async def _check(world: World, response: httpx.Response, body: Mapping[str, Any]
         await match(response.headers.get(name), expected, world, f"header {name}")
     if "error_contains" in body:
         message = message_of(response)
-        if body["error_contains"] not in message and body["error_contains"] not in response.text:
-            raise Mismatch(f"The error is {message!r}, expected {body['error_contains']!r} in it")
+        parts = body["error_contains"]
+        for part in parts if isinstance(parts, list) else [parts]:
+            if part not in message and part not in response.text:
+                raise Mismatch(f"The error is {message!r}, expected {part!r} in it")
     if "error_equals" in body and message_of(response) != body["error_equals"]:
         raise Mismatch(f"The error is {message_of(response)!r}, expected {body['error_equals']!r}")
     if "json" in body:
@@ -130,6 +132,8 @@ async def sse(world: World, body: dict[str, Any]) -> None:
 async def _events(world: World, path: str) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
     async with world.engine.http.stream("GET", path, timeout=60) as response:
+        if response.status_code >= 300:
+            await response.aread()
         check_status(response, "ok")
         current: dict[str, Any] = {"id": None, "data": None}
         async for line in response.aiter_lines():

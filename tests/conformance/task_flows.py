@@ -1,0 +1,100 @@
+"""Cases of `tasks.yaml` that need the services: a flow of one task on the cluster in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from tests.conformance.corpus import Case, Folder
+from tests.conformance.engine import Engine
+from tests.conformance.matchers import match
+from tests.conformance.result import Mismatch
+from tests.conformance.steps_store import deploy, put_log
+from tests.conformance.world import World
+
+from tiercel.messages.execution_event import CreateExecution, DeleteRequested
+from tiercel.model.ids import new_id
+
+NEEDS_SERVICES: Final = frozenset(
+    {
+        "io.kestra.plugin.core.log.PurgeLogs",
+        "io.kestra.plugin.core.execution.PurgeExecutions",
+        "io.kestra.plugin.core.log.Fetch",
+    }
+)
+
+
+def run_on_cluster(case: Case, folder: Folder, scratch: Path) -> None:
+    """Run the case; raise Mismatch when it does not hold."""
+    # Imported here: the cluster needs every service, and the other cases none.
+    from tests.conformance.memory import cluster, config_of  # noqa: PLC0415
+
+    from tiercel.testing.virtual_time import run_virtual  # noqa: PLC0415
+
+    async def main() -> None:
+        async with cluster(config_of(case), scratch) as engine:
+            await _runs(World(case, folder, engine), case)
+
+    run_virtual(main())
+
+
+async def _runs(world: World, case: Case) -> None:
+    for step in case.body.get("setup", []):
+        ((name, raw),) = step.items()
+        body = await world.filled(raw)
+        match name:
+            case "save_log":
+                entry = {"flow": body.pop("flowId"), "execution": body.pop("executionId", None), **body}
+                await put_log(world, entry)
+            case "save_execution":
+                await _save_execution(world, body)
+            case "mark_execution_deleted":
+                engine = world.engine
+                await engine.emit(DeleteRequested(execution_id=world.execution_id(body), at=engine.now()))
+            case _:
+                raise Mismatch(f"Nobody knows how to set up '{name}' on a cluster.")
+    for number, run in enumerate(case.body["runs"], start=1):
+        await _run(world, number, await world.filled(run))
+
+
+async def _save_execution(world: World, body: Mapping[str, Any]) -> None:
+    """Run an execution of a flow of this name to its end."""
+    task = {"id": "one", "type": "io.kestra.plugin.core.debug.Return", "format": body.get("task_output", "value")}
+    flow = {"id": body["flowId"], "namespace": body["namespace"], "tasks": [task]}
+    await deploy(world, yaml.safe_dump(flow, sort_keys=False))
+    world.remember(body["as"], await _executed(world.engine, world, body["namespace"], body["flowId"]))
+
+
+async def _run(world: World, number: int, run: Mapping[str, Any]) -> None:
+    name = f"single-task-{number}"
+    flow = {"id": name, "namespace": "company.team", "tasks": [run["task"]]}
+    await deploy(world, yaml.safe_dump(flow, sort_keys=False))
+    found = await _executed(world.engine, world, "company.team", name)
+    expected = run["expect"]
+    if "error" in expected:
+        if found.state != "FAILED":
+            raise Mismatch(f"run {number}: expected an error; {found.summary()}")
+        return
+    if found.state != "SUCCESS":
+        raise Mismatch(f"run {number}: {found.summary()}")
+    await match(found.runs[0].outputs, expected.get("outputs", {}), world, f"run {number}: outputs")
+
+
+async def _executed(engine: Engine, world: World, namespace: str, flow_id: str) -> Any:
+    execution_id = new_id()
+    await engine.emit(
+        CreateExecution(
+            execution_id=execution_id,
+            at=engine.now(),
+            tenant_id=engine.tenant,
+            namespace=namespace,
+            flow_id=flow_id,
+            flow_revision=1,
+        )
+    )
+    found = await world.wait_ended(execution_id)
+    # What reads the history sees it once the indexer has written it down.
+    await engine.sleep(0.5)
+    return found
