@@ -9,7 +9,7 @@ from tests.architecture import tree
 
 MODULE_LINES_MAX: Final = 400
 FUNCTION_LINES_MAX: Final = 70
-BAD_NAMES: Final = frozenset({"utils", "util", "helpers", "helper", "common", "misc", "manager", "base_service"})
+BAD_NAMES: Final = frozenset({"utils", "util", "helpers", "helper", "common", "manager", "base_service"})
 
 
 def test_the_namespace_has_no_init_module() -> None:

@@ -63,11 +63,11 @@ WORKER_JOB: Final[Topic[WorkerJob]] = Topic(
 )  # fmt: skip
 HISTORY: Final[Topic[History]] = Topic(
     name="history", number=5, message=History, route=Route.KEYED, key="execution_id",
-    producers=("executor", "worker", "webserver", "scheduler"), consumers=("indexer",),
+    producers=("executor", "worker"), consumers=("indexer",),
 )  # fmt: skip
 BROADCAST: Final[Topic[Broadcast]] = Topic(
     name="broadcast", number=6, message=Broadcast, route=Route.BROADCAST, key="",
-    producers=("webserver", "executor", "scheduler"), consumers=("executor", "worker", "scheduler", "webserver"),
+    producers=("webserver", "executor", "scheduler"), consumers=("worker", "scheduler", "webserver"),
 )  # fmt: skip
 
 TOPICS: Final = (EXECUTION_EVENT, TRIGGER_EVENT, WORKER_EVENT, WORKER_JOB, HISTORY, BROADCAST)
