@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from tiercel.messages.topics import HISTORY
 from tiercel.runtime.adapters import Adapters
 from tiercel.secrets.encryption import Encryption
 from tiercel.webserver.emitter import Emitter
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from litestar.datastructures import State
 
 
+BACKLOG_INTERVAL_S: Final = 10.0
+
+
 class Api:
     """The adapters, and what the webserver keeps between requests."""
 
@@ -32,10 +36,20 @@ class Api:
         self.repository, self.secrets = adapters.repository, adapters.secrets
         self.expressions = Expressions(adapters, recursive=settings.recursive_rendering)
         self.encryption = Encryption(settings.encryption_key) if settings.encryption_key else None
+        self.is_behind = False
+        """History is so far behind that new executions have to wait."""
         self.emitter = Emitter(self.queue)
         self.flows = FlowCache(self.definitions, self.clock)
         self.followers = Followers(self.statestore, self.queue, self.clock, settings.poll_interval_s)
         self.reader = Reader(self.statestore, self.repository, self.followers, self.clock, settings.created_wait_s)
+
+    async def watch_backlog(self) -> None:
+        """Look from time to time how far behind the writing of history is, until cancelled."""
+        while True:
+            depths = await self.queue.depths()
+            age_s = max((depth.oldest_s for depth in depths if depth.topic == HISTORY.name), default=0.0)
+            self.is_behind = age_s > self.settings.backlog_age_max_s
+            await self.clock.sleep(BACKLOG_INTERVAL_S)
 
     async def close(self) -> None:
         """End what runs in the background."""

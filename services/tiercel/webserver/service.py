@@ -7,6 +7,7 @@ import socket
 
 import uvicorn
 
+from tiercel.runtime import retry
 from tiercel.runtime.adapters import Adapters
 from tiercel.runtime.service import Service
 from tiercel.webserver.app import build
@@ -44,8 +45,19 @@ class WebserverService(Service):
         self.port = listener.getsockname()[1]
         self._server = _Server(config)
         await self._server.open(listener)
-        self.spawn("flows", self.app.api.flows.listen(self.app.api.queue))
+        self.spawn("flows", self._listen())
+        self.spawn("backlog", self._watch_backlog())
         self.spawn("http", self._server.work())
+
+    async def _listen(self) -> None:
+        async for attempt in retry.backend("queue"):
+            with attempt:
+                await self.app.api.flows.listen(self.app.api.queue)
+
+    async def _watch_backlog(self) -> None:
+        async for attempt in retry.backend("queue"):
+            with attempt:
+                await self.app.api.watch_backlog()
 
     async def drain(self) -> None:
         """Take no new connections, let requests end."""

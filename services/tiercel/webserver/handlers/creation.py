@@ -15,6 +15,7 @@ from tiercel.model.state import State
 from tiercel.webserver import creation, inputs, multipart
 from tiercel.webserver.context import Api, Call
 from tiercel.webserver.follower import Version
+from tiercel.webserver.problem import TooBusy
 
 AnyRequest = Request[Any, Any, AppState]
 _RESTING: Final = frozenset({State.PAUSED, State.BREAKPOINT})
@@ -25,6 +26,8 @@ async def create(api: Api, scope: Any, receive: Any, namespace: str, flow_id: st
     """Create an execution; return the status and the answer."""
     tenant_id = scope.get("tiercel.tenant", "main")
     is_new = scope.get("tiercel.new", False)
+    if api.is_behind:
+        raise TooBusy("The history of executions is written too slowly; try again when an indexer has caught up.")
     wish = creation.read_wish(scope["query_string"])
     flow = await creation.executable_flow(api, tenant_id, namespace, flow_id, wish.revision)
     execution_id, at = creation.new_id(api)

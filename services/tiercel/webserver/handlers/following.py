@@ -87,7 +87,7 @@ async def follow_dependencies(request: AnyRequest, execution_id: str) -> Stream:
 
 
 async def _dependents(call: Call, root: Execution, expand: bool, down_only: bool) -> AsyncIterator[bytes]:
-    yield sse.event("start", _status(call, root))
+    yield sse.event("start", {"executionId": root.id})
     told: dict[str, int] = {}
     ended: set[str] = set()
     while True:
@@ -104,7 +104,7 @@ async def _dependents(call: Call, root: Execution, expand: bool, down_only: bool
             break
         with call.api.followers.watch(*(each.id for each in related if each.id not in ended)) as watch:
             await watch.changed(1.0)
-    yield sse.event("end-all", _status(call, await call.api.reader.head(call.tenant_id, root.id)))
+    yield sse.event("end-all", {"executionId": root.id})
 
 
 async def _related(call: Call, root: Execution, expand: bool, down_only: bool) -> list[Execution]:
