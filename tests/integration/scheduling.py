@@ -137,6 +137,12 @@ async def settle(*schedulers: SchedulerService) -> None:
             return
 
 
+def crash(scheduler: SchedulerService) -> None:
+    """End a scheduler's loops without a word: nothing is given back."""
+    for loop in scheduler._loops:
+        loop.cancel()
+
+
 async def begin(*schedulers: SchedulerService) -> None:
     """Start schedulers without their loops: read the flows, share the partitions."""
     for scheduler in schedulers:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.scheduling import World, begin, settle, uid_of, utc
+from tests.integration.scheduling import World, begin, crash, settle, uid_of, utc
 
 from tiercel.messages.broadcast import FlowUpdated
 from tiercel.messages.execution_event import CreateExecution
@@ -140,6 +140,28 @@ async def test_the_loops_follow_the_clock_news_and_ends_by_themselves(tmp_path: 
 
     assert Counter({(first, "01:00"): 1, (first, "02:00"): 1, (second, "02:00"): 1, (first, "03:00"): 1,
                     (second, "03:00"): 1}) == Counter(seen)  # fmt: skip
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_what_a_scheduler_leaves_behind_goes_on_with_another(tmp_path: Path, clean: bool) -> None:
+    """A stop hands over at once, a crash within the leases' time; states that need no change fire too."""
+
+    async def day() -> dict[datetime | None, int]:
+        clock = LoopClock(utc("2024-07-15T00:30:00+00:00"))
+        world = World(tmp_path, clock.now(), clock)
+        await world.deploy([{**HOURLY, "id": f"t{number}", "allowConcurrent": True} for number in range(40)])
+        first = world.scheduler(lease_ttl_s=10.0)
+        await first.__aenter__()
+        async with world.scheduler(lease_ttl_s=10.0), world.scheduler(lease_ttl_s=10.0):
+            await clock.sleep(3600.0)
+            if clean:
+                await first.__aexit__()
+            else:
+                crash(first)
+            await clock.sleep(2 * 3600.0)
+        return Counter(command.schedule_date for command in await world.created())
+
+    assert {utc(f"2024-07-15T0{hour}:00:00+00:00"): 40 for hour in (1, 2, 3)} == run_virtual(day())
 
 
 def run_in_thread(main: Any) -> Any:

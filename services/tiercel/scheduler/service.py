@@ -349,6 +349,7 @@ class SchedulerService(Service):
         """Save and send in one transaction behind the leases; on a lost lease, forget and let others do it."""
         if pending.empty and not deliveries:
             pending.committed()
+            self._moved.set()
             return
         partitions = pending.partitions | {delivery.partition for delivery in deliveries}
         leases = leases_of(self._owned, partitions)
