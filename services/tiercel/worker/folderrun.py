@@ -138,7 +138,12 @@ class FolderRun:
         at = ids.instant_of(job.task_run_id) or datetime.now(UTC)
         run_id = ids.derived_id(at, job.task_run_id, child.id, job.attempt)
         taskrun = {**_map(parent.variables.get("taskrun")), "id": run_id, "parentId": job.task_run_id}
-        variables = {**parent.variables, "task": {"id": child.id, "type": child.type}, "taskrun": taskrun}
+        variables = {
+            **parent.variables,
+            "task": {"id": child.id, "type": child.type},
+            "taskrun": taskrun,
+            "workerTaskrun": parent.variables.get("taskrun"),
+        }
         level = str(child.log_level) if child.log_level is not None else job.log_level
         return TaskContext(
             parent.surroundings,

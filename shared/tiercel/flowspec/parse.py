@@ -23,6 +23,8 @@ from tiercel.flowspec.yaml import Document, read_documents
 from tiercel.model.flow import Dialect, Flow, PluginDefault
 from tiercel.model.task import Task, Trigger
 
+_OLD_EXPRESSION: Final = re.compile(r"\{[{%][^}]*(?:\b(?:json|currentEachOutput)\s*\(|\|\s*json\b)")
+"""Functions and a filter that 2.0 took away: an expression that uses one is of the older dialect."""
 _REVISION_LINE: Final = re.compile(r"(?m)^revision: \d+\n?")
 
 CheckExpression = Callable[[str], str | None]
@@ -157,7 +159,7 @@ def _report(document: Document, source: str, outside: Outside) -> Report:
         check_templates(findings, outside.check_expression)
     # Rules of the whole speak of a whole flow: where parts could not be read, they would name what is not wrong.
     if flow is not BROKEN and not findings.incomplete:
-        dialect = Dialect.V1 if findings.old else Dialect.V2
+        dialect = Dialect.V1 if findings.old or _OLD_EXPRESSION.search(source) else Dialect.V2
         flow = _complete(flow, merged, source, dialect, outside)
         extras = validate_flow(flow, findings)
         flow = msgspec.structs.replace(flow, dialect=extras.dialect)

@@ -71,7 +71,7 @@ def _advance_root(draft: Draft, facts: Facts) -> None:
     head = draft.head
     branch = head.branch
     if branch.phase is Phase.AFTER:
-        _in_order(draft, facts, ROOT, facts.plan.branches["after"])
+        _in_order(draft, facts, ROOT, tuple(facts.plan.nodes[name] for name in branch.data.get("after", ())))
         if draft.branch(ROOT).live <= 0 and draft.branch(ROOT).next >= draft.branch(ROOT).total:
             finishing.after_done(draft)
         return

@@ -167,7 +167,7 @@ def _timer_due(draft: Draft, facts: Facts, event: events.TimerDue) -> None:
             reports.retry_due(draft, facts, event.subject)
         case TimerKind.LOOP_CHECK:
             if draft.run(event.subject) is not None:
-                next_round(draft, event.subject)
+                next_round(draft, facts, event.subject)
         case TimerKind.KILL_DEADLINE:
             if draft.head.kill_requested:
                 killing.give_up(draft, facts)

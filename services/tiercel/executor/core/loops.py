@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from tiercel.errors import ExpressionError
+from tiercel.executor.core.context import all_runs
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import set_outputs
 from tiercel.executor.core.facts import Facts, Missing, Want
@@ -90,10 +91,11 @@ def values(draft: Draft, facts: Facts, seq: int) -> list[str]:
 
 
 def begin_until(draft: Draft, seq: int) -> None:
-    """Give the first round of a LoopUntil its number."""
+    """Prepare the first round of a LoopUntil: none has ended yet."""
     record = draft.get(seq)
-    branch = replace(draft.branch(seq), iteration=1, data={"started": draft.at.isoformat()})
+    branch = replace(draft.branch(seq), data={"started": draft.at.isoformat()})
     draft.put(replace(record, branch=branch, run=replace(record.run, iteration=record.run.iteration or 0)))
+    set_outputs(draft, seq, {"iterationCount": 0})
 
 
 def end_round(draft: Draft, facts: Facts, seq: int, node: Node) -> State | None:
@@ -104,29 +106,41 @@ def end_round(draft: Draft, facts: Facts, seq: int, node: Node) -> State | None:
     """
     task = node.task
     assert isinstance(task, LoopUntil)
-    branch = draft.branch(seq)
+    branch = replace(draft.branch(seq), iteration=draft.branch(seq).iteration + 1)
+    draft.set_branch(seq, branch)
     set_outputs(draft, seq, {"iterationCount": branch.iteration})
     rendering = Rendering(draft, facts, draft.get(seq).run, node)
     if rendering.holds(task.condition):
         return State.SUCCESS
-    frequency = task.check_frequency
-    most = rendering.text(frequency.max_iterations)
-    longest = rendering.text(frequency.max_duration)
-    started = datetime.fromisoformat(branch.data["started"])
-    over = (most is not None and branch.iteration > int(most)) or (
-        longest is not None and draft.at >= started + parse_duration(longest)
-    )
-    if over:
+    if _is_over(draft, branch, task, rendering):
         return State.FAILED if rendering.holds(task.fail_on_max_reached) else State.SUCCESS
-    interval = parse_duration(rendering.text(frequency.interval) or "PT1M")
+    interval = parse_duration(rendering.text(task.check_frequency.interval) or "PT1M")
     draft.set_timer(TimerKind.LOOP_CHECK, seq, draft.at + max(interval, timedelta(0)))
     draft.set_branch(seq, replace(branch, data={**branch.data, "waits": True}))
     return None
 
 
-def next_round(draft: Draft, seq: int) -> None:
-    """Begin another round of a LoopUntil."""
+def _is_over(draft: Draft, branch: Branch, task: LoopUntil, rendering: Rendering) -> bool:
+    most = rendering.text(task.check_frequency.max_iterations)
+    if most is not None and branch.iteration >= int(most):
+        return True
+    longest = rendering.text(task.check_frequency.max_duration)
+    started = datetime.fromisoformat(branch.data["started"])
+    return longest is not None and draft.at >= started + parse_duration(longest)
+
+
+def next_round(draft: Draft, facts: Facts, seq: int) -> None:
+    """Begin another round of a LoopUntil; the task runs of the round before are forgotten."""
+    records = all_runs(draft, facts)
+    gone: set[int] = set()
+    for record in records:
+        if record.run.parent == seq or record.run.parent in gone:
+            gone.add(record.run.seq)
+    draft.removed.extend(sorted(gone))
+    draft.removed_outputs.extend(sorted(gone))
     branch = draft.branch(seq)
     data = {key: value for key, value in branch.data.items() if key != "waits"}
-    draft.set_branch(seq, replace(branch, next=0, live=0, ended=0, iteration=branch.iteration + 1, data=data))
+    draft.set_branch(seq, replace(branch, next=0, live=0, ended=0, warned=0, data=data))
+    record = draft.get(seq)
+    draft.put(replace(record, run=replace(record.run, iteration=(record.run.iteration or 0) + 1)))
     draft.ready.append(seq)

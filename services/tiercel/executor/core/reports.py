@@ -94,7 +94,7 @@ def child_run(draft: Draft, facts: Facts, event: ChildRunReported) -> None:
             for record in draft.live_runs()
             if record.run.parent == event.seq
             and record.run.task_id == event.task_id
-            and record.run.value == event.value
+            and (not event.dynamic or record.run.value == event.value)
         ),
         None,
     )
@@ -125,7 +125,7 @@ def _new_child(draft: Draft, event: ChildRunReported) -> RunRecord:
         seq=head.next_seq,
         task_id=event.task_id,
         parent=event.seq,
-        value=event.value,
+        value=event.value if event.dynamic else None,
         state=State.CREATED,
         history=(StateChange(State.CREATED, draft.at),),
         dynamic=event.dynamic,

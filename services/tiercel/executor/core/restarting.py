@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tiercel.executor.core import pausing
 from tiercel.executor.core.context import all_runs
 from tiercel.executor.core.draft import Draft, moved, replace
-from tiercel.executor.core.ending import count_end, decides
+from tiercel.executor.core.ending import count_end, decides, end_attempt
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.jobs import forget_job
-from tiercel.executor.core.plan import ROOT, Kind
+from tiercel.executor.core.plan import ROOT, Kind, Node
 from tiercel.executor.core.starting import activate
 from tiercel.executor.core.updates import merged
 from tiercel.messages.execution_event import RestartRequested, TaskRunStateRequested
@@ -67,12 +68,14 @@ def begin_opened(draft: Draft, facts: Facts, leaves: Iterable[RunRecord]) -> Non
     for record in leaves:
         seq = record.run.seq
         node = facts.plan.nodes.get(record.run.task_id)
-        draft.turn(seq, State.RESTARTED)
-        if node is not None and not node.kind.has_children:
-            activate(draft, facts, seq, node)
-        elif node is not None:
+        if node is None:
+            continue
+        if node.kind.has_children:
             draft.turn(seq, State.RUNNING)
             draft.ready.append(seq)
+        else:
+            draft.turn(seq, State.RESTARTED)
+            activate(draft, facts, seq, node)
     draft.ready.append(ROOT)
 
 
@@ -86,7 +89,7 @@ def set_task_run_state(draft: Draft, facts: Facts, event: TaskRunStateRequested)
         return
     node = facts.plan.nodes.get(target.run.task_id)
     if not draft.execution.state.is_terminated:
-        _set_live(draft, target, event.state)
+        _set_live(draft, target, event.state, node)
         return
     removed = other_branches(records, facts)
     _reopen(draft, facts, records, [target], removed)
@@ -99,19 +102,22 @@ def set_task_run_state(draft: Draft, facts: Facts, event: TaskRunStateRequested)
     draft.ready.append(ROOT)
 
 
-def _set_live(draft: Draft, target: RunRecord, state: State) -> None:
+def _set_live(draft: Draft, target: RunRecord, state: State, node: Node | None) -> None:
+    """Set a task run of an execution that is not over: a paused one goes on, or ends as it is told."""
     live = draft.run(target.run.seq)
     if live is None or live.run.state not in (State.PAUSED, State.RUNNING, State.RETRYING):
         return
-    from_pause = live.run.state is State.PAUSED
-    if draft.turn(target.run.seq, state):
-        if from_pause:
-            draft.update(paused=max(0, draft.head.paused - 1))
-            if not draft.head.paused:
-                draft.move(State.RESTARTED)
-                draft.move(State.RUNNING)
-        forget_job(draft, live, None)
-        count_end(draft, draft.get(target.run.seq).run, None)
+    seq = target.run.seq
+    if live.run.state is State.PAUSED:
+        pausing.release(draft, seq, None, None)
+        if not draft.head.paused:
+            draft.move(State.RESTARTED)
+            draft.move(State.RUNNING)
+    if state is not State.RUNNING and draft.turn(seq, state):
+        record = draft.get(seq)
+        draft.put(replace(record, run=end_attempt(record.run, state, draft.at)))
+        forget_job(draft, live, node)
+        count_end(draft, draft.get(seq).run, node)
 
 
 def other_branches(records: dict[int, RunRecord], facts: Facts) -> set[int]:
