@@ -21,6 +21,7 @@ from tests.conformance.interpolation import Names
 from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left_out, passed
 from tests.conformance.schedule_cluster import poll_address
 from tests.conformance.schedule_flow import bound, bound_flow, engine, expect
+from tests.conformance.schedule_relation import identified, run_dependencies, run_topology
 from tests.conformance.schedule_scenario import run_scenario
 from tests.conformance.values import instant
 
@@ -28,7 +29,6 @@ from tiercel.condition import flow_trigger, label, sla, window
 from tiercel.condition.evaluate import Subject, Upstream, all_hold, holds, upstream_of, when_holds
 from tiercel.errors import ExpressionError
 from tiercel.executor.core.retrying import delay
-from tiercel.flowspec.parse import parse_flow
 from tiercel.model.duration import parse_duration
 from tiercel.model.execution import Execution, ExecutionKind
 from tiercel.model.flow import Flow, Sla
@@ -41,7 +41,6 @@ from tiercel.scheduler.core import dates, firing
 from tiercel.scheduler.core.plan import Surroundings, TriggerPlan, plan_of, scheduled
 from tiercel.scheduler.launch import Launcher
 from tiercel.testing.virtual_time import run_virtual
-from tiercel.topology.relation import edges, reached, relation
 
 FILE: Final = "schedule.yaml"
 NOW: Final = "2024-07-15T10:20:30Z"
@@ -62,8 +61,8 @@ def run_schedule_cases(folder: Path) -> list[CaseResult]:
         "condition_lists": _run_condition_list,
         "windows": _run_window,
         "sla": _run_sla,
-        "topology": _run_topology,
-        "dependencies": _run_dependencies,
+        "topology": run_topology,
+        "dependencies": run_dependencies,
         "retries": _run_retry,
     }
     return [_outcome(case, run, folder, document) for key, run in runners.items() for case in document.get(key) or ()]
@@ -265,15 +264,10 @@ def _run_labels(folder: Path, document: Mapping[str, Any], case: Mapping[str, An
 def _run_condition(folder: Path, document: Mapping[str, Any], case: Mapping[str, Any]) -> None:
     case = Names(instant(NOW)).fill(dict(case))
     flow = bound_flow(case["flow"])
-    condition = bound(Condition, {**_identified(case["condition"])})
+    condition = bound(Condition, {**identified(case["condition"])})
     with engine(flow.dialect, instant(NOW)) as (_, renderer):
         subject = _subject(flow, _upstream(case["execution"], flow), case["execution"])
         expect("the condition holds", case["expect"], holds(condition, subject, renderer.render))
-
-
-def _identified(condition: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give a multiple condition the id that the Java tests do not give it."""
-    return {"id": "multiple", **condition} if str(condition["type"]).endswith("MultipleCondition") else condition
 
 
 def _run_condition_list(folder: Path, document: Mapping[str, Any], case: Mapping[str, Any]) -> None:
@@ -373,38 +367,3 @@ def _run_retry(folder: Path, document: Mapping[str, Any], case: Mapping[str, Any
         else:
             low, high = (parse_duration(text) for text in claim["delay_between"])
             expect(f"delay after attempt {claim['attempt']} in bounds", True, low <= found < high)
-
-
-# Relations of flows
-
-
-def _flow_of(folder: Path, given: Any) -> Flow:
-    if isinstance(given, str):
-        return parse_flow((folder / given).read_text(), strict=False)
-    triggers = [{"id": f"trigger{place}", **each} for place, each in enumerate(given.get("triggers") or ())]
-    for trigger in triggers:
-        trigger["conditions"] = [_identified(condition) for condition in trigger.get("conditions") or ()] or None
-        if trigger.get("preconditions"):
-            trigger["preconditions"] = {"id": "preconditions", **trigger["preconditions"]}
-    return bound_flow(given, triggers)
-
-
-def _run_topology(folder: Path, document: Mapping[str, Any], case: Mapping[str, Any]) -> None:
-    found = relation(_flow_of(folder, case["parent"]), _flow_of(folder, case["child"]))
-    expect("relation", case["expect"], found.value if found is not None else None)
-
-
-def _run_dependencies(folder: Path, document: Mapping[str, Any], case: Mapping[str, Any]) -> None:
-    flows = [_flow_of(folder, each) for each in case["flows"]]
-    known, wanted = edges(flows), case["expect"]
-    names = {flow.uid: flow.id for flow in flows}
-    if "namespace_graph" in case:
-        inside = {flow.uid for flow in flows if flow.namespace == case["namespace_graph"]}
-        touching = [edge for edge in known if edge.source in inside or edge.target in inside]
-        nodes = inside | {uid for edge in touching for uid in (edge.source, edge.target)}
-        expect("nodes are there", True, set(wanted["nodes_contain"]) <= {names[uid] for uid in nodes})
-        expect("number of edges", wanted["edges_count"], len(touching))
-        return
-    start = next(flow.uid for flow in flows if flow.id == case["dependencies_of"])
-    found = [[names[edge.source], names[edge.target]] for edge in reached(start, known)]
-    expect("edges", sorted(wanted["edges"]), sorted(found))
