@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from tests.conformance.snapshot import Snapshot
 
 from tiercel.definitions.base import Definitions
 from tiercel.messages.execution_event import ExecutionEvent
-from tiercel.messages.topics import EXECUTION_EVENT
+from tiercel.messages.topics import EXECUTION_EVENT, HISTORY
 from tiercel.model.execution import Execution, LogEntry, OutputRef
 from tiercel.model.flow import Flow
 from tiercel.queue.base import Outgoing, Queue
@@ -125,6 +125,14 @@ class Engine:
         filters = [Filter(field=Field.EXECUTION_ID, value=execution_id)]
         found = await self.repository.logs(self.tenant, filters, Page(size=1000, total=False))
         return found.results
+
+    async def settle(self, seconds: float = 5.0) -> None:
+        """Wait until the history has been written down: lists and searches show it from then on."""
+        deadline = self.now() + timedelta(seconds=seconds)
+        while self.now() < deadline:
+            if not any(depth.messages for depth in await self.queue.depths() if depth.topic == HISTORY.name):
+                return
+            await self.sleep(0.02)
 
     def now(self) -> datetime:
         """Return the present of the engine."""

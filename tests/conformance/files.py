@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from amazon.ion import simpleion
@@ -81,6 +82,8 @@ def _compare(found: Any, wanted: Any, where: str) -> None:
 async def _file_equals(actual: Any, wanted: Any, files: Files, where: str) -> None:
     if hasattr(wanted, "url"):
         wanted = files.http_body(wanted.url)
+    if isinstance(wanted, str) and wanted.startswith("/") and Path(wanted).is_file():
+        wanted = Path(wanted).read_text("utf-8")  # `$file` names a file of the corpus
     content = await _read(actual, files, where)
     _compare(content if isinstance(wanted, bytes) else content.decode(), wanted, where)
 

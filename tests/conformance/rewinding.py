@@ -13,7 +13,7 @@ import msgspec
 from tests.conformance.snapshot import Snapshot
 
 from tiercel.model.execution import Attempt, TaskRun
-from tiercel.model.state import State, StateChange
+from tiercel.model.state import StateChange
 
 
 def rewound(snapshot: Snapshot, state: str) -> Snapshot:
@@ -31,10 +31,9 @@ def rewound(snapshot: Snapshot, state: str) -> Snapshot:
 
 
 def _run_at(run: TaskRun, at: datetime) -> TaskRun:
-    history = tuple(change for change in run.history if change.date <= at)
-    restarted = [place for place, change in enumerate(history) if change.state is State.RESTARTED and change.date == at]
-    if restarted:
-        history = history[: restarted[-1] + 1]
+    # What the action itself did to the run is its first change in that moment; later ones came of going on.
+    before = [change for change in run.history if change.date < at]
+    history = (*before, *[change for change in run.history if change.date == at][:1])
     attempts = tuple(
         _attempt_at(attempt, at, history)
         for attempt in run.attempts

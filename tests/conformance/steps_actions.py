@@ -14,6 +14,9 @@ from tests.conformance.snapshot import Snapshot
 from tests.conformance.steps_execute import form
 from tests.conformance.world import World, verb
 
+from tiercel.messages.execution_event import TaskRunStateRequested
+from tiercel.model.state import State
+
 EXECUTIONS = "/api/v1/main/executions"
 
 
@@ -38,7 +41,7 @@ async def resume(world: World, body: dict[str, Any]) -> None:
     execution_id = world.execution_id(body["execution"])
     response = await act(world, execution_id, "resume", **form(body.get("inputs") or {}))
     if _check(response, body):
-        await _remember(world, body, execution_id, body.get("state", "RUNNING"))
+        await _remember(world, body, execution_id, "RESTARTED")
 
 
 @verb("pause")
@@ -109,13 +112,25 @@ async def _start(world: World, execution_id: str, given: Any, may_fail: bool) ->
 async def change_task_status(world: World, body: dict[str, Any]) -> None:
     """Set a task run's state by hand."""
     execution_id = world.execution_id(body["execution"])
-    before = await world.engine.snapshot(execution_id)
     run_id = await _start(world, execution_id, body, may_fail=False)
-    data = {"taskRunId": run_id, "state": body["state"]}
-    response = await act(world, execution_id, "state", json=data)
-    if _check(response, body):
-        answered = str(response.json().get("id", execution_id)) if response.text else execution_id
-        await _remember(world, body, answered, "RESTARTED", before)
+    assert run_id is not None
+    owner = await _owner(world, execution_id, run_id)
+    engine = world.engine
+    await engine.emit(
+        TaskRunStateRequested(execution_id=owner.id, at=engine.now(), task_run_id=run_id, state=State(body["state"]))
+    )
+    await _remember(world, body, owner.id, "RESTARTED", owner)
+
+
+async def _owner(world: World, execution_id: str, run_id: str) -> Snapshot:
+    """Return the execution that a task run belongs to: this one, or an iteration of a loop below it."""
+    waiting = [execution_id]
+    while waiting:
+        found = await world.read(waiting.pop())
+        if any(run.run.id == run_id for run in found.runs):
+            return found
+        waiting += [one.id for one in await world.engine.executions(parent_id=found.id)]
+    raise Mismatch(f"No execution below '{execution_id}' has the task run '{run_id}'.")
 
 
 @verb("change_status")
@@ -204,6 +219,8 @@ async def _remember(
     )
     _name(world, body, found)
     world.returned[body["as"]] = rewound(found, state)
+    if body.get("run") is False:
+        world.frozen.add(body["as"])
 
 
 def _name(world: World, body: Mapping[str, Any], found: Snapshot) -> None:

@@ -27,7 +27,7 @@ async def expect(world: World, body: dict[str, Any]) -> None:
         if await world.engine.snapshot(world.execution_id(name)) is not None:
             raise Mismatch(f"The execution '{name}' exists.")
         return
-    if "as_of" in body and name in world.returned:
+    if ("as_of" in body or name in world.frozen) and name in world.returned:
         await check(world, world.returned[name], body)
         return
     if "during" in body:
@@ -198,9 +198,7 @@ async def _labels(world: World, one: Snapshot, wanted: Mapping[str, Any]) -> Non
     if "count" in wanted:
         _claim(len(one.labels) == wanted["count"], f"There are {len(one.labels)} labels: {short(one.labels)}")
     if "in_order" in wanted:
-        pairs = [
-            next(iter(pair.items())) if len(pair) == 1 else (pair["key"], pair["value"]) for pair in wanted["in_order"]
-        ]
+        pairs = [tuple(pair) if isinstance(pair, list) else next(iter(pair.items())) for pair in wanted["in_order"]]
         _claim(one.labels == pairs, f"The labels are {short(one.labels)}, expected {short(pairs)}")
     if "all_keys" in wanted:
         await match(list(labels), wanted["all_keys"], world, "label keys")

@@ -16,6 +16,8 @@ from tests.conformance.steps_execute import form
 from tests.conformance.waiting import eventually
 from tests.conformance.world import World, verb
 
+ANSWER = ("json", "body", "headers", "error_contains", "error_equals")
+
 
 @verb("http")
 async def http(world: World, body: dict[str, Any]) -> None:
@@ -23,8 +25,11 @@ async def http(world: World, body: dict[str, Any]) -> None:
 
     async def attempt() -> None:
         response = await _send(world, body)
+        if response.status_code < 300:
+            await _remember(world, response, body)
         await _check(world, response, body)
-        await _remember(world, response, body)
+
+    await world.engine.settle()
 
     if body.get("eventually"):
         await eventually(world.engine, attempt)
@@ -47,8 +52,9 @@ async def _send(world: World, body: Mapping[str, Any]) -> httpx.Response:
     )
 
 
-async def _check(world: World, response: httpx.Response, body: Mapping[str, Any]) -> None:
-    check_status(response, body.get("status"))
+async def _check(world: World, response: httpx.Response, given: Mapping[str, Any]) -> None:
+    check_status(response, given.get("status"))
+    body = {**given, **await world.filled({key: given[key] for key in ANSWER if key in given})}
     for name, expected in (body.get("headers") or {}).items():
         await match(response.headers.get(name), expected, world, f"header {name}")
     if "error_contains" in body:

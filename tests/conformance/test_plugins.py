@@ -115,7 +115,7 @@ class Read(RunnableTask, frozen=True, kw_only=True):
     path: Annotated[str, DYNAMIC]
 
     async def run(self, context: RunContext) -> dict[str, Any]:
-        path = context.working_dir / await context.render(self.path)
+        path = context.working_dir / str(await context.render(self.path)).lstrip("/")
         return {"value": path.read_text("utf-8")}
 
 

@@ -13,6 +13,7 @@ from tests.conformance.result import Mismatch
 from tests.conformance.snapshot import Snapshot
 from tests.conformance.values import build
 from tests.conformance.waiting import RUN_TIMEOUT, until
+
 from tiercel.secrets.encryption import Encryption
 
 _NAMED = re.compile(r"\$\{(\w+)")
@@ -28,6 +29,8 @@ class World:
         self.names = Names(engine.now())
         self.names.aliases["http"] = engine.stub_url
         self.returned: dict[str, Snapshot] = {}
+        self.frozen: set[str] = set()
+        """Aliases that stand for an action's first answer only (`run: false`)."""
         self.seen: set[str] = set()
         """Executions that an `await_execution` has given out already."""
 
@@ -35,6 +38,7 @@ class World:
 
     async def filled(self, body: Any) -> Any:
         """Return a step's body with its `${…}` and typed values made, executions read anew."""
+        # What waits for the step's own answer is made by the step.
         for name in set(_NAMED.findall(str(body))):
             await self._refresh(name)
         return build(self.names.fill(body), self.folder)
