@@ -1,5 +1,7 @@
 """What leases promise on every backend."""
 
+
+
 from __future__ import annotations
 
 import asyncio

@@ -1,5 +1,7 @@
 """What every state store promises."""
 
+# ruff: noqa: PT012, a transaction fails where its block ends
+
 from __future__ import annotations
 
 from datetime import timedelta

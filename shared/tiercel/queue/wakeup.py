@@ -60,6 +60,10 @@ class Wakeups:
             if not future.done() and (named is None or wanted is None or not named.isdisjoint(wanted)):
                 future.set_result(None)
 
+    def know(self, topic: str) -> None:
+        """Include a topic, for which nobody has waited yet, in what `announce_everything` announces."""
+        self._signals.setdefault(topic, _Signal())
+
     def announce_everything(self) -> None:
         """Wake everyone: announcements may have been lost."""
         for topic in list(self._signals):

@@ -23,11 +23,11 @@ from tiercel.model.trigger_state import TriggerState
 from tiercel.queue.base import Delivery, Lease, Outgoing, OutgoingJob
 
 
-class LeaseLost(TiercelError):  # noqa: N818, it names what happened, as the rest of the tree does
+class LeaseLost(TiercelError):
     """A partition has another owner: the transaction was rolled back; forget what is known of the partition."""
 
 
-class StaleState(TiercelError):  # noqa: N818, see above
+class StaleState(TiercelError):
     """A record was changed by another owner (a version does not match): rolled back; read again."""
 
 

@@ -74,11 +74,12 @@ class PostgresNode:
         if self._listener.hears(_CHANNEL + name):
             await self._wakeups.wait(name, timeout, partitions)
         else:
-            await self._listener.hear(_CHANNEL + name, timeout)
+            await self.hear(name, timeout)
 
     async def hear(self, name: str, timeout: float) -> None:
         """Return when announcements of the topic reach this process, or after `timeout` seconds."""
         if not self._listener.hears(_CHANNEL + name):
+            self._wakeups.know(name)
             await self._listener.hear(_CHANNEL + name, timeout)
 
     def wake_here(self, name: str) -> None:

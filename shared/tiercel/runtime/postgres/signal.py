@@ -152,18 +152,19 @@ class Listener:
 
     async def _listen(self, connection: Connection) -> None:
         loop, lost = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
+        socket = connection.fileno()  # asked for now: a connection that is lost no longer knows
         connection.add_notify_handler(lambda sent: self._hear(sent.channel, sent.payload, sent.pid))
         self._changed.set()
         while not lost.done():
             self._changed.clear()
             await self._listen_to(connection, self._wanted - self._active)
-            loop.add_reader(connection.fileno(), self._read, connection, lost)
+            loop.add_reader(socket, self._read, connection, socket, lost)
             changed = asyncio.ensure_future(self._changed.wait())
             try:
                 await asyncio.wait({lost, changed}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 changed.cancel()
-                loop.remove_reader(connection.fileno())
+                loop.remove_reader(socket)
         lost.result()
 
     async def _listen_to(self, connection: Connection, channels: set[str]) -> None:
@@ -175,14 +176,14 @@ class Listener:
         if channels:
             self._on_gap()
 
-    def _read(self, connection: Connection, lost: asyncio.Future[None]) -> None:
+    def _read(self, connection: Connection, socket: int, lost: asyncio.Future[None]) -> None:
         """Take what the socket has; called by the loop."""
         try:
             connection.pgconn.consume_input()
             while (sent := connection.pgconn.notifies()) is not None:
                 self._hear(sent.relname.decode(), sent.extra.decode(), sent.be_pid)
         except psycopg.Error as error:
-            asyncio.get_running_loop().remove_reader(connection.fileno())
+            asyncio.get_running_loop().remove_reader(socket)
             if not lost.done():
                 lost.set_exception(error)
 

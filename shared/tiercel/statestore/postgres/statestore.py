@@ -66,7 +66,12 @@ class PostgresStateStore:
         kind: OutputKind = OutputKind.OUTPUTS,
     ) -> list[OutputRecord]:
         """Return outputs of an execution."""
-        about = {"id": execution_id, "kind": int(kind), "seqs": int8s(list(seqs or ())), "tasks": texts(list(task_ids or ()))}
+        about = {
+            "id": execution_id,
+            "kind": int(kind),
+            "seqs": int8s(list(seqs or ())),
+            "tasks": texts(list(task_ids or ())),
+        }
         if seqs is not None:
             statement = SQL["outputs_of_runs"]
         elif task_ids is not None:

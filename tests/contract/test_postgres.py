@@ -1,0 +1,387 @@
+"""What only a database can get wrong: plans, late commits, lost servers, forms of statements."""
+
+
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import time
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import conninfo
+from tests.contract.backends import PostgresContract
+from tests.contract.samples import SERVICE, changes, event, head, job, leases_of, run, started
+
+from tiercel.errors import InvalidSettings, OperatorError, Unavailable
+from tiercel.messages.broadcast import KillRun
+from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT, TOPICS
+from tiercel.messages.worker_job import TaskJob, WorkerJob
+from tiercel.model.state import State
+from tiercel.queue.base import Outgoing
+from tiercel.queue.postgres.janitor import PostgresJanitor
+from tiercel.queue.postgres.node import PostgresNode
+from tiercel.queue.postgres.queue import PostgresQueue
+from tiercel.runtime.embedded import EmbeddedPostgres
+from tiercel.runtime.postgres.migration import CORE_PACKAGES, migrate
+
+ALL = range(16)
+BACKLOG = 50_000
+PATIENCE_S = 0.25
+"""For a statement that takes a millisecond when it goes by index, and a second when it does not."""
+
+
+def sql_files() -> Iterator[tuple[str, str]]:
+    for package in CORE_PACKAGES:
+        for file in resources.files(package).iterdir():
+            if file.name.endswith(".sql"):
+                yield file.name, re.sub(r"--.*", "", file.read_text())
+
+
+@pytest.mark.parametrize(("name", "text"), list(sql_files()))
+def test_no_batch_is_picked_by_a_join(name: str, text: str) -> None:
+    """DELETE … USING turns quadratic when statistics say "empty", IN (subquery) can delete more than its limit."""
+    for statement in re.findall(r"DELETE FROM.*?(?=-- name|\Z)", text, re.DOTALL):
+        assert not re.search(r"\bUSING\b", statement.split("SELECT r.*")[0]), name
+        assert not re.search(r"\bIN\s*\(\s*SELECT\b", statement), name
+
+
+@pytest.mark.parametrize(("name", "text"), list(sql_files()))
+def test_no_writing_transaction_notifies(name: str, text: str) -> None:
+    """NOTIFY in every transaction costs five sixths of the commits; signals go out after the commit."""
+    assert "notify" not in text.lower(), name
+
+
+async def test_every_topic_has_its_table(postgres: PostgresContract) -> None:
+    """The table of topics is the authority."""
+    rows = await postgres.admin.fetch(b"SELECT tablename::text FROM pg_tables WHERE schemaname = 'tq'")
+
+    assert {topic.name for topic in TOPICS} <= {name for (name,) in rows}
+
+
+@pytest.fixture
+async def poisoned(postgres: PostgresContract) -> PostgresContract:
+    """A backlog whose statistics were taken while the tables were empty, and plans that were cached then."""
+    leases = await leases_of(postgres.leases)
+    for _ in range(8):  # plans become generic while there is nothing
+        await postgres.queue.claim(["default"], 200, started)
+        await postgres.queue.claim(["default", "gpu"], 200, started)
+        await postgres.queue.read(EXECUTION_EVENT, ALL, count=64)
+        await postgres.queue.emit(event("a"))
+        read = await postgres.queue.read(EXECUTION_EVENT, ALL, count=64)
+        await postgres.queue.acknowledge(EXECUTION_EVENT, read, leases)
+        async with postgres.state.transaction(leases) as unit:
+            unit.save(changes("warm", None, new_runs=[run(0)], revoked=[]))
+        async with postgres.state.transaction(leases) as unit:
+            unit.save(changes("warm", 1, changed_runs=[run(0)], revoked=[1]))
+        async with postgres.state.transaction(leases) as unit:
+            unit.save(changes("warm", 2, deleted=True))
+        for table in ("tq.worker_job", "tq.execution_event", "ts.execution", "ts.task_run"):
+            await postgres.sql(f"VACUUM (ANALYZE, TRUNCATE FALSE) {table}")
+    for table in ("tq.worker_job", "tq.execution_event", "ts.execution", "ts.task_run"):
+        await postgres.sql(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+    await postgres.sql(
+        "INSERT INTO tq.worker_job (lane, owner, seq, level, body) "
+        f"SELECT 'default', 'e' || n, 0, 1, '\\x00' FROM generate_series(1, {BACKLOG}) n"
+    )
+    await postgres.sql(
+        "INSERT INTO tq.execution_event (part, key, level, body) "
+        f"SELECT n % 16, 'e' || n, 1, '\\x00' FROM generate_series(1, {BACKLOG}) n"
+    )
+    await postgres.sql(
+        "INSERT INTO ts.execution (id, part, version, state, head) "
+        f"SELECT 'e' || n, 0, 1, 'RUNNING', '\\x00' FROM generate_series(1, {BACKLOG}) n"
+    )
+    await postgres.sql(
+        "INSERT INTO ts.task_run (execution_id, seq, folded, body) "
+        f"SELECT 'e' || n, 0, false, '\\x00' FROM generate_series(1, {BACKLOG}) n"
+    )
+    return postgres
+
+
+async def quickest(steps: int, step: object) -> float:
+    """Return the shortest time of several calls: what the plan costs, whatever else the machine does."""
+    times = []
+    for _ in range(steps):
+        begun = time.perf_counter()
+        await step()  # type: ignore[operator]
+        times.append(time.perf_counter() - begun)
+    return min(times)
+
+
+async def test_queue_statements_are_quick_behind_poisoned_statistics(poisoned: PostgresContract) -> None:
+    """Read, acknowledgement and claims of 200 from 50,000 rows go by index, whatever the planner believes."""
+    leases = await leases_of(poisoned.leases)
+    queue = poisoned.queue
+
+    async def read_and_acknowledge() -> None:
+        read = await queue.read(EXECUTION_EVENT, ALL, count=12)
+        assert 192 == len(read)
+        assert await queue.acknowledge(EXECUTION_EVENT, read, leases)
+
+    async def claim() -> None:  # the bodies are no jobs: all of them become dead letters
+        await queue.claim(["default"], 200, started)
+
+    async def claim_lanes() -> None:
+        await queue.claim(["default", "gpu"], 200, started)
+
+    assert PATIENCE_S > await quickest(3, read_and_acknowledge)
+    assert PATIENCE_S > await quickest(3, claim)
+    assert PATIENCE_S > await quickest(3, claim_lanes)
+
+
+async def test_a_unit_is_quick_behind_poisoned_statistics(poisoned: PostgresContract) -> None:
+    """Guarded updates, acknowledgements and revocations of 200 executions look up each row."""
+    leases = await leases_of(poisoned.leases)
+    version = 1
+
+    async def unit_of_200() -> None:
+        nonlocal version
+        read = await poisoned.queue.read(EXECUTION_EVENT, ALL, count=12)
+        async with poisoned.state.transaction(leases) as unit:
+            unit.acknowledge(EXECUTION_EVENT, read)
+            for number in range(1, 201):
+                name = f"e{number}"
+                unit.save(changes(name, version, head(name, version + 1), changed_runs=[run(0)], revoked=[5]))
+        version += 1
+
+    assert PATIENCE_S > await quickest(3, unit_of_200)
+
+
+async def test_a_claim_leaves_rows_that_are_being_claimed(postgres: PostgresContract) -> None:
+    """A revocation beside an open claim takes only what nobody is claiming, and waits for nobody."""
+    await postgres.queue.emit(jobs=[job("a", 1), job("a", 2)])
+    leases = await leases_of(postgres.leases)
+    async with postgres.state.transaction(leases) as unit:
+        unit.save(changes("a", None))
+    async with await psycopg.AsyncConnection.connect(postgres.uri) as claiming:
+        await claiming.execute("DELETE FROM tq.worker_job WHERE seq = 1")
+
+        async with asyncio.timeout(2):
+            async with postgres.state.transaction(leases) as unit:
+                unit.save(changes("a", 1, revoked=[]))
+        await claiming.rollback()
+
+    assert [1] == [task.seq for task in await postgres.queue.claim(["default"], 5, started)]  # type: ignore[union-attr]
+
+
+async def test_a_broadcast_that_commits_late_is_heard(postgres: PostgresContract) -> None:
+    """Its number is lower than those that were read before it could be seen."""
+    line = postgres.queue.subscribe(BROADCAST)
+    await postgres.queue.emit(_killed("first"))
+    assert KillRun(execution_id="first") == await anext(line)
+    async with await psycopg.AsyncConnection.connect(postgres.uri) as late:
+        body = b"\x82\xa4type\xa7KillRun\xacexecution_id\xa4late"
+        await late.execute("INSERT INTO tq.broadcast (level, body) VALUES (1, %b)", (body,))
+        await postgres.queue.emit(_killed("early"))
+        assert KillRun(execution_id="early") == await anext(line)
+
+        await late.commit()
+        postgres.queue.wake(BROADCAST)
+
+        async with asyncio.timeout(5):
+            assert KillRun(execution_id="late") == await anext(line)
+
+
+def _killed(execution_id: str) -> Outgoing:
+    return Outgoing(topic=BROADCAST, key="", message=KillRun(execution_id=execution_id))
+
+
+async def test_the_fence_holds_off_a_thief_until_the_batch_has_committed(postgres: PostgresContract) -> None:
+    """A lease row that a batch has read cannot change its owner before the batch ends."""
+    await leases_of(postgres.leases)
+    await postgres.pass_time(60)
+    thief = await postgres.another()
+    await thief.leases.announce(SERVICE, "thief", level=1)
+    async with await psycopg.AsyncConnection.connect(postgres.uri) as batch:
+        await batch.execute("SELECT FROM tq.lease WHERE part < 8 FOR SHARE")
+
+        stolen = await thief.leases.take(SERVICE, "thief", level=1, ttl_s=10)
+
+    assert list(range(8, 16)) == [lease.partition for lease in stolen]
+
+
+async def test_another_number_of_partitions_is_refused(postgres: PostgresContract) -> None:
+    """It is fixed when the installation is made."""
+    with pytest.raises(InvalidSettings, match="made with 16 partitions"):
+        await PostgresNode.open(postgres.uri, partitions=8)
+
+
+async def test_migrations_run_once_whoever_starts(postgres: PostgresContract) -> None:
+    """Any number of processes may migrate at the same time."""
+    done = await asyncio.gather(*(migrate(postgres.uri) for _ in range(4)))
+
+    assert [[]] * 4 == done
+
+
+async def test_a_database_without_tables_says_what_to_do(postgres_uri: object) -> None:
+    """The operator must migrate."""
+    with pytest.raises(OperatorError, match="tiercel migrate"):
+        await PostgresNode.open(postgres_uri("postgres"))  # type: ignore[operator]
+
+
+async def test_the_janitor_deletes_old_broadcasts(postgres: PostgresContract) -> None:
+    """What is older than ten minutes goes, younger ones stay."""
+    await postgres.queue.emit(_killed("old"))
+    await postgres.pass_time(700)
+    await postgres.queue.emit(_killed("young"))
+    janitor = PostgresJanitor(postgres.node, postgres.leases, "me")
+
+    assert await janitor.sweep()
+
+    rows = await postgres.admin.fetch(b"SELECT count(*) FROM tq.broadcast")
+    assert [(1,)] == rows
+    other = PostgresJanitor(postgres.node, postgres.leases, "other")
+    assert not await other.sweep()
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+    with EmbeddedPostgres(tmp_path) as server:
+        yield server
+
+
+async def test_after_a_restart_of_the_server_everything_works_again(own_server: EmbeddedPostgres) -> None:
+    """Calls fail with Unavailable while it is away; waits, subscriptions and leases go on without a restart of ours."""
+    uri = own_server.uri()
+    await migrate(uri)
+    backend = await PostgresContract.open(uri)
+    other = await backend.another()
+    line = other.queue.subscribe(BROADCAST)
+    await backend.queue.emit(_killed("one"), event("a"))
+    assert KillRun(execution_id="one") == await anext(line)
+    leases = await leases_of(backend.leases)
+    await other.queue.wait(EXECUTION_EVENT, 0.01)
+
+    await asyncio.to_thread(own_server.restart, immediately=True)
+    failures = 0
+    async with asyncio.timeout(20):
+        while failures < 50:
+            try:
+                await backend.queue.emit(_killed("two"))
+                break
+            except Unavailable:
+                failures += 1
+        heard = await anext(line)
+        while True:
+            try:
+                assert leases == await leases_of(backend.leases)
+                async with backend.state.transaction(leases) as unit:
+                    unit.save(changes("a", None))
+                break
+            except Unavailable:
+                failures += 1
+        waiting = asyncio.create_task(other.queue.wait(EXECUTION_EVENT, 60))
+        await waiting  # the gap wakes everyone once
+
+    assert failures < 10
+    assert KillRun(execution_id="two") == heard
+    assert {"a": (1, State.RUNNING)} == await other.state.versions(["a"])
+    await backend.close()
+
+
+async def test_while_the_server_is_away_every_call_says_so_at_once(own_server: EmbeddedPostgres) -> None:
+    """Unavailable, not the library's error."""
+    await migrate(own_server.uri())
+    backend = await PostgresContract.open(own_server.uri())
+    leases = await leases_of(backend.leases)
+    await asyncio.to_thread(own_server.stop)
+
+    async with asyncio.timeout(5):
+        for call in (
+            lambda: backend.queue.emit(event("a")),
+            lambda: backend.queue.read(EXECUTION_EVENT, ALL, count=1),
+            lambda: backend.queue.claim(["default"], 1, started),
+            lambda: backend.queue.acknowledge(EXECUTION_EVENT, [], leases),
+            backend.queue.depths,
+            lambda: backend.state.load(["a"]),
+            lambda: backend.leases.take(SERVICE, "i1", level=1, ttl_s=10),
+        ):
+            with pytest.raises(Unavailable):
+                await call()
+        with pytest.raises(Unavailable):
+            async with backend.state.transaction(leases) as unit:
+                unit.save(changes("a", None))
+        await backend.queue.wait(EXECUTION_EVENT, 0.05)
+    await backend.close()
+
+
+class _Cut:
+    """A way to the server that is cut while a claim commits, before or after the server has heard of it."""
+
+    def __init__(self, server: tuple[str, int], *, heard: bool) -> None:
+        self._server = server
+        self._heard = heard
+        self._armed = False
+        self._listening: asyncio.Server | None = None
+        self._pipes: list[asyncio.StreamWriter] = []
+
+    async def open(self, folder: Path) -> None:
+        self._listening = await asyncio.start_unix_server(self._serve, folder / ".s.PGSQL.5432")
+
+    def arm(self) -> None:
+        self._armed = True
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_unix_connection(f"{self._server[0]}/.s.PGSQL.{self._server[1]}")
+        self._pipes += [writer, to_server]
+        tasks = [
+            asyncio.create_task(self._forward(reader, to_server, writer, watched=True)),
+            asyncio.create_task(self._forward(from_server, writer, to_server, watched=False)),
+        ]
+        await asyncio.gather(*tasks)
+
+    async def _forward(
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, back: asyncio.StreamWriter, *, watched: bool
+    ) -> None:
+        while data := await source.read(65536):
+            if watched and self._armed and b"COMMIT" in data:
+                self._armed = False
+                if self._heard:
+                    target.write(data)
+                    await target.drain()
+                back.close()
+                target.close()
+                return
+            target.write(data)
+            await target.drain()
+        target.close()
+
+    async def close(self) -> None:
+        assert self._listening is not None
+        self._listening.close()
+        for pipe in self._pipes:
+            pipe.close()
+
+
+@pytest.mark.parametrize("heard", [True, False])
+async def test_a_claim_whose_commit_was_cut_off_is_settled(
+    postgres: PostgresContract, tmp_path: Path, heard: bool
+) -> None:
+    """The next claim asks the server what became of it, and has the jobs exactly once."""
+    about = conninfo.conninfo_to_dict(postgres.uri)
+    cut = _Cut((str(about["host"]), int(about.get("port") or 5432)), heard=heard)
+    await cut.open(tmp_path)
+    uri = conninfo.make_conninfo(postgres.uri, host=str(tmp_path), port=5432)
+    queue = PostgresQueue(await PostgresNode.open(uri))
+    await postgres.queue.emit(jobs=[job("a", 1), job("a", 2)])
+    cut.arm()
+    with pytest.raises(Unavailable):
+        await queue.claim(["default"], 5, started)
+
+    claimed: list[WorkerJob] = []
+    async with asyncio.timeout(10):
+        while not claimed:
+            with contextlib.suppress(Unavailable):
+                claimed = await queue.claim(["default"], 5, started)
+
+    assert [1, 2] == [task.seq for task in claimed if isinstance(task, TaskJob)]
+    assert 2 == len(await postgres.queue.read(EXECUTION_EVENT, ALL, count=10))
+    assert [] == await queue.claim(["default"], 5, started)
+    await queue.close()
+    await cut.close()
