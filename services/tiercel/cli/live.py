@@ -38,11 +38,11 @@ _SILENT: Final = frozenset({State.CREATED, State.SUBMITTED})
 class LiveView:
     """Follows one execution until it ends, and shows it."""
 
-    def __init__(self, api: Api, *, show_logs: bool = True, out: TextIO = sys.stdout) -> None:
+    def __init__(self, api: Api, *, show_logs: bool = True, out: TextIO | None = None) -> None:
         self._api = api
         self._show_logs = show_logs
-        self._out = out
-        self._colour = out.isatty()
+        self._out = out or sys.stdout
+        self._colour = self._out.isatty()
         self._shown: dict[str, int] = {}
         self._logged = 0
         self._began: datetime | None = None
