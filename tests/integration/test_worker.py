@@ -484,3 +484,13 @@ async def test_the_log_may_go_into_a_file(world: World) -> None:
     assert finished.log_file is not None
     assert (await world.storage.read("main", finished.log_file)).decode().endswith(" INFO in the file\n")
     assert await world.logs() == []
+
+
+async def test_cached_outputs_serve_a_run_with_the_same_properties(world: World) -> None:
+    """A run with other rendered properties is another entry."""
+    cached = {"id": "t", "type": LOG, "taskCache": {"enabled": True, "ttl": "PT1H"}}
+    for number, message in enumerate(("{{ inputs.name }}", "{{ inputs.name }}", "World", "other")):
+        await world.send({**cached, "message": message, "description": f"number {number}"}, f"e{number}")
+        assert (await world.finished(f"e{number}")).state is State.SUCCESS
+
+    assert [message for level, message in await world.logs() if level == "INFO"] == ["World", "other"]

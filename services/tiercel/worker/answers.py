@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -91,13 +92,20 @@ def _path(file: FileAddress) -> str:
     return uris.namespace_file(file.namespace, file.path) if file.scheme == "nsfile" else file.path
 
 
-def _refuse_disk(file: FileAddress) -> None:
-    if file.scheme == "file":
-        raise PermissionError(f"The file '{file.path}' on the worker's disk must not be read.")
+def _local(file: FileAddress, context: TaskContext) -> Path | None:
+    """Return the path of a file on the worker's disk, None for a file of storage."""
+    if file.scheme != "file":
+        return None
+    try:
+        return context.local_file(file.path)
+    except Refused as error:
+        raise PermissionError(str(error)) from error
 
 
 async def _file(file: FileAddress, context: TaskContext) -> bytes:
-    _refuse_disk(file)
+    local = _local(file, context)
+    if local is not None:
+        return await asyncio.to_thread(_read_local, local)
     try:
         return await context.storage.read(context.tenant_id, _path(file), limit=FILE_SIZE_MAX)
     except NotFound as error:
@@ -106,8 +114,18 @@ async def _file(file: FileAddress, context: TaskContext) -> bytes:
         raise PermissionError(str(error)) from error
 
 
+def _read_local(path: Path) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(FILE_SIZE_MAX + 1)
+    if len(content) > FILE_SIZE_MAX:
+        raise PermissionError(f"The file '{path}' is larger than {FILE_SIZE_MAX} bytes.")
+    return content
+
+
 async def _file_size(file: FileAddress, context: TaskContext) -> int:
-    _refuse_disk(file)
+    local = _local(file, context)
+    if local is not None:
+        return (await asyncio.to_thread(local.stat)).st_size
     try:
         return (await context.storage.attributes(context.tenant_id, _path(file))).size
     except NotFound as error:
@@ -115,7 +133,9 @@ async def _file_size(file: FileAddress, context: TaskContext) -> int:
 
 
 async def _file_exists(file: FileAddress, context: TaskContext) -> bool:
-    _refuse_disk(file)
+    local = _local(file, context)
+    if local is not None:
+        return await asyncio.to_thread(local.is_file)
     return await context.storage.exists(context.tenant_id, _path(file))
 
 

@@ -18,21 +18,36 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+import msgspec
+
 from tiercel.errors import ExpressionError, Refused, TaskFailed
 from tiercel.expression import encryption
 from tiercel.expression.rendering import Renderer
+from tiercel.model.execution import OutputRef
+from tiercel.model.state import State
 from tiercel.plugins.base import OWN_PREFIX, KeyValues
-from tiercel.storage import uris
+from tiercel.storage import claimcheck, uris
 from tiercel.storage.base import Storage
 from tiercel.worker import answers
 from tiercel.worker.core.conversion import converter, is_structured, parse_json
 from tiercel.worker.core.masking import Mask
+from tiercel.worker.core.plain import plain
 from tiercel.worker.core.question import QUESTIONS_MAX, Asked, AskingHost, Refusal
 from tiercel.worker.runlog import Origin, RunLog, RunMetrics
 from tiercel.worker.surroundings import Surroundings
 
 _UNSAFE: Final = re.compile(r"[^\w.+%@=,~() &-]")
 """What must not be in a file's name: separators and control characters."""
+
+
+class DynamicRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A task run that a task makes up while it runs."""
+
+    task_id: str
+    value: str | None
+    state: State
+    outputs: OutputRef | None
+    error: str | None
 
 
 class TaskContext:
@@ -72,6 +87,7 @@ class TaskContext:
         self._kill_actions: list[Callable[[], None]] = []
         self._killed = False
         self._fetched = 0
+        self.reporter: Callable[[DynamicRun], None] | None = None
 
     @property
     def key_values(self) -> KeyValues:
@@ -181,6 +197,25 @@ class TaskContext:
         """Publish a level."""
         self.metrics.add("gauge", name, value, tags)
 
+    def report_run(
+        self,
+        task_id: str,
+        *,
+        state: State,
+        value: str | None = None,
+        outputs: Mapping[str, Any] | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Tell of a task run that this task has made up; large outputs are refused."""
+        ref = None
+        if outputs:
+            known = plain(dict(outputs))
+            ref = claimcheck.inline(known, msgspec.json.encode(known))
+            if ref is None:
+                raise TaskFailed(f"The outputs of the run '{task_id}' are too large; store them as a file.")
+        if self.reporter is not None:
+            self.reporter(DynamicRun(task_id=task_id, value=value, state=state, outputs=ref, error=error))
+
     def now(self) -> datetime:
         """Tell the time."""
         return self.surroundings.clock.now()
@@ -205,6 +240,17 @@ class TaskContext:
         """The folder of this task run in internal storage."""
         origin = self.origin
         return uris.task(origin.namespace, origin.flow_id, origin.execution_id, origin.task_id, origin.task_run_id)
+
+    def local_file(self, path: str) -> Path:
+        """Return the path of a file on the worker's disk; raise Refused unless it lies in an allowed folder."""
+        allowed = [Path(folder).resolve() for folder in self.surroundings.settings.local_files_allowed]
+        found = Path(path).resolve()
+        if not any(found.is_relative_to(folder) for folder in allowed):
+            raise Refused(
+                f"The file '{path}' on the worker's disk must not be read: the setting 'worker.local-files-allowed' "
+                "names the folders from where files may be taken."
+            )
+        return found
 
     async def store(self, name: str, content: Path | bytes | BinaryIO) -> str:
         """Put a file into internal storage below this task run; return its URI."""

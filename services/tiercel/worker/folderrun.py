@@ -163,7 +163,7 @@ class FolderRun:
         for part in path[:-1]:
             place[part] = {**_map(place.get(part))}
             place = place[part]
-        place[path[-1]] = dict(outputs or {})
+        place[path[-1]] = self._context.decrypted(dict(outputs or {}))
         variables = dict(self._context.variables)
         variables["outputs"] = known
         self._context.variables = variables

@@ -12,8 +12,10 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tiercel.errors import TaskFailed, TiercelError
-from tiercel.messages.execution_event import TaskFinished, WorkerLost
+from tiercel.messages.execution_event import ChildRunReported, TaskFinished, WorkerLost
 from tiercel.messages.worker_job import TaskJob
 from tiercel.model.execution import OutputRef
 from tiercel.model.state import State
@@ -21,11 +23,12 @@ from tiercel.plugins.base import RunnableTask, Task
 from tiercel.plugins.core.flow.workingdirectory import WorkingDirectory
 from tiercel.worker import metrics
 from tiercel.worker.attempt import Outcome, Run, Stop, stopped
-from tiercel.worker.context import TaskContext
+from tiercel.worker.context import DynamicRun, TaskContext
 from tiercel.worker.folderrun import FolderRun
 from tiercel.worker.logfile import LogFile
 from tiercel.worker.outputs import reference
 from tiercel.worker.runlog import Origin
+from tiercel.worker.taskcache import TaskOutputCache
 from tiercel.worker.variables import has_encrypted, variables_of
 
 if TYPE_CHECKING:
@@ -119,6 +122,7 @@ class JobRun:
             surroundings = self._log_file.surroundings
         variables = {} if task is None else variables_of(job, task, surroundings)
         self._context = TaskContext(surroundings, origin, variables, dialect=job.dialect, log_level=job.log_level)
+        self._context.reporter = self._child
         return self._context
 
     def _refuse(self, message: str) -> None:
@@ -141,10 +145,44 @@ class JobRun:
             return Outcome(state=State.FAILED, error=str(error))
         if isinstance(task, WorkingDirectory):
             self._run = FolderRun(task, context, self.job, self.crew)
-        else:
-            assert isinstance(task, RunnableTask)
-            self._run = Run(task, context)
-        return await self._run.outcome()
+            return await self._run.outcome()
+        assert isinstance(task, RunnableTask)
+        self._run = run = Run(task, context)
+        if task.task_cache is None or not task.task_cache.enabled:
+            return await run.outcome()
+        return await self._cached(run, TaskOutputCache(context, task.task_cache, self._definition()))
+
+    def _definition(self) -> dict[str, Any]:
+        definition: dict[str, Any] = msgspec.msgpack.decode(bytes(self.job.definition))
+        return definition
+
+    async def _cached(self, run: Run, cache: TaskOutputCache) -> Outcome:
+        outputs = await cache.find()
+        if outputs is not None:
+            return Outcome(state=State.SUCCESS, outputs=outputs)
+        outcome = await run.outcome()
+        if outcome.state is State.SUCCESS:
+            await cache.keep(outcome.outputs)
+        return outcome
+
+    def _child(self, child: DynamicRun) -> None:
+        """Tell of a run that a task has made up while it runs."""
+        job, crew = self.job, self.crew
+        crew.outbox.event(
+            ChildRunReported(
+                execution_id=job.execution_id,
+                at=crew.surroundings.clock.now(),
+                seq=job.seq,
+                attempt=job.attempt,
+                worker=crew.worker,
+                task_id=child.task_id,
+                value=child.value,
+                state=child.state,
+                outputs=child.outputs,
+                error=child.error,
+                dynamic=True,
+            )
+        )
 
     async def _outputs(self, outcome: Outcome, context: TaskContext) -> tuple[OutputRef | None, Outcome]:
         if not outcome.outputs or outcome.lost:

@@ -49,6 +49,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     env_vars_prefix: str = "ENV_"
     recursive_rendering: bool = False
     encryption_key: str | None = None
+    local_files_allowed: tuple[str, ...] = ()
+    """Folders of the worker's disk from where `file://` may be read; none by default."""
 
     @property
     def lanes(self) -> tuple[str, ...]:

@@ -156,6 +156,22 @@ class RunContext(Protocol):
         """
         ...
 
+    def local_file(self, path: str) -> Path:
+        """Return the path of a file on the worker's disk; raise Refused unless the operator allows its folder."""
+        ...
+
+    def report_run(
+        self,
+        task_id: str,
+        *,
+        state: State,
+        value: str | None = None,
+        outputs: Mapping[str, Any] | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Tell of a task run that this task has made up (a step of a tool that it drives)."""
+        ...
+
     def on_kill(self, action: Callable[[], None]) -> None:
         """Call `action` when the run is killed or times out, before it is cancelled."""
         ...

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
@@ -64,7 +65,8 @@ async def _write_input(context: RunContext, target: Path, content: Any) -> None:
         namespace, _, path = uri[len(_NAMESPACE_FILE) :].partition("/")
         await copy_from_storage(context, uris.uri(uris.namespace_file(namespace or context.namespace, path)), target)
     elif uri.startswith(_LOCAL_FILE):
-        raise TaskFailed(f"'{uri}' is on the worker's disk, from where no file may be read; put it into storage.")
+        source = context.local_file(uri[len(_LOCAL_FILE) :])
+        await asyncio.to_thread(shutil.copyfile, source, target)
     else:
         _write(target, text)
 

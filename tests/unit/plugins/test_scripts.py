@@ -265,3 +265,20 @@ def _wait_for(condition: Any) -> None:
     while not condition():
         assert os.times().elapsed < deadline, "It did not happen in time."
         os.sched_yield()
+
+
+async def test_a_file_of_the_worker_is_given_only_from_allowed_folders(tmp_path: Path) -> None:
+    """`file://` is refused unless the operator allows the folder; links do not widen it."""
+    (tmp_path / "allowed").mkdir()
+    (tmp_path / "allowed/a.txt").write_text("given")
+    (tmp_path / "other.txt").write_text("secret")
+    (tmp_path / "allowed/link.txt").symlink_to(tmp_path / "other.txt")
+    settings = WorkerSettings(local_files_allowed=(str(tmp_path / "allowed"),), temporary_folder=str(tmp_path / "tmp"))
+    bench = Bench(LocalStorage(tmp_path / "storage"), settings=settings)
+
+    outcome = await shell(bench, "cat a.txt", inputFiles={"a.txt": f"file://{tmp_path}/allowed/a.txt"})
+    assert [entry.message for entry in outcome.logs] == ["given"]
+    for path in ("other.txt", "allowed/link.txt", "allowed/../other.txt"):
+        outcome = await shell(bench, "cat a.txt", inputFiles={"a.txt": f"file://{tmp_path}/{path}"})
+        assert outcome.state is State.FAILED
+        assert "must not be read" in (outcome.error or "")
