@@ -72,7 +72,7 @@ class Engine:
         """Return an execution without its task runs, and whether everything of it has ended; None when unknown."""
         loaded = (await self.statestore.load([execution_id])).get(execution_id)
         if loaded is not None:
-            return loaded.head.execution, _is_done(loaded)
+            return None if loaded.head.execution.deleted else (loaded.head.execution, _is_done(loaded))
         execution = await self.repository.execution(self.tenant, execution_id)
         return (execution, execution.state.is_terminated) if execution is not None else None
 
@@ -81,6 +81,8 @@ class Engine:
         loaded = (await self.statestore.load([execution_id])).get(execution_id)
         if loaded is None:
             return await self._from_history(execution_id)
+        if loaded.head.execution.deleted:
+            return None
         runs = await self.statestore.runs(execution_id)
         records = await self.statestore.outputs(execution_id)
         outputs = {record.seq: await self._value(record.ref) for record in records}

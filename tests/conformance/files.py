@@ -79,11 +79,17 @@ def _compare(found: Any, wanted: Any, where: str) -> None:
         raise Mismatch(f"The file at {where} holds {str(found)[:400]!r}, expected {str(wanted)[:400]!r}")
 
 
+def _content(wanted: Any) -> Any:
+    """Return the content of a file of the corpus where a case names one (`$file`), else the value."""
+    if isinstance(wanted, str) and wanted.startswith("/") and Path(wanted).is_file():
+        return Path(wanted).read_text("utf-8")
+    return wanted
+
+
 async def _file_equals(actual: Any, wanted: Any, files: Files, where: str) -> None:
     if hasattr(wanted, "url"):
         wanted = files.http_body(wanted.url)
-    if isinstance(wanted, str) and wanted.startswith("/") and Path(wanted).is_file():
-        wanted = Path(wanted).read_text("utf-8")  # `$file` names a file of the corpus
+    wanted = _content(wanted)
     content = await _read(actual, files, where)
     _compare(content if isinstance(wanted, bytes) else content.decode(), wanted, where)
 

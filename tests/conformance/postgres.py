@@ -1,0 +1,240 @@
+"""
+Real mode: one installation of separate processes on an embedded PostgreSQL, and cases side by side on it.
+
+Each case has a tenant of its own, so that flows and executions of the same name do not meet; a case that speaks the
+paths of 0.21, which name no tenant, runs alone in the tenant `main`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, Final
+
+import httpx
+import msgspec
+import yaml
+from tests.conformance import test_plugins  # noqa: F401 (registers the types that only the corpora use)
+from tests.conformance.case_run import run_case
+from tests.conformance.corpus import ROOT, Case, Folder
+from tests.conformance.engine import Engine
+from tests.conformance.memory import ENCRYPTION_KEY, ENVIRONMENT, GLOBALS, URL, config_of
+from tests.conformance.result import CaseResult, failed, left_out
+from tests.conformance.stub import Stub
+
+from tiercel.runtime import settings as runtime_settings
+from tiercel.runtime import wiring
+from tiercel.runtime.clock import SystemClock
+from tiercel.runtime.embedded import HISTORY_DATABASE, EmbeddedPostgres
+from tiercel.webserver.context import Api
+from tiercel.webserver.settings import WebserverSettings
+
+START_TIMEOUT_S: Final = 90.0
+CASE_DEADLINE_S: Final = 150.0
+STOP_TIMEOUT_S: Final = 60.0
+JOBS: Final = 6
+_OLD_PATH: Final = re.compile(r"/api/v1/(?!main/)")
+_MAIN: Final = re.compile(r"(?<=/api/v1/)main(?=/)|(?<=/ui/)main(?=/)")
+
+
+class Installation:
+    """Processes and a database in a folder of their own; `with` starts and stops them."""
+
+    def __init__(self, tenants: Sequence[str]) -> None:
+        self._tenants = list(tenants)
+        self._folder = Path(tempfile.mkdtemp(prefix="tiercel-conformance-"))
+        self._folder.chmod(0o755)
+        self._server = EmbeddedPostgres(self._folder / "data")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log: IO[bytes] | None = None
+        self.port = _free_port()
+        self.scratch = self._folder / "scratch"
+
+    def __enter__(self) -> Installation:
+        self.scratch.mkdir()
+        self._server.start()
+        config = self._folder / "tiercel.yaml"
+        config.write_text(yaml.safe_dump(self._settings()), "utf-8")
+        self._log = (self._folder / "server.log").open("wb")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TIERCEL_")}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.conformance.server", "server", "standalone", "--config", str(config)],
+            cwd=ROOT,
+            env={**environment, **ENVIRONMENT},
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        self._await_ready()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._server.stop()
+        if self._log is not None:
+            self._log.close()
+            shutil.copyfile(self._folder / "server.log", ROOT / "build" / "conformance-postgres.log")
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "url": URL,
+            "data": str(self._folder / "data"),
+            "postgres": {"url": self._server.uri()},
+            "repository": {"url": self._server.uri(HISTORY_DATABASE)},
+            "storage": {"local": {"base-path": str(self._folder / "storage")}},
+            "encryption": {"secret-key": ENCRYPTION_KEY},
+            "server": {"port": self.port, "management-port": 0, "termination-grace": "PT5S"},
+            "variables": {"globals": GLOBALS, "env-vars-prefix": "KESTRA_"},
+            "webserver": {"tenants": ["main", *self._tenants]},
+        }
+
+    def _await_ready(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                break
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(f"http://127.0.0.1:{self.port}/ping", timeout=2).status_code < 500:
+                    return
+            time.sleep(0.1)
+        log = (self._folder / "server.log").read_text("utf-8", "replace")
+        raise RuntimeError(f"The installation did not start: {log[-2000:]}")
+
+    @contextlib.asynccontextmanager
+    async def engine(self) -> AsyncIterator[Engine]:
+        """Connect to the database and to the API."""
+        file = self._folder / "tiercel.yaml"
+        settings = runtime_settings.load(file, sections={"webserver": WebserverSettings})
+        async with contextlib.AsyncExitStack() as stack:
+            adapters, _ = await wiring.connect("webserver", settings, stack)
+            api = Api(adapters, WebserverSettings(encryption_key=ENCRYPTION_KEY, variables_globals=GLOBALS))
+            stack.push_async_callback(api.close)
+            client = await stack.enter_async_context(self.client("main"))
+            assert adapters.statestore is not None
+            assert adapters.definitions is not None
+            assert adapters.repository is not None
+            yield Engine(
+                queue=adapters.queue,
+                statestore=adapters.statestore,
+                definitions=adapters.definitions,
+                repository=adapters.repository,
+                storage=adapters.storage,
+                clock=SystemClock(),
+                http=client,
+                api=api,
+                encryption_key=ENCRYPTION_KEY,
+                scratch=self.scratch,
+            )
+
+    def client(self, tenant: str) -> httpx.AsyncClient:
+        """Return a client whose requests to the tenant `main` go to another one."""
+
+        async def to_tenant(request: httpx.Request) -> None:
+            path = request.url.raw_path.decode()
+            request.url = request.url.copy_with(raw_path=_MAIN.sub(tenant, path, count=1).encode())
+
+        hooks = {"request": [to_tenant]}
+        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=120, event_hooks=hooks)
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def run_cases(folder: Folder, cases: Sequence[Case], jobs: int = 1) -> list[CaseResult]:
+    """Run cases on one installation, `jobs` side by side."""
+    (ROOT / "build").mkdir(exist_ok=True)
+    tenants = [f"case{number}" for number in range(len(cases))]
+    with Installation(tenants) as installation, Stub(folder) as stub:
+        return asyncio.run(_run_all(installation, stub, folder, cases, tenants, max(jobs, 1) if jobs > 1 else JOBS))
+
+
+async def _run_all(
+    installation: Installation, stub: Stub, folder: Folder, cases: Sequence[Case], tenants: Sequence[str], jobs: int
+) -> list[CaseResult]:
+    results: dict[str, CaseResult] = {}
+    slots = asyncio.Semaphore(jobs)
+    async with installation.engine() as engine:
+        engine.stub_url, engine.stub_bodies, engine.localize = stub.url, stub.bodies, stub.local
+
+        async def run(case: Case, tenant: str) -> None:
+            async with slots:
+                results[case.id] = await _run_one(installation, engine, folder, case, tenant)
+
+        alone = [case for case in cases if _OLD_PATH.search(str(case.body["steps"]))]
+        async with asyncio.TaskGroup() as group:
+            for case, tenant in zip(cases, tenants, strict=True):
+                if case not in alone:
+                    group.create_task(run(case, tenant))
+        for case in alone:
+            results[case.id] = await _run_one(installation, engine, folder, case, "main")
+    return [results[case.id] for case in cases]
+
+
+async def _run_one(installation: Installation, engine: Engine, folder: Folder, case: Case, tenant: str) -> CaseResult:
+    config = config_of(case)
+    if config.encryption_key != ENCRYPTION_KEY:
+        return left_out(case.id, case.file, "needs an installation of its own configuration", case.features)
+    started = time.monotonic()
+    scratch = installation.scratch / f"{tenant}-{case.id}"
+    async with installation.client(tenant) as client:
+        own = dataclasses.replace(engine, http=client, tenant=tenant, scratch=scratch)
+        try:
+            async with asyncio.timeout(CASE_DEADLINE_S):
+                result = await run_case(_of_tenant(case, tenant), folder, own)
+        except TimeoutError:
+            why = f"It did not end within {CASE_DEADLINE_S:.0f} s."
+            result = failed(case.id, case.file, why, case.features)
+        await _clear(own, case, folder)
+    return msgspec.structs.replace(result, seconds=time.monotonic() - started)
+
+
+def _of_tenant(case: Case, tenant: str) -> Case:
+    """Return the case as it is in another tenant than `main`."""
+
+    def moved(value: Any) -> Any:
+        match value:
+            case dict():
+                return {key: tenant if key == "tenantId" else moved(inner) for key, inner in value.items()}
+            case list():
+                return [moved(inner) for inner in value]
+            case str():
+                return re.sub(r"(?<=/ui/)main(?=/)", tenant, value)
+            case _:
+                return value
+
+    return case if tenant == "main" else msgspec.structs.replace(case, body=moved(case.body))
+
+
+async def _clear(engine: Engine, case: Case, folder: Folder) -> None:
+    """Delete the flows of a case, so that their triggers do nothing any more."""
+    for flow in _flows(case, folder):
+        with contextlib.suppress(httpx.HTTPError):
+            await engine.http.delete(f"/api/v1/main/flows/{flow['namespace']}/{flow['id']}")
+
+
+def _flows(case: Case, folder: Folder) -> Iterator[dict[str, Any]]:
+    for path in case.body.get("flows", []):
+        found = yaml.safe_load(folder.text(path))
+        if isinstance(found, dict) and "id" in found:
+            yield found
