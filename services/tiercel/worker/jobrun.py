@@ -135,7 +135,7 @@ class JobRun:
             return stopped(self._stop)
         try:
             variables: Any = context.variables
-            for root in ("inputs", "outputs", "trigger"):
+            for root in ("inputs", "outputs", "trigger", "parent", "parents"):
                 if has_encrypted(variables.get(root)):
                     variables[root] = context.decrypted(variables[root])
             if task.log_level is not None and "{" in str(task.log_level):

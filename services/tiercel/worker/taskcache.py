@@ -24,7 +24,12 @@ _UNRELATED: Final = frozenset({"description", "retry", "timeout", "taskCache", "
 """Properties that say nothing about what the task does."""
 
 
-_FOLDERS: Final = {"workingDir": "workingDir", "outputDir": "outputDir", "outputFiles": {}, "bucketPath": None}
+_FOLDERS: Final[dict[str, Any]] = {
+    "workingDir": "workingDir",
+    "outputDir": "outputDir",
+    "outputFiles": {},
+    "bucketPath": None,
+}
 """Variables that scripts see and that differ in every run: they do not count."""
 
 

@@ -14,6 +14,7 @@ from tiercel.executor.core import reach
 from tiercel.executor.core.context import LazyContext, context_of, outputs_tree, path_of, records_of
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.facts import Facts
+from tiercel.executor.core.inputs import inputs_of
 from tiercel.executor.core.plan import Kind, Node
 from tiercel.messages.worker_job import TaskJob
 from tiercel.model.live import RunRecord
@@ -68,6 +69,9 @@ def _context(draft: Draft, facts: Facts, seq: int, node: Node) -> dict[str, Any]
     context = context_of(draft, facts, run, node)
     roots = reached.roots.union(draft.execution.variables)
     plain = {root: _plain(context, root) for root in roots if root in context and root != "outputs"}
+    if "inputs" in plain and facts.plan is not None:
+        # Sealed, as they are stored: only a worker opens them, and masks them in what it logs.
+        plain["inputs"] = inputs_of(facts.plan.flow, draft.execution.inputs, facts)
     large: list[tuple[tuple[str, ...], str]] = []
     if "outputs" in roots:
         outputs: dict[str, Any] = {}

@@ -1,11 +1,12 @@
-"""Secrets never reach a log: every occurrence becomes as many stars, and a run of nine shows that it was a secret."""
+"""Secrets never reach a log: every occurrence becomes the same stars, which do not even tell its length."""
 
 from __future__ import annotations
 
 from typing import Final
 
-_MARK: Final = "**masked*"
-_STARS: Final = "*" * len(_MARK)
+STARS: Final = "******"
+LINE_LENGTH_MIN: Final = 8
+"""Characters of a line of a longer secret that is masked by itself: shorter ones are brackets and the like."""
 
 
 class Mask:
@@ -20,7 +21,8 @@ class Mask:
         """Mask a text from now on, and each of its lines, because logs are cut at lines."""
         if not secret:
             return
-        for text in (secret, *secret.splitlines()) if "\n" in secret else (secret,):
+        lines = secret.splitlines() if "\n" in secret else []
+        for text in (secret, *(line for line in lines if len(line) >= LINE_LENGTH_MIN)):
             if text.strip() and text not in self._secrets:
                 self._secrets.append(text)
                 self._secrets.sort(key=len, reverse=True)
@@ -29,8 +31,7 @@ class Mask:
         """Return the message without secrets."""
         if not self._secrets:
             return message
-        masked = message
         for secret in self._secrets:
-            if secret in masked:
-                masked = masked.replace(secret, "*" * len(secret))
-        return message if masked == message else masked.replace(_STARS, _MARK, 1)
+            if secret in message:
+                message = message.replace(secret, STARS)
+        return message
