@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 from tests.contract.backends import Backend
-from tests.contract.samples import SERVICE, event, job, leases_of, minutes, started, trigger_job
+from tests.contract.samples import NOW, SERVICE, event, job, leases_of, minutes, started, trigger_job
 
 from tiercel.messages.broadcast import FlowUpdated, KillRun
 from tiercel.messages.execution_event import ExecutionEvent, TaskStarted
@@ -174,9 +174,8 @@ async def test_a_claim_emits_started_of_task_jobs(backend: Backend) -> None:
 
     assert [TaskJob, TriggerJob] == [type(one) for one in claimed]
     found = await backend.queue.read(EXECUTION_EVENT, ALL, count=10)
-    assert [TaskStarted(execution_id="a", at=found[0].message.at, seq=7, attempt=1, worker="w")] == [
-        delivery.message for delivery in found if delivery.message is not None
-    ]
+    expected = TaskStarted(execution_id="a", at=NOW, seq=7, attempt=1, worker="w")
+    assert [expected] == [delivery.message for delivery in found]
 
 
 async def test_when_a_claim_fails_its_jobs_remain(backend: Backend) -> None:
@@ -216,7 +215,7 @@ async def test_concurrent_claims_never_share_a_job(backend: Backend) -> None:
 async def test_an_undecodable_job_becomes_a_dead_letter(backend: Backend) -> None:
     """It does not stop the jobs behind it."""
     broken = job("a", 1)
-    await backend.queue.emit(jobs=[msgspec.structs.replace(broken, job=_Strange(execution_id="a")), job("a", 2)])  # type: ignore[arg-type]
+    await backend.queue.emit(jobs=[msgspec.structs.replace(broken, job=_Strange(execution_id="a")), job("a", 2)])
 
     claimed = await backend.queue.claim(["default"], 10, started)
 
@@ -277,7 +276,7 @@ async def _next(line: AsyncIterator[object]) -> object:
         return await anext(line)
 
 
-async def _settled(backend: Backend, wait: object = None) -> None:
+async def _settled(backend: Backend) -> None:
     """Let a first wait return: adapters may use it to begin to listen."""
     await backend.queue.wait(EXECUTION_EVENT, 0.01)
 

@@ -302,10 +302,10 @@ async def test_revoked_jobs_make_room_for_new_ones_of_the_same_change(backend: B
 
 async def test_a_deleted_execution_leaves_nothing(backend: Backend) -> None:
     """Runs, outputs, timers and what is held go with it; others stay."""
-    full = {"new_runs": [run(0)], "outputs": [output(0)]}
     for name in ("a", "b"):
         held = [Held(execution_id=name, seq=0, attempt=1, worker="w")]
-        await saved(backend, changes(name, None, held=held, timers=[_timer(name)], **full))
+        full = changes(name, None, held=held, timers=[_timer(name)], new_runs=[run(0)], outputs=[output(0)])
+        await saved(backend, full)
 
     await saved(backend, changes("a", 1, deleted=True))
 

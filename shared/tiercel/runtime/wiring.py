@@ -19,8 +19,10 @@ from tiercel.definitions.revision import Parse
 from tiercel.errors import InvalidSettings, Unavailable
 from tiercel.flowspec.defaults import read_defaults
 from tiercel.flowspec.parse import parse_flow
+from tiercel.model import ids
 from tiercel.model.flow import Flow
 from tiercel.queue.memory import MemoryBackend
+from tiercel.queue.postgres.janitor import PostgresJanitor
 from tiercel.queue.postgres.node import PostgresNode
 from tiercel.queue.postgres.queue import PostgresQueue
 from tiercel.repository.memory import MemoryRepository
@@ -74,6 +76,10 @@ async def connect(service: str, settings: Settings, stack: AsyncExitStack) -> tu
     if "leases" in card:
         adapters.leases = leases = PostgresLeases(node)
         stack.push_async_callback(leases.close)
+        if service == "executor":
+            janitor = PostgresJanitor(node, leases, ids.new_id())
+            stack.push_async_callback(janitor.close)
+            janitor.start()
     if "definitions" in card:
         adapters.definitions = definitions = PostgresDefinitions(node.uri, parse=parser(settings))
         stack.push_async_callback(definitions.close)

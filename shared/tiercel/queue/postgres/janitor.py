@@ -8,10 +8,11 @@ every claim. A vacuum that cannot remove anything, because an old snapshot holds
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import Final
 
-from tiercel.errors import Unavailable
+from tiercel.errors import TiercelError, Unavailable
 from tiercel.messages.topics import TOPICS, Route
 from tiercel.queue.postgres.node import PostgresNode
 from tiercel.queue.postgres.sending import SQL, table_of
@@ -29,7 +30,7 @@ CLEAN_EVERY: Final = 12
 
 
 class PostgresJanitor:
-    """Sweeps the database of queue and state; `run` is a loop for an owner service."""
+    """Sweeps the database of queue and state, from `start` to `close`."""
 
     def __init__(self, node: PostgresNode, leases: Leases, instance: str) -> None:
         self._node = node
@@ -38,13 +39,18 @@ class PostgresJanitor:
         self._pool = PostgresPool(node.uri, size=1, session=PLAIN_SESSION, name="tiercel janitor")
         self._sweeps = 0
         self._horizons: dict[str, str] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Sweep in the background; instances that are not the janitor stand by."""
+        self._task = asyncio.get_running_loop().create_task(self.run(), name="postgres.janitor")
 
     async def run(self) -> None:
         """Sweep every few seconds, until cancelled."""
         while True:
             try:
                 await self.sweep()
-            except Unavailable as error:
+            except TiercelError as error:  # cleaning can wait, whatever the reason
                 log.warning("nothing was cleaned: %s", error, extra={"action": "sweep_failed"})
             await asyncio.sleep(PERIOD_S)
 
@@ -67,6 +73,10 @@ class PostgresJanitor:
         return True
 
     async def close(self) -> None:
-        """Give the lease back."""
-        await self._leases.leave(JANITOR, self._instance)
+        """Stop, and give the lease back if the server answers."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        with contextlib.suppress(Unavailable):  # it runs out by itself
+            await self._leases.leave(JANITOR, self._instance)
         await self._pool.close()

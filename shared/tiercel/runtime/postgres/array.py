@@ -8,9 +8,8 @@ packing whole columns is some ten times cheaper, and it is the hot path of every
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import chain
 from typing import Any, ClassVar
 
 from psycopg import adapters
@@ -100,8 +99,11 @@ def bools(values: Sequence[bool]) -> BoolColumn:
     return column
 
 
-def _joined(values: Iterable[bytes]) -> bytes:
-    return b"".join(chain.from_iterable((_LENGTH(len(value)), value) for value in values))
+def _joined(values: Sequence[bytes]) -> bytes:
+    parts = [b""] * (2 * len(values))
+    parts[::2] = map(_LENGTH, map(len, values))
+    parts[1::2] = values
+    return b"".join(parts)
 
 
 def texts(values: Sequence[str]) -> TextColumn:

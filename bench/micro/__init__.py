@@ -1,0 +1,1 @@
+"""Measurements of single adapters, apart from the benchmarks of whole installations."""
