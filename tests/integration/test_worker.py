@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -25,6 +26,8 @@ from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT, HISTORY, WORKER_
 from tiercel.messages.worker_event import WorkerHeartbeat
 from tiercel.messages.worker_job import TaskJob
 from tiercel.model.state import State
+from tiercel.plugins.base import RunContext, RunnableTask
+from tiercel.plugins.registry import register
 from tiercel.queue.base import Outgoing, OutgoingJob
 from tiercel.queue.memory import MemoryBackend
 from tiercel.runtime.adapters import Adapters
@@ -40,6 +43,29 @@ LOG = "io.kestra.plugin.core.log.Log"
 SLEEP = "io.kestra.plugin.core.flow.Sleep"
 SHELL = "io.kestra.plugin.scripts.shell.Commands"
 FOLDER = "io.kestra.plugin.core.flow.WorkingDirectory"
+
+
+@register("io.example.test.Blocking")
+class Blocking(RunnableTask, frozen=True, kw_only=True):
+    """Holds its thread, and uses its context from there."""
+
+    BLOCKING: ClassVar[bool] = True
+
+    format: str
+    hold: bool = False
+
+    async def run(self, context: RunContext) -> dict[str, Any]:
+        released = threading.Event()
+        context.on_kill(released.set)
+        uri = await context.store("a.txt", b"content")
+        for _ in range(3000):
+            context.log("INFO", "line")
+        await context.room()
+        context.report_run("step", state=State.SUCCESS, outputs={"a": 1})
+        if self.hold:
+            context.log("INFO", "holding")
+            released.wait(30)
+        return {"text": await context.render(self.format, uri=uri), "thread": threading.current_thread().name}
 
 
 class World:
@@ -494,3 +520,55 @@ async def test_cached_outputs_serve_a_run_with_the_same_properties(world: World)
         assert (await world.finished(f"e{number}")).state is State.SUCCESS
 
     assert [message for level, message in await world.logs() if level == "INFO"] == ["World", "other"]
+
+
+async def test_a_task_that_blocks_has_a_thread_of_its_own(tmp_path: Path) -> None:
+    """It uses the same context; its log, its reports and what it stores arrive as from any other task."""
+    world = World(tmp_path, log_lines_pending_max=1000)
+    async with world.worker:
+        await world.send({"id": "t", "type": "io.example.test.Blocking", "format": "{{ read(uri) }}"})
+        finished = await world.finished()
+
+    assert finished.error is None
+    assert finished.outputs is not None
+    assert finished.outputs.value == {"text": "content", "thread": "task-run-e1"}
+    assert len(await world.logs()) == 3000
+    child = next(event for event in await world.events() if isinstance(event, ChildRunReported))
+    assert (child.task_id, child.dynamic, child.state) == ("step", True, State.SUCCESS)
+
+
+async def test_a_task_that_blocks_is_asked_to_end(tmp_path: Path) -> None:
+    """A thread cannot be cancelled: what it registered for a kill is called, and the report does not wait for it."""
+    world = World(tmp_path)
+    async with world.worker:
+        await world.send({"id": "t", "type": "io.example.test.Blocking", "format": "x", "hold": True})
+        async with asyncio.timeout(20):
+            while ("INFO", "holding") not in await world.logs():
+                await world.queue.wait(HISTORY, 1.0)
+        await world.kill()
+        assert (await world.finished()).state is State.KILLED
+
+
+@register("io.example.test.Stubborn")
+class Stubborn(RunnableTask, frozen=True, kw_only=True):
+    """Does not end when it is cancelled."""
+
+    async def run(self, context: RunContext) -> None:
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                if asyncio.current_task().cancelling() > 1:  # type: ignore[union-attr]
+                    raise
+
+
+async def test_a_task_that_ignores_its_end_is_left_behind(tmp_path: Path) -> None:
+    """Its slot is free and its end is told after the grace, whatever it does."""
+    world = World(tmp_path, kill_grace_s=0.1, slots=1)
+    async with world.worker:
+        await world.send({"id": "t", "type": "io.example.test.Stubborn"})
+        await world.until(lambda events: len(events) == 1)
+        await world.kill()
+        assert (await world.finished()).state is State.KILLED
+        await world.send({"id": "t", "type": RETURN}, "e2")
+        assert (await world.finished("e2")).state is State.SUCCESS

@@ -8,6 +8,7 @@ coroutine is cancelled. A task that goes on all the same is left behind by whoev
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import traceback
 from collections.abc import Mapping
@@ -146,12 +147,15 @@ async def _in_thread(task: RunnableTask, context: TaskContext) -> Any:
                 future.set_exception(error)
 
     def work() -> None:
+        result: Any = None
+        failure: BaseException | None = None
         try:
             result = asyncio.run(task.run(context))
         except BaseException as error:  # it crosses to the loop that waits, whatever it is
-            loop.call_soon_threadsafe(settle, None, error)
-        else:
-            loop.call_soon_threadsafe(settle, result, None)
+            failure = error
+        # A loop that is closed has nobody left who waits.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, result, failure)
 
     # Daemonic: a thread cannot be killed, and one that never returns must not hold the process.
     threading.Thread(target=work, name=f"task-{context.task_run_id}", daemon=True).start()

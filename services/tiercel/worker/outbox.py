@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from tiercel.messages.execution_event import Event
@@ -56,28 +56,33 @@ class Outbox:
     # What runs call
 
     def event(self, event: Event, size: int = 0) -> None:
-        """Send a report soon."""
+        """Send a report soon; may be called from any thread."""
         self._events.append((Outgoing(topic=EXECUTION_EVENT, key=event.execution_id, message=event), size))
-        self._wake.set()
-        self._urgent.set()
+        self._notice(self._hurry)
 
     def send(self, outgoing: Outgoing) -> None:
         """Send another message soon, in order with the reports."""
         self._events.append((outgoing, 0))
-        self._wake.set()
-        self._urgent.set()
+        self._notice(self._hurry)
 
     def log(self, entry: LogEntry) -> None:
         """Send a line of log; may be called from any thread."""
         self._logs.append(entry)
         if entry.level == "ERROR":
             self._error_log.note(entry)
-        if threading.get_ident() != self._thread:
-            self._loop.call_soon_threadsafe(self._noticed)
-        else:
-            self._noticed()
+        self._notice(self._logged)
 
-    def _noticed(self) -> None:
+    def _notice(self, notice: Callable[[], None]) -> None:
+        if threading.get_ident() != self._thread:
+            self._loop.call_soon_threadsafe(notice)
+        else:
+            notice()
+
+    def _hurry(self) -> None:
+        self._wake.set()
+        self._urgent.set()
+
+    def _logged(self) -> None:
         self._wake.set()
         if len(self._logs) >= BATCH_LINES_MAX:
             self._urgent.set()
@@ -88,7 +93,10 @@ class Outbox:
         self._wake.set()
 
     async def room(self) -> None:
-        """Wait while too many lines wait to be sent."""
+        """Wait while too many lines wait to be sent; may be awaited on the loop of any thread."""
+        if threading.get_ident() != self._thread:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self.room(), self._loop))
+            return
         while len(self._logs) > self._settings.log_lines_pending_max:
             self._sent.clear()
             self._urgent.set()

@@ -1,0 +1,187 @@
+"""Core tasks, each run alone: what they return, store and refuse."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tiercel.model.state import State
+from tiercel.storage.local import LocalStorage
+from tiercel.worker.settings import WorkerSettings
+from tiercel.worker.single import Bench, RunOutcome
+
+CORE = "io.kestra.plugin.core"
+VARIABLES = {"flow": {"id": "my_flow", "namespace": "company.team"}, "execution": {"id": "e1"}, "n": 3}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(LocalStorage(tmp_path / "storage"), settings=WorkerSettings(temporary_folder=str(tmp_path / "tmp")))
+
+
+async def run(bench: Bench, kind: str, **properties: Any) -> RunOutcome:
+    return await bench.run({"id": "task", "type": f"{CORE}.{kind}", **properties}, VARIABLES)
+
+
+async def put(bench: Bench, path: str, content: bytes) -> str:
+    return await bench.surroundings.storage.put("main", path, content)
+
+
+async def read(bench: Bench, uri: str) -> bytes:
+    return await bench.surroundings.storage.read("main", uri)
+
+
+async def test_return_gives_its_text_and_measures_it(bench: Bench) -> None:
+    """The output keeps the text, the counter its length."""
+    outcome = await run(bench, "debug.Return", format="n is {{ n }}")
+
+    assert outcome.outputs == {"value": "n is 3"}
+    assert (outcome.metrics[0]["name"], outcome.metrics[0]["value"]) == ("length", 6)
+
+
+async def test_output_values_are_rendered_in_maps_and_lists(bench: Bench) -> None:
+    """Texts are rendered, other values stay what they are."""
+    outcome = await run(bench, "output.OutputValues", values={"a": "{{ n }}", "b": [1, "{{ n }}"], "c": {"d": True}})
+
+    assert outcome.outputs == {"values": {"a": "3", "b": [1, "3"], "c": {"d": True}}}
+
+
+@pytest.mark.parametrize(
+    ("properties", "state"),
+    [
+        ({}, State.FAILED),
+        ({"condition": "{{ n == 3 }}"}, State.FAILED),
+        ({"condition": "{{ n == 4 }}"}, State.SUCCESS),
+        ({"condition": "0"}, State.SUCCESS),
+    ],
+)
+async def test_fail_fails_when_its_condition_holds(bench: Bench, properties: dict[str, Any], state: State) -> None:
+    """Without a condition it always does."""
+    outcome = await run(bench, "execution.Fail", errorMessage="n is {{ n }}", **properties)
+
+    assert outcome.state is state
+    assert outcome.error == ("n is 3" if state is State.FAILED else None)
+
+
+async def test_assert_tries_all_conditions(bench: Bench) -> None:
+    """Each that does not hold is logged as it is written."""
+    outcome = await run(bench, "execution.Assert", conditions=["{{ n == 3 }}", "{{ n == 4 }}", "{{ n == 5 }}"])
+
+    assert outcome.state is State.FAILED
+    assert "2 assertions failed" in (outcome.error or "")
+    assert any("{{ n == 4 }}" in entry.message for entry in outcome.logs)
+
+
+async def test_files_are_written_joined_turned_measured_and_deleted(bench: Bench) -> None:
+    """What is done with whole files."""
+    first = (await run(bench, "storage.Write", content="1\n2", extension="txt")).outputs["uri"]
+    second = (await run(bench, "storage.Write", content="n={{ n }}", extension=".txt")).outputs["uri"]
+    joined = (await run(bench, "storage.Concat", files=[first, second], separator="\n", extension=".txt")).outputs[
+        "uri"
+    ]
+    turned = (await run(bench, "storage.Reverse", **{"from": joined})).outputs["uri"]
+
+    assert first.endswith(".txt")
+    assert await read(bench, joined) == b"1\n2\nn=3\n"
+    assert await read(bench, turned) == b"n=3\n2\n1\n"
+    assert (await run(bench, "storage.Size", uri=joined)).outputs == {"size": 8}
+    assert (await run(bench, "storage.Delete", uri=joined)).outputs["deleted"]
+    assert (await run(bench, "storage.Delete", uri=joined, errorOnMissing=True)).state is State.FAILED
+
+
+@pytest.mark.parametrize(
+    ("rule", "parts"),
+    [
+        ({"rows": 2}, [b"a1\nb2\n", b"a3\n"]),
+        ({"partitions": 2}, [b"a1\na3\n", b"b2\n"]),
+        ({"bytes": "6B"}, [b"a1\nb2\n", b"a3\n"]),
+        ({"regexPattern": "^([a-z])"}, [b"a1\na3\n", b"b2\n"]),
+        ({"separator": "\nb", "rows": 1}, [b"a1\nb", b"2\na3\n\nb"]),
+    ],
+)
+async def test_a_file_is_split_by_its_rule(bench: Bench, rule: dict[str, Any], parts: list[bytes]) -> None:
+    """By rows, in turn, by size, by what a line says."""
+    uri = await put(bench, "/in.txt", b"a1\nb2\na3\n")
+    outcome = await run(bench, "storage.Split", **{"from": uri}, **rule)
+
+    assert [await read(bench, part) for part in outcome.outputs["uris"]] == parts
+
+
+async def test_rows_are_filtered_by_their_fields(bench: Bench) -> None:
+    """A field may have any name, also that of a parameter of ours."""
+    uri = await put(bench, "/in.ion", b'{value:1,as_type:"a"}\n{value:2,as_type:"b"}\n{value:null}\n')
+    outcome = await run(
+        bench,
+        "storage.FilterItems",
+        **{"from": uri},
+        filterCondition="{{ value % 2 == 0 }}",
+        errorOrNullBehavior="EXCLUDE",
+    )
+
+    assert (outcome.outputs["processedItemsTotal"], outcome.outputs["droppedItemsTotal"]) == (3, 2)
+    assert await read(bench, outcome.outputs["uri"]) == b'{value:2,as_type:"b"}\n'
+
+
+async def test_keys_are_set_listed_changed_and_deleted(bench: Bench) -> None:
+    """Values keep their type; a change leaves what it does not name, and the expiry."""
+    await run(bench, "kv.Set", key="map", value="{{ {'a': n} }}", ttl="PT1H", kvDescription="why")
+    await run(bench, "kv.Set", key="age", value="P1DT5S", kvType="DURATION")
+    await run(bench, "kv.Put", key="map", value=[{"key": "b.c", "value": "{{ n }}"}])
+
+    assert (await run(bench, "kv.Get", key="map")).outputs == {"value": {"a": 3, "b": {"c": "3"}}}
+    assert (await run(bench, "kv.Get", key="age")).outputs == {"value": timedelta(days=1, seconds=5)}
+    entry = await bench.surroundings.key_values_of("main").entry("company.team", "map")
+    assert entry is not None
+    assert entry.description == "why"
+    assert entry.expiration_date is not None
+    assert (await run(bench, "kv.GetKeys", prefix="m")).outputs == {"keys": ["map"]}
+    assert (await run(bench, "kv.Delete", key="map")).outputs == {"deleted": True}
+    assert (await run(bench, "kv.Get", key="map")).outputs == {"value": None}
+    assert (await run(bench, "kv.Get", key="map", errorOnMissing=True)).state is State.FAILED
+
+
+async def test_namespace_files_go_both_ways(bench: Bench) -> None:
+    """Uploaded files are found by patterns, copied, and deleted with folders that are empty then."""
+    await run(bench, "namespace.UploadFiles", filesMap={"a/one.sql": "1", "two.txt": "2"}, destination="/sub")
+    found = await run(bench, "namespace.DownloadFiles", namespace="company.team", files="**.sql")
+    assert set(found.outputs["files"]) == {"/sub/a/one.sql"}
+    again = await run(bench, "namespace.UploadFiles", filesMap={"two.txt": "x"}, destination="/sub", conflict="ERROR")
+    assert "already exists" in (again.error or "")
+
+    await run(bench, "namespace.DeleteFiles", files=["**/one.sql"], deleteParentFolder=True)
+    storage = bench.surroundings.storage
+    assert await storage.by_prefix("main", "/company/team/_files", directories=True) == [
+        "kestra:///company/team/_files/sub/",
+        "kestra:///company/team/_files/sub/two.txt",
+    ]
+
+
+async def test_files_of_an_execution_are_purged(bench: Bench) -> None:
+    """Those of others stay."""
+    own = await put(bench, "/company/team/my-flow/executions/e1/tasks/t/r/a.txt", b"")
+    other = await put(bench, "/company/team/my-flow/executions/e2/tasks/t/r/a.txt", b"")
+
+    assert (await run(bench, "storage.PurgeCurrentExecutionFiles")).outputs == {"uris": [own]}
+    assert await bench.surroundings.storage.exists("main", other)
+
+
+async def test_a_templated_task_is_the_task_it_describes(bench: Bench) -> None:
+    """The description is rendered first."""
+    outcome = await run(
+        bench, "templating.TemplatedTask", spec="type: io.kestra.plugin.core.debug.Return\nformat: '{{ n }}'"
+    )
+
+    assert outcome.outputs == {"value": "3"}
+
+
+async def test_an_http_request_without_an_answer_fails_with_its_address(bench: Bench) -> None:
+    """Nobody listens on the port; the sentence names it."""
+    outcome = await run(
+        bench, "http.Request", uri="http://127.0.0.1:1/x", options={"timeout": {"connectTimeout": "PT1S"}}
+    )
+
+    assert outcome.state is State.FAILED
+    assert "http://127.0.0.1:1/x" in (outcome.error or "")
