@@ -11,7 +11,6 @@ import base64
 import hmac
 from collections.abc import Sequence
 from typing import Any, Final
-from urllib.parse import unquote
 
 import msgspec
 from litestar import Litestar, Request, Response
@@ -20,6 +19,7 @@ from litestar.datastructures import State
 from litestar.openapi import OpenAPIConfig
 
 from tiercel.errors import NotFound
+from tiercel.model import ids
 from tiercel.runtime.adapters import Adapters
 from tiercel.webserver import problem
 from tiercel.webserver.context import Api
@@ -78,8 +78,8 @@ class WebApp:
                 return
             if scope["method"] == "POST" and path.startswith(_CREATE):
                 parts = path[len(_CREATE) :].split("/")
-                if len(parts) == 2 and parts[0] not in _ACTIONS and parts[1] not in _ACTIONS:
-                    status, body = await creation.create(self.api, scope, receive, unquote(parts[0]), unquote(parts[1]))
+                if len(parts) == 2 and parts[0] not in _ACTIONS and await self._is_creation(scope, *parts):
+                    status, body = await creation.create(self.api, scope, receive, parts[0], parts[1])
                     await respond(send, status, _ENCODE(body))
                     return
         except Exception as error:
@@ -87,6 +87,18 @@ class WebApp:
             await respond(send, status, _ENCODE(body))
             return
         await self.litestar(scope, receive, send)
+
+    async def _is_creation(self, scope: Any, first: str, second: str) -> bool:
+        """
+        Tell whether the path names a flow, not an execution and, in the older form, a command to it.
+
+        A flow may bear the name of a command; then what stands before it is no execution's id, but its namespace.
+        """
+        if second not in _ACTIONS:
+            return True
+        if ids.instant_of(first) is not None:
+            return False
+        return await self.api.flows.flow(scope.get("tiercel.tenant", "main"), first, second) is not None
 
     def _without_tenant(self, scope: Any, path: str) -> tuple[Any, str]:
         if not path.startswith(_PREFIX):

@@ -26,13 +26,13 @@ from tiercel.messages.execution_event import (
     StateRequested,
     UnqueueRequested,
 )
-from tiercel.messages.topics import EXECUTION_EVENT
+from tiercel.messages.history import ExecutionDeleted
+from tiercel.messages.topics import EXECUTION_EVENT, HISTORY
 from tiercel.model import ids
 from tiercel.model.execution import Execution
 from tiercel.model.state import State
 from tiercel.queue.base import Outgoing
 from tiercel.webserver.context import Api
-from tiercel.webserver.follower import Version
 from tiercel.webserver.problem import BulkRefused
 
 Check = Callable[[Execution], str | None]
@@ -210,21 +210,32 @@ async def give(api: Api, command: Command, execution: Execution) -> Event:
 
 
 async def send(api: Api, *events: Event) -> None:
-    """Send events to their executions."""
-    await api.emitter.emit(*(Outgoing(topic=EXECUTION_EVENT, key=each.execution_id, message=each) for each in events))
+    """Send events to their executions; what only history has left of a deleted one is deleted there, too."""
+    messages = [Outgoing(topic=EXECUTION_EVENT, key=each.execution_id, message=each) for each in events]
+    deleted = [each.execution_id for each in events if isinstance(each, DeleteRequested)]
+    if deleted:
+        live = await api.statestore.versions(deleted)
+        messages += [
+            Outgoing(topic=HISTORY, key=id_, message=ExecutionDeleted(execution_id=id_))
+            for id_ in deleted
+            if id_ not in live
+        ]
+    await api.emitter.emit(*messages)
 
 
 async def effect(api: Api, event: Event, before: Execution) -> bool:
     """Wait until the event has changed what it is to change; False when the time is over first."""
     if isinstance(event, ReplayRequested):
         return await api.followers.until(event.new_id, lambda version: version is not None, api.settings.command_wait_s)
-    gone_is_done = isinstance(event, DeleteRequested)
-
-    def is_done(version: Version | None) -> bool:
-        return gone_is_done if version is None else version[0] > before.version
-
+    if isinstance(event, DeleteRequested):
+        gone = await api.followers.until(before.id, lambda version: version is None, api.settings.command_wait_s)
+        if gone:
+            api.reader.forget(before.id)
+        return gone
     patience_s = _UNCHANGED_WAIT_S if isinstance(event, _UNCHANGED) else api.settings.command_wait_s
-    return await api.followers.until(before.id, is_done, patience_s)
+    return await api.followers.until(
+        before.id, lambda version: version is not None and version[0] > before.version, patience_s
+    )
 
 
 async def give_all(api: Api, command: Command, tenant_id: str, execution_ids: Sequence[str], *, wait: bool) -> int:

@@ -43,6 +43,11 @@ class Api:
         self.followers = Followers(self.statestore, self.queue, self.clock, settings.poll_interval_s)
         self.reader = Reader(self.statestore, self.repository, self.followers, self.clock, settings.created_wait_s)
 
+    @property
+    def surroundings(self) -> dict[str, Any]:
+        """What expressions see of the installation."""
+        return {"globals": self.settings.variables_globals, "envs": self.settings.envs}
+
     async def watch_backlog(self) -> None:
         """Look from time to time how far behind the writing of history is, until cancelled."""
         while True:

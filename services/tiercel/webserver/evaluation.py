@@ -43,6 +43,7 @@ async def facts(api: Api, flow: Flow | None, view: View, run: TaskRun | None, di
     return Facts(
         dialect=dialect.value,
         globals=api.settings.variables_globals,
+        envs=api.settings.envs,
         flow={
             "id": execution.flow_id,
             "namespace": execution.namespace,

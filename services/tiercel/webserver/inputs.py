@@ -50,7 +50,7 @@ async def resolved(
     validate_only: bool = False,
 ) -> list[InputAndValue]:
     """Say of each input what becomes of it."""
-    context = {**flow_context(flow, {"id": execution_id}), "globals": api.settings.variables_globals}
+    context = {**flow_context(flow, {"id": execution_id}), **api.surroundings}
     seal = api.encryption.seal if api.encryption is not None else None
     return await api.expressions.rendered(
         flow.tenant_id,

@@ -52,12 +52,20 @@ class Reader:
         self._statestore, self._repository, self._followers = statestore, repository, followers
         self._clock, self._patience_s = clock, patience_s
         self._pending: OrderedDict[str, Execution] = OrderedDict()
+        self._deleted: OrderedDict[str, None] = OrderedDict()
 
     def remember(self, execution: Execution) -> None:
         """Keep an execution that was sent, for reads before an executor has saved it."""
         self._pending[execution.id] = execution
         if len(self._pending) > PENDING_MAX:
             self._pending.popitem(last=False)
+
+    def forget(self, execution_id: str) -> None:
+        """Show an execution no more that was deleted, while the repository still has it."""
+        self._pending.pop(execution_id, None)
+        self._deleted[execution_id] = None
+        if len(self._deleted) > PENDING_MAX:
+            self._deleted.popitem(last=False)
 
     async def head(self, tenant_id: str, execution_id: str) -> Execution:
         """Return an execution without its task runs; raise NotFound."""
@@ -79,7 +87,11 @@ class Reader:
         missing = [id_ for id_ in execution_ids if id_ not in found]
         if missing:
             found |= await self._repository.executions(tenant_id, missing)
-        return {id_: found[id_] for id_ in execution_ids if id_ in found and _is_visible(found[id_], tenant_id)}
+        return {
+            id_: found[id_]
+            for id_ in execution_ids
+            if id_ in found and id_ not in self._deleted and _is_visible(found[id_], tenant_id)
+        }
 
     async def view(self, tenant_id: str, execution_id: str) -> View:
         """Return an execution with its task runs and outputs; raise NotFound."""
@@ -96,6 +108,8 @@ class Reader:
 
     async def _appears(self, execution_id: str) -> bool:
         """Wait for an execution whose id says that it is new."""
+        if execution_id in self._deleted:
+            return False
         at, now = ids.instant_of(execution_id), self._clock.now()
         if execution_id not in self._pending and (at is None or not now - JUST_NOW < at < now + JUST_NOW):
             return False

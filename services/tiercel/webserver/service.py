@@ -13,8 +13,8 @@ from tiercel.runtime.service import Service
 from tiercel.webserver.app import build
 from tiercel.webserver.settings import WebserverSettings
 
-GRACE_S = 10
-"""Seconds that requests under way get when the service stops."""
+GRACE_MAX_S = 60
+"""Longer than this no request is waited for; a live stream would never end."""
 
 
 class WebserverService(Service):
@@ -38,7 +38,7 @@ class WebserverService(Service):
             access_log=False,
             log_config=None,
             server_header=False,
-            timeout_graceful_shutdown=GRACE_S,
+            timeout_graceful_shutdown=int(min(self.settings.grace_s, GRACE_MAX_S)),
             backlog=4096,
         )
         listener = _listen(self.settings.host, self.settings.port)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 
@@ -37,7 +39,12 @@ class WebserverSettings(msgspec.Struct, frozen=True, kw_only=True):
     encryption_key: str | None = None
     """The key of SECRET inputs (base64)."""
     recursive_rendering: bool = False
-    variables_globals: dict[str, object] = {}
+    variables_globals: dict[str, Any] = {}
+    envs: dict[str, Any] = {}
+    environment_name: str | None = None
+    environment_color: str | None = None
+    grace_s: float = 10.0
+    """Requests that are under way when the process stops get this long, at most a minute."""
     backlog_age_max_s: float = 600.0
     """New executions are refused with 429 while the oldest message of history is older than this."""
 

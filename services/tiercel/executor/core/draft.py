@@ -86,6 +86,7 @@ class Draft:
             or self.messages
             or self.outputs
             or self.logs
+            or self.deleted
         )
 
     @staticmethod

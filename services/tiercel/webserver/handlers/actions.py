@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from litestar import Request, Response, delete, post
 from litestar.datastructures import State as AppState
+from litestar.params import FromPath
 
 from tiercel.errors import Conflict, NotFound, Refused
 from tiercel.messages.execution_event import ReplayRequested, TaskRunStateRequested
@@ -49,7 +50,7 @@ def read_state(text: str | None, name: str) -> State:
 
 
 @delete(_paths("kill"), status_code=200, tags=["Executions"])
-async def kill_execution(request: AnyRequest, execution_id: str) -> Response[Any]:
+async def kill_execution(request: AnyRequest, execution_id: FromPath[str]) -> Response[Any]:
     """Kill an execution and, with `isOnKillCascade` (the default), those that it started."""
     call = Call(request)
     wanted = command.kill(cascade=call.query.flag("isOnKillCascade", default=True))
@@ -57,13 +58,13 @@ async def kill_execution(request: AnyRequest, execution_id: str) -> Response[Any
 
 
 @post(_paths("pause"), status_code=200, tags=["Executions"])
-async def pause_execution(request: AnyRequest, execution_id: str) -> Response[Any]:
+async def pause_execution(request: AnyRequest, execution_id: FromPath[str]) -> Response[Any]:
     """Pause a running execution: what runs ends, nothing else starts."""
     return await obeyed(Call(request), execution_id, command.pause())
 
 
 @post(_paths("resume"), status_code=200, tags=["Executions"])
-async def resume_execution(request: AnyRequest, execution_id: str) -> Response[Any]:
+async def resume_execution(request: AnyRequest, execution_id: FromPath[str]) -> Response[Any]:
     """Resume a paused execution, with the inputs that its pause asks for."""
     call = Call(request)
     execution = await call.api.reader.head(call.tenant_id, execution_id)
@@ -84,7 +85,7 @@ async def _resume_inputs(call: Call, execution: Execution) -> dict[str, Any] | N
 
 
 @post(_paths("resume/validate"), status_code=200, tags=["Executions"])
-async def validate_resume(request: AnyRequest, execution_id: str) -> dict[str, Any]:
+async def validate_resume(request: AnyRequest, execution_id: FromPath[str]) -> dict[str, Any]:
     """Say for each input that a resume asks for whether the value that is given is good."""
     call = Call(request)
     execution = await call.api.reader.head(call.tenant_id, execution_id)
@@ -133,7 +134,7 @@ async def read_form(request: AnyRequest, form: multipart.Form, text_max: int) ->
 
 
 @post(_paths("restart"), status_code=200, tags=["Executions"])
-async def restart_execution(request: AnyRequest, execution_id: str) -> Response[Any]:
+async def restart_execution(request: AnyRequest, execution_id: FromPath[str]) -> Response[Any]:
     """Run what failed again: in place, or as a new execution with another revision."""
     call = Call(request)
     revision = call.query.number("revision", least=1)
@@ -143,13 +144,13 @@ async def restart_execution(request: AnyRequest, execution_id: str) -> Response[
 
 
 @post(_paths("replay"), status_code=200, tags=["Executions"])
-async def replay_execution(request: AnyRequest, execution_id: str) -> Response[Any]:
+async def replay_execution(request: AnyRequest, execution_id: FromPath[str]) -> Response[Any]:
     """Run an execution again as a new one, from the beginning or from a task run on."""
     return await _replay(Call(request), execution_id, None)
 
 
 @post(_paths("replay-with-inputs"), status_code=200, tags=["Executions"])
-async def replay_with_inputs(request: AnyRequest, execution_id: str) -> Response[Any]:
+async def replay_with_inputs(request: AnyRequest, execution_id: FromPath[str]) -> Response[Any]:
     """Run an execution again as a new one, with other inputs."""
     call = Call(request)
     with multipart.form() as form:
@@ -183,7 +184,7 @@ async def _require_revision(call: Call, execution_id: str, revision: int) -> Non
 
 
 @post(_paths("state"), status_code=200, tags=["Executions"])
-async def set_task_run_state(request: AnyRequest, execution_id: str) -> Response[Any]:
+async def set_task_run_state(request: AnyRequest, execution_id: FromPath[str]) -> Response[Any]:
     """Set a task run to a state by hand, and go on from there."""
     call = Call(request)
     body = await request.json()
@@ -205,14 +206,14 @@ async def set_task_run_state(request: AnyRequest, execution_id: str) -> Response
 
 
 @post(_paths("change-status"), status_code=200, tags=["Executions"])
-async def change_status(request: AnyRequest, execution_id: str) -> Response[Any]:
+async def change_status(request: AnyRequest, execution_id: FromPath[str]) -> Response[Any]:
     """Set the state of an execution that has ended."""
     call = Call(request)
     return await obeyed(call, execution_id, command.change_status(read_state(call.query.one("status"), "status")))
 
 
 @post(_paths("labels"), status_code=200, tags=["Executions"])
-async def set_labels(request: AnyRequest, execution_id: str) -> Response[Any]:
+async def set_labels(request: AnyRequest, execution_id: FromPath[str]) -> Response[Any]:
     """Replace the labels of an execution; those of the system stay."""
     call = Call(request)
     execution = await call.api.reader.head(call.tenant_id, execution_id)
@@ -230,13 +231,13 @@ def new_labels(given: dict[str, str], execution: Execution | None = None) -> dic
 
 
 @post(_paths("force-run"), status_code=200, tags=["Executions"])
-async def force_run(request: AnyRequest, execution_id: str) -> Response[Any]:
+async def force_run(request: AnyRequest, execution_id: FromPath[str]) -> Response[Any]:
     """Run an execution now: without waiting for a slot, a date or a resume."""
     return await obeyed(Call(request), execution_id, command.force_run())
 
 
 @post(_paths("unqueue"), status_code=200, tags=["Executions"])
-async def unqueue(request: AnyRequest, execution_id: str) -> Response[Any]:
+async def unqueue(request: AnyRequest, execution_id: FromPath[str]) -> Response[Any]:
     """Take an execution out of the waiting line, into a state (RUNNING by default)."""
     call = Call(request)
     state = read_state(call.query.one("state") or State.RUNNING.value, "state")
@@ -244,14 +245,14 @@ async def unqueue(request: AnyRequest, execution_id: str) -> Response[Any]:
 
 
 @post(_paths("resume-from-breakpoint"), status_code=200, tags=["Executions"])
-async def resume_from_breakpoint(request: AnyRequest, execution_id: str) -> Response[Any]:
+async def resume_from_breakpoint(request: AnyRequest, execution_id: FromPath[str]) -> Response[Any]:
     """Refuse: there are no breakpoints."""
     execution = await Call(request).api.reader.head(Call(request).tenant_id, execution_id)
     raise Conflict(f"Execution '{execution.id}' does not stand at a breakpoint: breakpoints are not supported.")
 
 
 @delete(_ID, status_code=204, tags=["Executions"])
-async def delete_execution(request: AnyRequest, execution_id: str) -> None:
+async def delete_execution(request: AnyRequest, execution_id: FromPath[str]) -> None:
     """Delete an execution that has ended, with its files unless `deleteStorage` is false."""
     call = Call(request)
     execution = await call.api.reader.head(call.tenant_id, execution_id)

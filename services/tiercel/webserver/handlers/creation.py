@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from litestar import Request, post
 from litestar.datastructures import State as AppState
+from litestar.params import FromPath
 
 from tiercel.errors import Refused
 from tiercel.model.flow import Flow
@@ -91,19 +92,19 @@ async def _disconnected(receive: Any) -> None:
 
 
 @post("/api/v1/executions/{namespace:str}/{flow_id:str}", status_code=200, tags=["Executions"])
-async def create_execution(request: AnyRequest, namespace: str, flow_id: str) -> dict[str, Any]:
+async def create_execution(request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str]) -> dict[str, Any]:
     """Create an execution of a flow; inputs are the parts of a multipart body."""
     return (await create(request.app.state.api, request.scope, request.receive, namespace, flow_id))[1]
 
 
 @post("/api/v1/executions/trigger/{namespace:str}/{flow_id:str}", status_code=200, tags=["Executions"], deprecated=True)
-async def trigger_execution(request: AnyRequest, namespace: str, flow_id: str) -> dict[str, Any]:
+async def trigger_execution(request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str]) -> dict[str, Any]:
     """Create an execution of a flow: the older path."""
     return (await create(request.app.state.api, request.scope, request.receive, namespace, flow_id))[1]
 
 
 @post("/api/v1/executions/{namespace:str}/{flow_id:str}/validate", status_code=200, tags=["Executions"])
-async def validate_inputs(request: AnyRequest, namespace: str, flow_id: str) -> dict[str, Any]:
+async def validate_inputs(request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str]) -> dict[str, Any]:
     """Say for each input of a flow whether the values that are given are good."""
     call = Call(request)
     wish = creation.read_wish(request.scope["query_string"])

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from litestar import Request, Response, get, post
 from litestar.datastructures import State as AppState
+from litestar.params import FromPath
 
 from tiercel.errors import NotFound, Refused
 from tiercel.flowspec.document import label_list
@@ -49,7 +50,7 @@ def _task(task: Task) -> dict[str, Any]:
 
 
 @get("/api/v1/executions/flows/{namespace:str}/{flow_id:str}", tags=["Executions"])
-async def executable_flow(request: AnyRequest, namespace: str, flow_id: str) -> dict[str, Any]:
+async def executable_flow(request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str]) -> dict[str, Any]:
     """Return what one may see of a flow that one may execute."""
     call = Call(request)
     revision = call.query.number("revision", least=1)
@@ -60,7 +61,7 @@ async def executable_flow(request: AnyRequest, namespace: str, flow_id: str) -> 
 
 
 @get(f"{_ID}/flow", tags=["Executions"])
-async def flow_of_execution(request: AnyRequest, execution_id: str) -> dict[str, Any]:
+async def flow_of_execution(request: AnyRequest, execution_id: FromPath[str]) -> dict[str, Any]:
     """Return the flow of an execution, at its revision."""
     call = Call(request)
     return flow_for_execution(await flow_of(call, await call.api.reader.head(call.tenant_id, execution_id)))
@@ -74,7 +75,7 @@ async def executable_namespaces(request: AnyRequest) -> list[str]:
 
 
 @get("/api/v1/executions/namespaces/{namespace:str}/flows", tags=["Executions"])
-async def executable_flows(request: AnyRequest, namespace: str) -> list[dict[str, Any]]:
+async def executable_flows(request: AnyRequest, namespace: FromPath[str]) -> list[dict[str, Any]]:
     """Return what one may see of the flows of a namespace."""
     call = Call(request)
     rows, _ = await call.api.definitions.search(call.tenant_id, namespace=namespace, size=query.SIZE_MAX)
@@ -104,7 +105,7 @@ async def latest_executions(request: AnyRequest) -> list[dict[str, Any]]:
 
 
 @get("/api/v1/outputs/{execution_id:str}", tags=["Outputs"])
-async def execution_outputs(request: AnyRequest, execution_id: str) -> list[dict[str, Any]]:
+async def execution_outputs(request: AnyRequest, execution_id: FromPath[str]) -> list[dict[str, Any]]:
     """List the task runs of an execution that have outputs."""
     call = Call(request)
     view = await call.api.reader.view(call.tenant_id, execution_id)
@@ -118,7 +119,9 @@ async def execution_outputs(request: AnyRequest, execution_id: str) -> list[dict
 
 
 @get("/api/v1/outputs/{execution_id:str}/{task_run_id:str}", tags=["Outputs"])
-async def task_run_outputs(request: AnyRequest, execution_id: str, task_run_id: str) -> dict[str, Any]:
+async def task_run_outputs(
+    request: AnyRequest, execution_id: FromPath[str], task_run_id: FromPath[str]
+) -> dict[str, Any]:
     """Return the outputs of a task run, loaded if they are in internal storage."""
     call = Call(request)
     view = await call.api.reader.view(call.tenant_id, execution_id)
@@ -130,7 +133,7 @@ async def task_run_outputs(request: AnyRequest, execution_id: str, task_run_id: 
 
 
 @post([f"{_ID}/eval", f"{_ID}/actions/eval"], status_code=200, tags=["Executions"])
-async def eval_execution(request: AnyRequest, execution_id: str) -> Response[Any]:
+async def eval_execution(request: AnyRequest, execution_id: FromPath[str]) -> Response[Any]:
     """Evaluate an expression as it would be for an execution."""
     return await _evaluated(request, execution_id, None)
 
@@ -138,7 +141,7 @@ async def eval_execution(request: AnyRequest, execution_id: str) -> Response[Any
 @post(
     [f"{_ID}/eval/{{task_run_id:str}}", f"{_ID}/actions/eval/{{task_run_id:str}}"], status_code=200, tags=["Executions"]
 )
-async def eval_task_run(request: AnyRequest, execution_id: str, task_run_id: str) -> Response[Any]:
+async def eval_task_run(request: AnyRequest, execution_id: FromPath[str], task_run_id: FromPath[str]) -> Response[Any]:
     """Evaluate an expression as it would be for a task run."""
     return await _evaluated(request, execution_id, task_run_id)
 

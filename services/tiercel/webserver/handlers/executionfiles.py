@@ -13,6 +13,7 @@ from urllib.parse import quote
 import msgspec
 from litestar import Request, get
 from litestar.datastructures import State as AppState
+from litestar.params import FromPath
 from litestar.response import Stream
 
 from tiercel.errors import NotFound, Refused
@@ -55,7 +56,7 @@ async def located(call: Call, execution_id: str) -> str:
 
 
 @get(_ID, tags=["Executions"])
-async def download_file(request: AnyRequest, execution_id: str) -> Stream:
+async def download_file(request: AnyRequest, execution_id: FromPath[str]) -> Stream:
     """Return a file of an execution."""
     call = Call(request)
     path = await located(call, execution_id)
@@ -81,7 +82,7 @@ async def file_stream(call: Call, path: str) -> Stream:
 
 
 @get(f"{_ID}/metas", tags=["Executions"])
-async def file_metas(request: AnyRequest, execution_id: str) -> dict[str, Any]:
+async def file_metas(request: AnyRequest, execution_id: FromPath[str]) -> dict[str, Any]:
     """Return the size of a file of an execution."""
     call = Call(request)
     attributes = await call.api.storage.attributes(call.tenant_id, await located(call, execution_id))
@@ -89,7 +90,7 @@ async def file_metas(request: AnyRequest, execution_id: str) -> dict[str, Any]:
 
 
 @get(f"{_ID}/preview", tags=["Executions"])
-async def preview_file(request: AnyRequest, execution_id: str) -> dict[str, Any]:
+async def preview_file(request: AnyRequest, execution_id: FromPath[str]) -> dict[str, Any]:
     """Return the beginning of a file of an execution, in a form that can be shown."""
     call = Call(request)
     path = await located(call, execution_id)

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from litestar import Request, get
 from litestar.datastructures import State as AppState
+from litestar.params import FromPath
 
 from tiercel.model.execution_json import execution_json
 from tiercel.repository.filter import Field, Filter
@@ -47,7 +48,7 @@ async def search(call: Call, filters: tuple[Filter, ...] | None = None) -> dict[
 
 
 @get("/api/v1/executions/{execution_id:str}", tags=["Executions"])
-async def get_execution(request: AnyRequest, execution_id: str) -> dict[str, Any]:
+async def get_execution(request: AnyRequest, execution_id: FromPath[str]) -> dict[str, Any]:
     """Return an execution with its task runs, as it is now."""
     call = Call(request)
     view = await call.api.reader.view(call.tenant_id, execution_id)

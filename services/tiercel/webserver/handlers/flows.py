@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 from litestar import Request, delete, get, post, put
 from litestar.datastructures import State as AppState
+from litestar.params import FromPath
 
 from tiercel.definitions.base import FlowRow
 from tiercel.errors import NotFound, Refused
@@ -72,7 +73,7 @@ async def create_flow(request: AnyRequest) -> dict[str, Any]:
 
 
 @put("/api/v1/flows/{namespace:str}/{flow_id:str}", status_code=200, tags=["Flows"])
-async def update_flow(request: AnyRequest, namespace: str, flow_id: str) -> dict[str, Any]:
+async def update_flow(request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str]) -> dict[str, Any]:
     """Save the next revision of a flow; nothing changes when the text is the same."""
     call = Call(request)
     flow = deployment.read_flow(call.tenant_id, await source_of(request))
@@ -82,14 +83,14 @@ async def update_flow(request: AnyRequest, namespace: str, flow_id: str) -> dict
 
 
 @delete("/api/v1/flows/{namespace:str}/{flow_id:str}", status_code=204, tags=["Flows"])
-async def delete_flow(request: AnyRequest, namespace: str, flow_id: str) -> None:
+async def delete_flow(request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str]) -> None:
     """Delete a flow; its revisions stay readable."""
     call = Call(request)
     await deployment.delete(call.api, call.tenant_id, namespace, flow_id)
 
 
 @get("/api/v1/flows/{namespace:str}/{flow_id:str}", tags=["Flows"])
-async def get_flow(request: AnyRequest, namespace: str, flow_id: str) -> dict[str, Any]:
+async def get_flow(request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str]) -> dict[str, Any]:
     """Return a flow: the last revision, or the one that is asked for."""
     call = Call(request)
     revision, deleted = call.query.number("revision", least=1), call.query.flag("allowDeleted")
@@ -101,7 +102,7 @@ async def get_flow(request: AnyRequest, namespace: str, flow_id: str) -> dict[st
 
 
 @get("/api/v1/flows/{namespace:str}/{flow_id:str}/revisions", tags=["Flows"])
-async def flow_revisions(request: AnyRequest, namespace: str, flow_id: str) -> list[dict[str, Any]]:
+async def flow_revisions(request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str]) -> list[dict[str, Any]]:
     """Return all revisions of a flow with their texts, oldest first."""
     call = Call(request)
     rows = await call.api.definitions.revisions(call.tenant_id, namespace, flow_id)
@@ -147,7 +148,7 @@ async def _shown(call: Call, row: FlowRow) -> dict[str, Any]:
 
 
 @get("/api/v1/flows/{namespace:str}", tags=["Flows"])
-async def namespace_flows(request: AnyRequest, namespace: str) -> list[dict[str, Any]]:
+async def namespace_flows(request: AnyRequest, namespace: FromPath[str]) -> list[dict[str, Any]]:
     """Return the flows of one namespace."""
     call = Call(request)
     rows, _ = await call.api.definitions.search(call.tenant_id, namespace=namespace, size=10_000)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from litestar import Request, Response, delete, get, post
 from litestar.datastructures import State as AppState
+from litestar.params import FromPath
 
 from tiercel.definitions.base import FlowRow
 from tiercel.errors import InvalidFlow, NotFound, Problem, Refused
@@ -133,7 +134,7 @@ async def save_bulk(request: AnyRequest) -> list[dict[str, Any]]:
 
 
 @post(f"{_BASE}/{{namespace:str}}", status_code=200, tags=["Flows"])
-async def save_namespace(request: AnyRequest, namespace: str) -> list[dict[str, Any]]:
+async def save_namespace(request: AnyRequest, namespace: FromPath[str]) -> list[dict[str, Any]]:
     """Save all flows of a namespace; those that the text does not hold are deleted unless `delete` is false."""
     call = Call(request)
     source = await source_of(request)
@@ -301,7 +302,9 @@ def _text(content: bytes) -> str:
 
 
 @get(f"{_BASE}/{{namespace:str}}/{{flow_id:str}}/tasks/{{task_id:str}}", tags=["Flows"])
-async def get_task(request: AnyRequest, namespace: str, flow_id: str, task_id: str) -> dict[str, Any]:
+async def get_task(
+    request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str], task_id: FromPath[str]
+) -> dict[str, Any]:
     """Return one task of a flow as it is written."""
     call = Call(request)
     flow = await call.api.definitions.flow(call.tenant_id, namespace, flow_id, call.query.number("revision", least=1))

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from litestar import Request, get
 from litestar.datastructures import State as AppState
+from litestar.params import FromPath
 from litestar.response import Stream
 
 from tiercel.errors import NotFound
@@ -31,7 +32,7 @@ LATE: Final = timedelta(seconds=3)
 
 
 @get("/api/v1/executions/{execution_id:str}/follow", tags=["Executions"])
-async def follow_execution(request: AnyRequest, execution_id: str) -> Stream:
+async def follow_execution(request: AnyRequest, execution_id: FromPath[str]) -> Stream:
     """Stream an execution: `start`, then `progress` at each change, and `end` with its last state."""
     call = Call(request)
     await awaited(call, execution_id)
@@ -78,7 +79,7 @@ async def _news(watch: Any, execution_id: str, version: int) -> bool:
 
 
 @get("/api/v1/executions/{execution_id:str}/follow-dependencies", tags=["Executions"])
-async def follow_dependencies(request: AnyRequest, execution_id: str) -> Stream:
+async def follow_dependencies(request: AnyRequest, execution_id: FromPath[str]) -> Stream:
     """Stream the states of an execution and of those that it started or was started by, until all have ended."""
     call = Call(request)
     execution = await awaited(call, execution_id)
@@ -155,7 +156,7 @@ def _status(call: Call, execution: Execution) -> dict[str, Any]:
 
 
 @get("/api/v1/logs/{execution_id:str}/follow", tags=["Logs"])
-async def follow_logs(request: AnyRequest, execution_id: str) -> Stream:
+async def follow_logs(request: AnyRequest, execution_id: FromPath[str]) -> Stream:
     """Stream the log lines of an execution: those that are there, then new ones, until it has ended."""
     call = Call(request)
     await awaited(call, execution_id)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 from litestar import Request, get, post, put
 from litestar.datastructures import State as AppState
+from litestar.params import FromPath
 
 from tiercel.errors import NotFound, Refused
 from tiercel.flowspec.graph import flow_graph
@@ -53,7 +54,7 @@ async def _flow(call: Call, namespace: str, flow_id: str) -> Flow:
 
 
 @get(f"{_FLOW}/graph", tags=["Flows"])
-async def draw_flow(request: AnyRequest, namespace: str, flow_id: str) -> dict[str, Any]:
+async def draw_flow(request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str]) -> dict[str, Any]:
     """Draw a flow."""
     call = Call(request)
     return await _drawn(call, await _flow(call, namespace, flow_id))
@@ -67,7 +68,7 @@ async def draw_source(request: AnyRequest) -> dict[str, Any]:
 
 
 @get("/api/v1/executions/{execution_id:str}/graph", tags=["Executions"])
-async def draw_execution(request: AnyRequest, execution_id: str) -> dict[str, Any]:
+async def draw_execution(request: AnyRequest, execution_id: FromPath[str]) -> dict[str, Any]:
     """Draw the flow of an execution, at its revision."""
     call = Call(request)
     return await _drawn(call, await flow_of(call, await call.api.reader.head(call.tenant_id, execution_id)))
@@ -82,7 +83,7 @@ def _graph_json(flows: Iterable[Flow], found: Iterable[Edge]) -> dict[str, Any]:
 
 
 @get(f"{_FLOW}/dependencies", tags=["Flows"])
-async def flow_dependencies(request: AnyRequest, namespace: str, flow_id: str) -> dict[str, Any]:
+async def flow_dependencies(request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str]) -> dict[str, Any]:
     """Return the flows that run because of a flow, and those because of which it runs."""
     call = Call(request)
     uid = (await _flow(call, namespace, flow_id)).uid
@@ -99,7 +100,7 @@ async def flow_dependencies(request: AnyRequest, namespace: str, flow_id: str) -
 
 
 @get("/api/v1/namespaces/{namespace:str}/dependencies", tags=["Namespaces"])
-async def namespace_dependencies(request: AnyRequest, namespace: str) -> dict[str, Any]:
+async def namespace_dependencies(request: AnyRequest, namespace: FromPath[str]) -> dict[str, Any]:
     """Return how the flows of a namespace depend on one another and on others."""
     call = Call(request)
     flows = await _flows(call)
@@ -127,7 +128,7 @@ async def search_limits(request: AnyRequest) -> dict[str, Any]:
 
 
 @put("/api/v1/concurrency-limit/{namespace:str}/{flow_id:str}", status_code=200, tags=["Flows"])
-async def set_limit(request: AnyRequest, namespace: str, flow_id: str) -> Mapping[str, Any]:
+async def set_limit(request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str]) -> Mapping[str, Any]:
     """Refuse: what runs is not a number that one can set."""
     raise Refused(
         f"The running executions of '{namespace}.{flow_id}' are counted by who they are and cannot be set; "

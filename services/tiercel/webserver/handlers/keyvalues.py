@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 from litestar import Request, delete, get, put
 from litestar.datastructures import State as AppState
+from litestar.params import FromPath
 
 from tiercel.errors import NotFound, Refused
 from tiercel.model.duration import format_duration, parse_duration
@@ -32,7 +33,7 @@ def entry_json(entry: KeyValueEntry) -> dict[str, Any]:
 
 
 @get(_BASE, tags=["KV"])
-async def list_keys(request: AnyRequest, namespace: str) -> list[dict[str, Any]]:
+async def list_keys(request: AnyRequest, namespace: FromPath[str]) -> list[dict[str, Any]]:
     """Return the keys of a namespace."""
     return [entry_json(entry) for entry in await values_of(Call(request)).entries(namespace)]
 
@@ -56,7 +57,7 @@ async def with_parents(call: Call) -> list[str]:
 
 
 @get(f"{_BASE}/inheritance", tags=["KV"])
-async def inherited_keys(request: AnyRequest, namespace: str) -> list[dict[str, Any]]:
+async def inherited_keys(request: AnyRequest, namespace: FromPath[str]) -> list[dict[str, Any]]:
     """Return the keys of the namespaces above one."""
     call = Call(request)
     above = [name for name in ancestry(namespace) if name != namespace]
@@ -64,7 +65,7 @@ async def inherited_keys(request: AnyRequest, namespace: str) -> list[dict[str, 
 
 
 @get(f"{_BASE}/{{key:str}}", tags=["KV"])
-async def get_value(request: AnyRequest, namespace: str, key: str) -> dict[str, Any]:
+async def get_value(request: AnyRequest, namespace: FromPath[str], key: FromPath[str]) -> dict[str, Any]:
     """Return a value with its type."""
     call = Call(request)
     value = await values_of(call).get(namespace, key)
@@ -94,7 +95,7 @@ def typed(value: Any) -> tuple[str, Any]:
 
 
 @put(f"{_BASE}/{{key:str}}", status_code=200, tags=["KV"])
-async def put_value(request: AnyRequest, namespace: str, key: str) -> None:
+async def put_value(request: AnyRequest, namespace: FromPath[str], key: FromPath[str]) -> None:
     """Set a value: the body is JSON, or else a text; the header `ttl` says how long it lives."""
     call = Call(request)
     body = await request.body()
@@ -141,13 +142,13 @@ def _ttl(text: str | None) -> timedelta | None:
 
 
 @delete(f"{_BASE}/{{key:str}}", status_code=200, tags=["KV"])
-async def delete_value(request: AnyRequest, namespace: str, key: str) -> bool:
+async def delete_value(request: AnyRequest, namespace: FromPath[str], key: FromPath[str]) -> bool:
     """Delete a key; false when there was none."""
     return await values_of(Call(request)).delete(namespace, key)
 
 
 @delete(_BASE, status_code=200, tags=["KV"])
-async def delete_values(request: AnyRequest, namespace: str) -> dict[str, list[str]]:
+async def delete_values(request: AnyRequest, namespace: FromPath[str]) -> dict[str, list[str]]:
     """Delete several keys."""
     body = await request.json()
     if not isinstance(body, Mapping) or not isinstance(body.get("keys"), list):

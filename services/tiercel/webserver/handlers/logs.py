@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from litestar import Request, delete, get
 from litestar.datastructures import State as AppState
+from litestar.params import FromPath
 from litestar.response import Stream
 
 from tiercel.model.execution import LogEntry
@@ -60,7 +61,7 @@ async def search_logs(request: AnyRequest) -> dict[str, Any]:
 
 
 @get("/api/v1/logs/{execution_id:str}", tags=["Logs"])
-async def execution_logs(request: AnyRequest, execution_id: str) -> list[dict[str, Any]]:
+async def execution_logs(request: AnyRequest, execution_id: FromPath[str]) -> list[dict[str, Any]]:
     """Return the lines of an execution, the oldest first."""
     call = Call(request)
     page = Page(size=LINES_MAX, total=False)
@@ -69,14 +70,14 @@ async def execution_logs(request: AnyRequest, execution_id: str) -> list[dict[st
 
 
 @delete("/api/v1/logs/{execution_id:str}", status_code=204, tags=["Logs"])
-async def delete_execution_logs(request: AnyRequest, execution_id: str) -> None:
+async def delete_execution_logs(request: AnyRequest, execution_id: FromPath[str]) -> None:
     """Delete lines of an execution."""
     call = Call(request)
     await call.api.repository.delete_logs(call.tenant_id, filters_of(call, execution_id))
 
 
 @delete("/api/v1/logs/{namespace:str}/{flow_id:str}", status_code=204, tags=["Logs"])
-async def delete_flow_logs(request: AnyRequest, namespace: str, flow_id: str) -> None:
+async def delete_flow_logs(request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str]) -> None:
     """Delete lines of a flow (of one trigger of it)."""
     call = Call(request)
     wanted = [Filter(field=Field.NAMESPACE, value=namespace), Filter(field=Field.FLOW_ID, value=flow_id)]
@@ -98,7 +99,7 @@ async def all_lines(call: Call, wanted: list[Filter]) -> AsyncIterator[list[LogE
 
 
 @get("/api/v1/logs/{execution_id:str}/download", tags=["Logs"])
-async def download_logs(request: AnyRequest, execution_id: str) -> Stream:
+async def download_logs(request: AnyRequest, execution_id: FromPath[str]) -> Stream:
     """Return the lines of an execution as a text file."""
     call = Call(request)
     wanted = filters_of(call, execution_id)

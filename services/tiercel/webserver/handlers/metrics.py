@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from litestar import Request, get
 from litestar.datastructures import State as AppState
+from litestar.params import FromPath
 
 from tiercel.errors import Refused
 from tiercel.model.execution import MetricEntry
@@ -43,7 +44,7 @@ def metric_json(entry: MetricEntry) -> dict[str, Any]:
 
 
 @get(f"{_BASE}/{{execution_id:str}}", tags=["Metrics"])
-async def execution_metrics(request: AnyRequest, execution_id: str) -> dict[str, Any]:
+async def execution_metrics(request: AnyRequest, execution_id: FromPath[str]) -> dict[str, Any]:
     """Return what the tasks of an execution measured."""
     call = Call(request)
     wanted = [
@@ -55,35 +56,39 @@ async def execution_metrics(request: AnyRequest, execution_id: str) -> dict[str,
 
 
 @get(f"{_BASE}/names/{{namespace:str}}/{{flow_id:str}}", tags=["Metrics"])
-async def flow_metric_names(request: AnyRequest, namespace: str, flow_id: str) -> list[str]:
+async def flow_metric_names(request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str]) -> list[str]:
     """Return the names of a flow's metrics."""
     call = Call(request)
     return await call.api.repository.metric_names(call.tenant_id, namespace, flow_id)
 
 
 @get(f"{_BASE}/names/{{namespace:str}}/{{flow_id:str}}/{{task_id:str}}", tags=["Metrics"])
-async def task_metric_names(request: AnyRequest, namespace: str, flow_id: str, task_id: str) -> list[str]:
+async def task_metric_names(
+    request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str], task_id: FromPath[str]
+) -> list[str]:
     """Return the names of a task's metrics."""
     call = Call(request)
     return await call.api.repository.metric_names(call.tenant_id, namespace, flow_id, task_id)
 
 
 @get(f"{_BASE}/tasks/{{namespace:str}}/{{flow_id:str}}", tags=["Metrics"])
-async def metric_tasks(request: AnyRequest, namespace: str, flow_id: str) -> list[str]:
+async def metric_tasks(request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str]) -> list[str]:
     """Return the tasks of a flow that have metrics."""
     call = Call(request)
     return await call.api.repository.metric_tasks(call.tenant_id, namespace, flow_id)
 
 
 @get(f"{_BASE}/aggregates/{{namespace:str}}/{{flow_id:str}}/{{metric:str}}", tags=["Metrics"])
-async def flow_aggregates(request: AnyRequest, namespace: str, flow_id: str, metric: str) -> dict[str, Any]:
+async def flow_aggregates(
+    request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str], metric: FromPath[str]
+) -> dict[str, Any]:
     """Aggregate a flow's metric over time."""
     return await _aggregates(Call(request), namespace, flow_id, None, metric)
 
 
 @get(f"{_BASE}/aggregates/{{namespace:str}}/{{flow_id:str}}/{{task_id:str}}/{{metric:str}}", tags=["Metrics"])
 async def task_aggregates(
-    request: AnyRequest, namespace: str, flow_id: str, task_id: str, metric: str
+    request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str], task_id: FromPath[str], metric: FromPath[str]
 ) -> dict[str, Any]:
     """Aggregate a task's metric over time."""
     return await _aggregates(Call(request), namespace, flow_id, task_id, metric)

@@ -23,7 +23,9 @@ async def ping() -> str:
 async def configs(request: AnyRequest) -> dict[str, Any]:
     """Say what user interfaces need to know."""
     settings = Call(request).api.settings
+    environment = {"name": settings.environment_name, "color": settings.environment_color}
     return {
+        "environment": environment if settings.environment_name else None,
         "version": version.tiercel(),
         "edition": "OSS",
         "url": settings.base_url,

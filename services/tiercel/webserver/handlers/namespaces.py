@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 from litestar import Request, Response, delete, get, post, put
 from litestar.datastructures import State as AppState
+from litestar.params import FromPath
 from litestar.response import Stream
 
 from tiercel.errors import Conflict, NotFound, Refused
@@ -51,7 +52,7 @@ async def autocomplete(request: AnyRequest) -> list[str]:
 
 
 @get(f"{_BASE}/{{namespace:str}}", tags=["Namespaces"])
-async def get_namespace(namespace: str) -> dict[str, Any]:
+async def get_namespace(namespace: FromPath[str]) -> dict[str, Any]:
     """Return a namespace: any name is one."""
     return {"id": namespace, "deleted": False}
 
@@ -64,14 +65,14 @@ async def list_namespaces(request: AnyRequest) -> list[str]:
 
 
 @get(f"{_BASE}/{{namespace:str}}/inherited-secrets", tags=["Namespaces"])
-async def inherited_secrets(request: AnyRequest, namespace: str) -> dict[str, list[str]]:
+async def inherited_secrets(request: AnyRequest, namespace: FromPath[str]) -> dict[str, list[str]]:
     """Return the names of the secrets that a namespace can use."""
     call = Call(request)
     return {namespace: call.api.secrets.names(call.tenant_id, namespace)}
 
 
 @get(f"{_BASE}/{{namespace:str}}/secrets", tags=["Namespaces"])
-async def namespace_secrets(request: AnyRequest, namespace: str) -> dict[str, Any]:
+async def namespace_secrets(request: AnyRequest, namespace: FromPath[str]) -> dict[str, Any]:
     """Return the names of the secrets that a namespace can use."""
     call = Call(request)
     names = call.api.secrets.names(call.tenant_id, namespace)
@@ -96,7 +97,7 @@ def path_of(call: Call, namespace: str, name: str = "path", *, default: str | No
 
 
 @get(f"{_FILES}/search", tags=["Files"])
-async def search_files(request: AnyRequest, namespace: str) -> list[str]:
+async def search_files(request: AnyRequest, namespace: FromPath[str]) -> list[str]:
     """Return the paths of the namespace's files that hold a text."""
     call = Call(request)
     text, root = (call.query.one("q") or "").lower(), uris.namespace_files(namespace)
@@ -106,14 +107,14 @@ async def search_files(request: AnyRequest, namespace: str) -> list[str]:
 
 
 @get(_FILES, tags=["Files"])
-async def get_file(request: AnyRequest, namespace: str) -> Stream:
+async def get_file(request: AnyRequest, namespace: FromPath[str]) -> Stream:
     """Return a namespace file."""
     call = Call(request)
     return await file_stream(call, path_of(call, namespace))
 
 
 @get(f"{_FILES}/stats", tags=["Files"])
-async def file_stats(request: AnyRequest, namespace: str) -> dict[str, Any]:
+async def file_stats(request: AnyRequest, namespace: FromPath[str]) -> dict[str, Any]:
     """Return what is known of a namespace file or folder."""
     call = Call(request)
     path = path_of(call, namespace, default="/")
@@ -121,7 +122,7 @@ async def file_stats(request: AnyRequest, namespace: str) -> dict[str, Any]:
 
 
 @get(f"{_FILES}/directory", tags=["Files"])
-async def list_directory(request: AnyRequest, namespace: str) -> list[dict[str, Any]]:
+async def list_directory(request: AnyRequest, namespace: FromPath[str]) -> list[dict[str, Any]]:
     """Return what lies in a folder of the namespace's files."""
     call = Call(request)
     path = path_of(call, namespace, default="/")
@@ -135,14 +136,14 @@ async def list_directory(request: AnyRequest, namespace: str) -> list[dict[str, 
 
 
 @post(f"{_FILES}/directory", status_code=200, tags=["Files"])
-async def make_directory(request: AnyRequest, namespace: str) -> None:
+async def make_directory(request: AnyRequest, namespace: FromPath[str]) -> None:
     """Make a folder."""
     call = Call(request)
     await call.api.storage.make_directory(call.tenant_id, path_of(call, namespace))
 
 
 @post(_FILES, status_code=200, tags=["Files"])
-async def put_file(request: AnyRequest, namespace: str) -> None:
+async def put_file(request: AnyRequest, namespace: FromPath[str]) -> None:
     """Store a namespace file; a zip archive is unpacked where the path says, if it names a folder."""
     call = Call(request)
     path = path_of(call, namespace)
@@ -176,7 +177,7 @@ async def _pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> AsyncIter
 
 
 @put(_FILES, status_code=200, tags=["Files"])
-async def move_file(request: AnyRequest, namespace: str) -> None:
+async def move_file(request: AnyRequest, namespace: FromPath[str]) -> None:
     """Move a namespace file or folder; nothing is overwritten."""
     call = Call(request)
     source, target = path_of(call, namespace, "from"), path_of(call, namespace, "to")
@@ -186,7 +187,7 @@ async def move_file(request: AnyRequest, namespace: str) -> None:
 
 
 @delete(_FILES, status_code=200, tags=["Files"])
-async def delete_file(request: AnyRequest, namespace: str) -> None:
+async def delete_file(request: AnyRequest, namespace: FromPath[str]) -> None:
     """Delete a namespace file, or a folder with everything in it."""
     call = Call(request)
     if not await call.api.storage.delete(call.tenant_id, path_of(call, namespace)):
@@ -194,7 +195,7 @@ async def delete_file(request: AnyRequest, namespace: str) -> None:
 
 
 @get(f"{_FILES}/export", tags=["Files"])
-async def export_files(request: AnyRequest, namespace: str) -> Response[bytes]:
+async def export_files(request: AnyRequest, namespace: FromPath[str]) -> Response[bytes]:
     """Return all files of a namespace as a zip archive."""
     call = Call(request)
     root, size, buffer = uris.namespace_files(namespace), 0, io.BytesIO()

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from litestar import Request, Response, delete, get, post, put
 from litestar.datastructures import State as AppState
+from litestar.params import FromPath
 
 from tiercel.errors import Conflict, NotFound, Refused
 from tiercel.messages.topics import TRIGGER_EVENT
@@ -102,7 +103,7 @@ async def _with_definition(call: Call, state: TriggerState) -> dict[str, Any]:
 
 
 @get(f"{_BASE}/{{namespace:str}}/{{flow_id:str}}", tags=["Triggers"])
-async def flow_triggers(request: AnyRequest, namespace: str, flow_id: str) -> dict[str, Any]:
+async def flow_triggers(request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str]) -> dict[str, Any]:
     """Return the triggers of a flow."""
     call = Call(request)
     states = [state for state in await found_states(call) if (state.namespace, state.flow_id) == (namespace, flow_id)]
@@ -169,7 +170,9 @@ async def by_triggers(call: Call, command: str) -> Response[Any]:
 
 
 @post(f"{_BASE}/{{namespace:str}}/{{flow_id:str}}/{{trigger_id:str}}/unlock", status_code=200, tags=["Triggers"])
-async def unlock_trigger(request: AnyRequest, namespace: str, flow_id: str, trigger_id: str) -> dict[str, Any]:
+async def unlock_trigger(
+    request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str], trigger_id: FromPath[str]
+) -> dict[str, Any]:
     """Unlock a trigger that waits for an execution."""
     call = Call(request)
     uid = f"{call.tenant_id}/{namespace}/{flow_id}/{trigger_id}"
@@ -179,14 +182,18 @@ async def unlock_trigger(request: AnyRequest, namespace: str, flow_id: str, trig
 
 
 @post(f"{_BASE}/{{namespace:str}}/{{flow_id:str}}/{{trigger_id:str}}/restart", status_code=200, tags=["Triggers"])
-async def restart_trigger(request: AnyRequest, namespace: str, flow_id: str, trigger_id: str) -> dict[str, Any]:
+async def restart_trigger(
+    request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str], trigger_id: FromPath[str]
+) -> dict[str, Any]:
     """Begin a trigger anew: without locks and what a worker does for it."""
     call = Call(request)
     return trigger_json(await commanded(call, f"{call.tenant_id}/{namespace}/{flow_id}/{trigger_id}", "restart"))
 
 
 @delete(f"{_BASE}/{{namespace:str}}/{{flow_id:str}}/{{trigger_id:str}}", status_code=204, tags=["Triggers"])
-async def delete_trigger(request: AnyRequest, namespace: str, flow_id: str, trigger_id: str) -> None:
+async def delete_trigger(
+    request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str], trigger_id: FromPath[str]
+) -> None:
     """Forget the state of a trigger."""
     call = Call(request)
     await commanded(call, f"{call.tenant_id}/{namespace}/{flow_id}/{trigger_id}", "delete")

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from litestar import HttpMethod, Request, Response, route
 from litestar.datastructures import State as AppState
+from litestar.params import FromPath
 
 from tiercel.condition.evaluate import Subject, all_hold, upstream_of, when_holds
 from tiercel.errors import ExpressionError, NotFound, Refused
@@ -31,7 +32,9 @@ _METHODS: Final = [HttpMethod.GET, HttpMethod.POST, HttpMethod.PUT]
 
 
 @route(_PATH, http_method=_METHODS, status_code=200, tags=["Executions"])
-async def webhook(request: AnyRequest, namespace: str, flow_id: str, key: str) -> Response[Any]:
+async def webhook(
+    request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str], key: FromPath[str]
+) -> Response[Any]:
     """Start an execution of the flow that has a webhook of this key."""
     call = Call(request)
     flow = await creation.executable_flow(call.api, call.tenant_id, namespace, flow_id)
@@ -56,7 +59,9 @@ async def webhook(request: AnyRequest, namespace: str, flow_id: str, key: str) -
 
 
 @route(f"{_PATH}/{{rest:path}}", http_method=_METHODS, status_code=200, tags=["Executions"])
-async def webhook_below(request: AnyRequest, namespace: str, flow_id: str, key: str, rest: str) -> Response[Any]:
+async def webhook_below(
+    request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str], key: FromPath[str], rest: FromPath[str]
+) -> Response[Any]:
     """Refuse: no webhook takes a path below its key."""
     call = Call(request)
     flow = await creation.executable_flow(call.api, call.tenant_id, namespace, flow_id)
@@ -84,7 +89,7 @@ async def _rendered_key(expressions: Expressions, flow: Flow, key: str, context:
 
 def _flow_context(call: Call, flow: Flow) -> dict[str, Any]:
     shown = {"id": flow.id, "namespace": flow.namespace, "revision": flow.revision, "tenantId": flow.tenant_id}
-    return {"flow": shown, "vars": flow.variables, "globals": call.api.settings.variables_globals}
+    return {"flow": shown, "vars": flow.variables, **call.api.surroundings}
 
 
 def _context(call: Call, flow: Flow, event: CreateExecution) -> dict[str, Any]:

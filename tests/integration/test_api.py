@@ -1,0 +1,260 @@
+"""The API on adapters in memory: what it answers, and what it sends."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.integration.api_stage import Stage
+
+from tiercel.messages.execution_event import CreateExecution
+
+HELLO = """
+id: hello
+namespace: company.team
+labels:
+  owner: me
+  system.readOnly: "true"
+inputs:
+  - id: number
+    type: INT
+    defaults: 3
+  - id: file
+    type: FILE
+    required: false
+tasks:
+  - id: wait
+    type: io.kestra.plugin.core.flow.Pause
+"""
+HOOK = """
+id: hook
+namespace: company.team
+labels: {flow: label}
+inputs:
+  - id: who
+    type: STRING
+tasks:
+  - id: wait
+    type: io.kestra.plugin.core.flow.Pause
+triggers:
+  - id: web
+    type: io.kestra.plugin.core.trigger.Webhook
+    key: "{{ secret('KEY') }}"
+    when: "{{ trigger.body.who != 'nobody' }}"
+    inputs:
+      who: "{{ trigger.body.who }}"
+"""
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    stage = Stage(tmp_path)
+    yield stage
+    await stage.close()
+
+
+async def test_a_flow_lives_through_create_update_and_delete(stage: Stage) -> None:
+    """Each change is a revision; the same text is none; a deleted flow stays readable by revision."""
+    created = await stage.call("POST", "flows", content=HELLO)
+    same = await stage.call("PUT", "flows/company.team/hello", content=HELLO)
+    updated = await stage.call("PUT", "flows/company.team/hello", content=HELLO + "description: new\n")
+    await stage.call("POST", "flows", 409, content=HELLO)
+    await stage.call("DELETE", "flows/company.team/hello", 204)
+    await stage.call("GET", "flows/company.team/hello", 404)
+    deleted = await stage.call("GET", "flows/company.team/hello?allowDeleted=true")
+    revisions = await stage.call("GET", "flows/company.team/hello/revisions")
+
+    assert [1, 1, 2] == [created["revision"], same["revision"], updated["revision"]]
+    assert HELLO == created["source"]
+    assert deleted["deleted"]
+    assert [1, 2, 3] == [revision["revision"] for revision in revisions]
+
+
+async def test_an_invalid_flow_is_refused_with_all_problems(stage: Stage) -> None:
+    """Each problem has its path and its place in the text."""
+    answer = await stage.call("POST", "flows", 422, content="id: x\nnamespace: y\ntasks:\n  - id: a\n    type: none\n")
+
+    problem = answer["_embedded"]["errors"][0]
+    assert answer["message"].startswith("Invalid entity: ")
+    assert ("tasks[0].type", 5) == (problem["path"], problem["line"])
+    assert "/api/v1/main/flows" == answer["_links"]["self"]["href"]
+
+
+async def test_flows_are_saved_in_bulk_and_listed(stage: Stage) -> None:
+    """A namespace's text replaces its flows; search finds by prefix and text."""
+    other = HELLO.replace("id: hello", "id: other").replace("company.team", "company.team")
+    await stage.call("POST", "flows/bulk", content=f"{HELLO}\n---\n{other}")
+    await stage.call("POST", "flows/company.team?delete=true", content=other)
+
+    found = await stage.call("GET", "flows/search?filters[namespace][PREFIX]=company&q=other")
+    names = await stage.call("GET", "namespaces/search")
+
+    assert (["other"], 1) == ([flow["id"] for flow in found["results"]], found["total"])
+    assert ["company", "company.team"] == [each["id"] for each in names["results"]]
+    await stage.call("GET", "flows/company.team/hello", 404)
+
+
+async def test_creating_an_execution_sends_one_event(stage: Stage) -> None:
+    """The answer is the execution as it was sent: typed inputs, stored files, labels of flow, request and system."""
+    await stage.call("POST", "flows", content=HELLO)
+
+    answer = await stage.call(
+        "POST",
+        "executions/company.team/hello?labels=team:data&labels=owner:you",
+        files={"number": (None, "7"), "file": ("a.txt", b"content")},
+    )
+
+    (event,) = await stage.events()
+    assert isinstance(event, CreateExecution)
+    labels = {label["key"]: label["value"] for label in answer["labels"]}
+    assert {
+        "owner": "you",
+        "team": "data",
+        "system.correlationId": answer["id"],
+        "system.from": "api",
+    } == labels
+    assert "CREATED" == answer["state"]["current"]
+    assert f"http://localhost:8080/ui/main/executions/company.team/hello/{answer['id']}" == answer["url"]
+    assert event.inputs == answer["inputs"]
+    assert 7 == answer["inputs"]["number"]
+    assert b"content" == await stage.storage.read("main", answer["inputs"]["file"])
+    assert answer["id"] == (await stage.call("GET", f"executions/{answer['id']}"))["id"]
+
+
+async def test_refused_inputs_leave_no_files(stage: Stage) -> None:
+    """All problems are named, nothing is sent, and what was uploaded is removed."""
+    await stage.call("POST", "flows", content=HELLO)
+
+    answer = await stage.call(
+        "POST",
+        "executions/company.team/hello",
+        422,
+        files={"number": (None, "seven"), "file": ("a.txt", b"content")},
+    )
+
+    assert "Invalid value for input `number`" in answer["message"]
+    assert [] == await stage.events()
+    assert [] == await stage.storage.by_prefix("main", "/company/team/hello")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "says"),
+    [
+        ("executions/company.team/nothing", 404, "Flow not found"),
+        ("executions/company.team/hello?labels=system.x:y", 422, "System labels"),
+        ("executions/company.team/hello?labels=:v", 422, "Invalid label"),
+        ("executions/company.team/hello?revision=9", 404, "Flow not found"),
+        ("executions/company.team/hello?scheduleDate=soon", 422, "must be an instant"),
+        ("executions/company.team/hello?kind=ODD", 422, "is not a kind"),
+        ("executions/company.team/hello?wait=maybe", 422, "'true' or 'false'"),
+        ("/api/v1/other/executions/company.team/hello", 404, "Tenant 'other' does not exist"),
+    ],
+)
+async def test_a_bad_request_is_answered_with_a_sentence(stage: Stage, path: str, status: int, says: str) -> None:
+    """Nothing is sent."""
+    await stage.call("POST", "flows", content=HELLO)
+
+    answer = await stage.call("POST", path, status)
+
+    assert says in answer["message"]
+    assert [] == await stage.events()
+
+
+async def test_a_disabled_flow_is_not_executed(stage: Stage) -> None:
+    """Disabling changes the text; enabling changes it back."""
+    await stage.call("POST", "flows", content=HELLO)
+    named = [{"namespace": "company.team", "id": "hello"}]
+
+    assert {"count": 1} == await stage.call("POST", "flows/disable/by-ids", json=named)
+    await stage.call("POST", "executions/company.team/hello", 409)
+    assert {"count": 1} == await stage.call("POST", "flows/enable/by-ids", json=named)
+    await stage.call("POST", "executions/company.team/hello")
+
+
+async def test_a_webhook_starts_an_execution(stage: Stage) -> None:
+    """The key may be a secret, `when` sees the body, inputs are rendered from it."""
+    await stage.call("POST", "flows", content=HOOK)
+    path = "executions/webhook/company.team/hook"
+
+    started = await stage.call("POST", f"{path}/hook?a=1&a=2", json={"who": "me"})
+    await stage.call("POST", f"{path}/hook", 204, json={"who": "nobody"})
+    unknown = await stage.call("POST", f"{path}/wrong", 404, json={})
+
+    (event,) = await stage.events()
+    assert isinstance(event, CreateExecution)
+    assert event.trigger is not None
+    assert {"who": "me"} == event.inputs == started["inputs"] == event.trigger.variables["body"]
+    assert {"a": ["1", "2"]} == event.trigger.variables["parameters"]
+    assert "Not Found: Webhook not found" == unknown["message"]
+
+
+async def test_basic_authentication_guards_all_but_open_paths(tmp_path: Path) -> None:
+    """The password is asked for; webhooks and ping are open, with and without the tenant."""
+    stage = Stage(tmp_path, username="me@x.y", password="secret")
+
+    refused = await stage.http.get("/api/v1/main/flows/search")
+    wrong = await stage.http.get("/api/v1/main/flows/search", auth=("me@x.y", "guess"))
+    allowed = await stage.http.get("/api/v1/main/flows/search", auth=("me@x.y", "secret"))
+    hook = await stage.http.get("/api/v1/main/executions/webhook/a/b/c")
+    sneaky = await stage.http.get("/api/v1/main/executions/webhook/../search")
+
+    assert (401, 401, 200, 404) == (refused.status_code, wrong.status_code, allowed.status_code, hook.status_code)
+    assert "Basic" in refused.headers["www-authenticate"]
+    assert 200 != sneaky.status_code
+    assert 200 == (await stage.http.get("/ping")).status_code
+    await stage.close()
+
+
+async def test_values_of_a_namespace_keep_their_type(stage: Stage) -> None:
+    """JSON is JSON, a duration a duration, and anything else a text."""
+    for key, body in (("a", '{"x": [1]}'), ("b", "PT1H"), ("c", "plain"), ("d", "42"), ("e", "2026-01-31")):
+        await stage.call("PUT", f"namespaces/company.team/kv/{key}", content=body)
+
+    types = [(await stage.call("GET", f"namespaces/company.team/kv/{key}"))["type"] for key in "abcde"]
+    listed = await stage.call("GET", "namespaces/company.team/kv")
+
+    assert ["JSON", "DURATION", "STRING", "NUMBER", "DATE"] == types
+    assert list("abcde") == [each["key"] for each in listed]
+    assert await stage.call("DELETE", "namespaces/company.team/kv/a") is True
+    await stage.call("GET", "namespaces/company.team/kv/a", 404)
+    await stage.call("PUT", "namespaces/company.team/kv/~", 422, content="x")
+
+
+async def test_files_of_a_namespace(stage: Stage) -> None:
+    """Put, list, read, move, delete; paths stay inside."""
+    base = "namespaces/company.team/files"
+    await stage.call("POST", f"{base}?path=/a/b.txt", files={"fileContent": ("b.txt", b"hello")})
+
+    assert "hello" == await stage.call("GET", f"{base}?path=/a/b.txt")
+    assert ["/a/b.txt"] == await stage.call("GET", f"{base}/search?q=b")
+    assert ["b.txt"] == [each["fileName"] for each in await stage.call("GET", f"{base}/directory?path=/a")]
+    await stage.call("PUT", f"{base}?from=/a/b.txt&to=/c.txt")
+    await stage.call("GET", f"{base}?path=/a/b.txt", 404)
+    await stage.call("GET", f"{base}?path=/../../x", 422)
+    await stage.call("DELETE", f"{base}?path=/c.txt")
+    await stage.call("DELETE", f"{base}?path=/c.txt", 404)
+
+
+async def test_every_route_is_described(stage: Stage) -> None:
+    """The OpenAPI document names the paths."""
+    document = await stage.call("GET", "/api/docs/openapi.json")
+
+    paths = {path.replace("{", "").replace("}", "") for path in document["paths"]}
+    assert "/api/v1/executions/namespace/flow_id" in paths
+    assert len(paths) > 100
+
+
+async def test_what_nobody_foresaw_is_answered_without_details(stage: Stage) -> None:
+    """A bug is logged; its text does not leave the server."""
+
+    async def broken(*_: object) -> object:
+        raise RuntimeError("private detail")
+
+    stage.app.api.repository.search = broken  # type: ignore[method-assign,assignment]
+
+    response: httpx.Response = await stage.http.get("/api/v1/main/executions/search")
+
+    assert 500 == response.status_code
+    assert "private detail" not in response.text
