@@ -16,7 +16,7 @@ from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import guess, list_of
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.plan import ROOT, Kind, Node
-from tiercel.executor.core.starting import end, fail, start_child
+from tiercel.executor.core.starting import end, end_flowable, fail, start_child
 from tiercel.messages.execution_event import ContinueRequested
 from tiercel.messages.topics import EXECUTION_EVENT
 from tiercel.model.live import Branch, Phase
@@ -45,7 +45,9 @@ def settle(draft: Draft, facts: Facts) -> None:
 
 def _advance_flowable(draft: Draft, facts: Facts, seq: int) -> None:
     record = draft.run(seq)
-    if record is None or record.folded or record.run.state.is_terminated or record.run.state is State.PAUSED:
+    if record is None or record.folded or record.run.state.is_terminated:
+        return
+    if record.run.state is State.PAUSED and not (record.branch is not None and record.branch.data.get("resumed")):
         return
     assert facts.plan is not None
     node = facts.plan.nodes[record.run.task_id]
@@ -54,7 +56,7 @@ def _advance_flowable(draft: Draft, facts: Facts, seq: int) -> None:
     branch = draft.branch(seq)
     if draft.head.kill_requested:
         if branch.live <= 0 and branch.behind <= 0:
-            end(draft, facts, seq, node, State.KILLED)
+            end_flowable(draft, seq, node, State(draft.head.final or State.KILLED))
         return
     if _stalls(draft, seq):
         return

@@ -261,8 +261,8 @@ def context_of(
     }
     if execution.inputs or flow.inputs:
         makers["inputs"] = lambda: facts.around.unseal(inputs_of(flow, execution.inputs, facts))
-    if flow.variables:
-        plain["vars"] = flow.variables
+    if flow.variables or execution.variables:
+        plain["vars"] = {**flow.variables, **execution.variables}
     if execution.trigger is not None:
         plain["trigger"] = execution.trigger.variables
     if run is not None:

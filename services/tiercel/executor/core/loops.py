@@ -91,27 +91,28 @@ def values(draft: Draft, facts: Facts, seq: int) -> list[str]:
 
 
 def begin_until(draft: Draft, seq: int) -> None:
-    """Prepare the first round of a LoopUntil: none has ended yet."""
+    """Prepare the first round of a LoopUntil."""
     record = draft.get(seq)
-    branch = replace(draft.branch(seq), data={"started": draft.at.isoformat()})
+    branch = replace(draft.branch(seq), iteration=1, data={"started": draft.at.isoformat()})
     draft.put(replace(record, branch=branch, run=replace(record.run, iteration=record.run.iteration or 0)))
-    set_outputs(draft, seq, {"iterationCount": 0})
+    set_outputs(draft, seq, {"iterationCount": 1})
 
 
 def end_round(draft: Draft, facts: Facts, seq: int, node: Node) -> State | None:
     """
     Decide what follows a round of a LoopUntil: its final state, or None when another round comes.
 
-    The condition sees the outputs of the round that has ended (reference 4.2).
+    The condition sees the outputs of the round that has ended; `iterationCount` is the number of the round that it ends
+    in, or that was one too many (reference 4.2).
     """
     task = node.task
     assert isinstance(task, LoopUntil)
-    branch = replace(draft.branch(seq), iteration=draft.branch(seq).iteration + 1)
-    draft.set_branch(seq, branch)
-    set_outputs(draft, seq, {"iterationCount": branch.iteration})
     rendering = Rendering(draft, facts, draft.get(seq).run, node)
     if rendering.holds(task.condition):
         return State.SUCCESS
+    branch = replace(draft.branch(seq), iteration=draft.branch(seq).iteration + 1)
+    draft.set_branch(seq, branch)
+    set_outputs(draft, seq, {"iterationCount": branch.iteration})
     if _is_over(draft, branch, task, rendering):
         return State.FAILED if rendering.holds(task.fail_on_max_reached) else State.SUCCESS
     interval = parse_duration(rendering.text(task.check_frequency.interval) or "PT1M")
@@ -122,7 +123,7 @@ def end_round(draft: Draft, facts: Facts, seq: int, node: Node) -> State | None:
 
 def _is_over(draft: Draft, branch: Branch, task: LoopUntil, rendering: Rendering) -> bool:
     most = rendering.text(task.check_frequency.max_iterations)
-    if most is not None and branch.iteration >= int(most):
+    if most is not None and branch.iteration > int(most):
         return True
     longest = rendering.text(task.check_frequency.max_duration)
     started = datetime.fromisoformat(branch.data["started"])

@@ -55,7 +55,10 @@ def is_pause(draft: Draft, record: RunRecord, node: Node | None) -> bool:
 def release(draft: Draft, seq: int, inputs: dict[str, Any] | None, by: str | None) -> None:
     """Let a paused task run go on: its own tasks come next, or its end."""
     draft.clear_timer(TimerKind.PAUSE_END, seq)
-    draft.turn(seq, State.RUNNING)
+    branch = draft.branch(seq)
+    if branch.total:
+        draft.turn(seq, State.RUNNING)
+    draft.set_branch(seq, replace(branch, data={**branch.data, "resumed": True}))
     resumed = {"on": draft.at.isoformat().replace("+00:00", "Z"), **({"by": by} if by else {})}
     set_outputs(draft, seq, {"onResume": inputs or {}, "resumed": resumed})
     draft.update(paused=max(0, draft.head.paused - 1))

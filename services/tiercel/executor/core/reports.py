@@ -181,7 +181,7 @@ def returned(draft: Draft, facts: Facts, event: JobReturned) -> None:
 def child_ended(draft: Draft, facts: Facts, event: ChildEnded) -> None:
     """A child execution has ended: so does the task run that waits for it."""
     record = draft.run(event.seq)
-    if record is None or record.child_id != event.child_id or record.run.attempt != event.attempt:
+    if record is None or record.child_id != event.child_id:
         return
     node = node_of(facts, record)
     if node is None or not isinstance(node.task, Subflow):

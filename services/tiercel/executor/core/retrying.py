@@ -25,11 +25,16 @@ def policy_of(node: Node, facts: Facts) -> Retry | None:
     return facts.plan.flow.retry
 
 
-def delay(policy: Retry, attempt: int, seed: str) -> timedelta:
-    """Return how long after the end of this attempt (from 1) the next one comes, by Kestra's formulas."""
+def delay(policy: Retry, attempt: int, seed: str, dialect: str = "2.x") -> timedelta:
+    """
+    Return how long after the end of this attempt (from 1) the next one comes, by Kestra's formulas.
+
+    An exponential delay is a power of its factor in 2.x; in 1.x it grows by the same step, and the first is none.
+    """
     match policy.type:
         case "exponential":
-            factor = int(policy.delay_factor) * (attempt - 1)
+            old = dialect == "1.x"
+            factor = int(policy.delay_factor) * (attempt - 1) if old else policy.delay_factor ** min(attempt - 1, 64)
             wait = (policy.interval or timedelta(0)) * factor
             return min(wait, policy.max_interval) if policy.max_interval is not None else wait
         case "random":
@@ -40,14 +45,14 @@ def delay(policy: Retry, attempt: int, seed: str) -> timedelta:
             return policy.interval or timedelta(0)
 
 
-def next_date(policy: Retry, run: TaskRun, draft: Draft) -> datetime | None:
+def next_date(policy: Retry, run: TaskRun, draft: Draft, dialect: str) -> datetime | None:
     """Return when a failed run is tried again; None when it is not."""
     execution = draft.execution
     of_flow = policy.behavior is RetryBehavior.CREATE_NEW_EXECUTION
     tried = execution.attempt_number if of_flow else run.attempt
     if policy.max_attempts is not None and tried >= policy.max_attempts:
         return None
-    due = draft.at + delay(policy, max(1, tried), f"{run.id}:{tried}")
+    due = draft.at + delay(policy, max(1, tried), f"{run.id}:{tried}", dialect)
     if policy.max_duration is not None:
         began = run.attempts[0].history[0].date if run.attempts else run.history[0].date
         if of_flow:
@@ -63,7 +68,8 @@ def retry(draft: Draft, facts: Facts, seq: int, node: Node) -> bool:
         return False
     policy = policy_of(node, facts)
     record = draft.get(seq)
-    due = next_date(policy, record.run, draft) if policy is not None else None
+    dialect = str(facts.plan.flow.dialect) if facts.plan is not None else "2.x"
+    due = next_date(policy, record.run, draft, dialect) if policy is not None else None
     if policy is None or due is None:
         return False
     draft.turn(seq, State.FAILED)

@@ -6,10 +6,8 @@ Nothing here recurses into children: what has children is put on the draft's lis
 
 from __future__ import annotations
 
-from typing import Any
-
 from tiercel.errors import ExpressionError, FlowAuthorError
-from tiercel.executor.core import jobs, loops, pausing, subflow, updates
+from tiercel.executor.core import jobs, loops, pausing, retrying, subflow, updates
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import allowed, begin_attempt, count_end, end_attempt, set_outputs
 from tiercel.executor.core.facts import Facts
@@ -114,14 +112,26 @@ def fail(draft: Draft, facts: Facts, seq: int, node: Node, reason: str) -> None:
     """End a task run FAILED with a sentence that goes to its log."""
     record = draft.get(seq)
     draft.log("ERROR", reason, record.run)
-    draft.put(replace(record, run=replace(record.run, error=reason)))
-    end(draft, facts, seq, node, State.FAILED)
+    draft.put(replace(record, run=replace(end_attempt(record.run, State.FAILED, draft.at), error=reason)))
+    if node.kind is Kind.SUBFLOW:
+        draft.turn(seq, State.RUNNING)
+        if retrying.retry(draft, facts, seq, node):
+            return
+    end(draft, facts, seq, node, State.FAILED, attempt_over=True)
 
 
-def end(draft: Draft, facts: Facts, seq: int, node: Node, state: State, **changes: Any) -> None:
+def end(draft: Draft, facts: Facts, seq: int, node: Node, state: State, *, attempt_over: bool = False) -> None:
     """End a task run in a state, as its task allows, and have its parent looked at."""
     record = draft.get(seq)
-    run = end_attempt(record.run, state, draft.at)
-    draft.put(replace(record, run=run))
-    if draft.turn(seq, allowed(state, node), **changes):
+    if not attempt_over:
+        draft.put(replace(record, run=end_attempt(record.run, state, draft.at)))
+    if draft.turn(seq, allowed(state, node)):
+        count_end(draft, draft.get(seq).run, node)
+
+
+def end_flowable(draft: Draft, seq: int, node: Node, state: State) -> None:
+    """End a flowable of an execution that is killed or left early, in the state that the execution ends in."""
+    record = draft.get(seq)
+    draft.put(replace(record, run=end_attempt(record.run, state, draft.at)))
+    if draft.turn(seq, state):
         count_end(draft, draft.get(seq).run, node)

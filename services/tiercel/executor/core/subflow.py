@@ -14,12 +14,13 @@ from tiercel.executor.core.inputs import typed_inputs
 from tiercel.executor.core.plan import FlowPlan, Node
 from tiercel.executor.core.rendering import Rendering
 from tiercel.executor.core.updates import labels_of
-from tiercel.messages.execution_event import ChildEnded, CreateExecution
+from tiercel.messages.execution_event import ChildEnded, CreateExecution, RestartRequested
 from tiercel.messages.topics import EXECUTION_EVENT
 from tiercel.model import ids
 from tiercel.model.execution import ExecutionKind, ParentTask, TriggerInfo
+from tiercel.model.live import RunRecord
 from tiercel.model.state import State
-from tiercel.plugins.core.flow.subflow import Subflow
+from tiercel.plugins.core.flow.subflow import RestartBehavior, Subflow
 from tiercel.queue.base import Outgoing
 
 TRANSMITTED = frozenset({State.FAILED, State.PAUSED, State.KILLED, State.WARNING, State.CANCELLED})
@@ -31,6 +32,8 @@ def begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
     task = node.task
     assert isinstance(task, Subflow)
     record = draft.get(seq)
+    if record.run.state is State.RESTARTED and _restart_child(draft, record, task):
+        return
     rendering = Rendering(draft, facts, record.run, node)
     namespace, flow_id = rendering.text(task.namespace) or "", rendering.text(task.flow_id) or ""
     plan = child_plan(facts, namespace, flow_id, task.revision)
@@ -67,6 +70,18 @@ def begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
     draft.log(
         "INFO", f'Created new execution [[link execution="{child_id}" flowId="{flow_id}" namespace="{namespace}"]]', run
     )
+
+
+def _restart_child(draft: Draft, record: RunRecord, task: Subflow) -> bool:
+    """Restart the child that has failed instead of starting another, when the task says so."""
+    if record.child_id is None or not task.wait or task.restart_behavior is not RestartBehavior.RETRY_FAILED:
+        return False
+    draft.turn(record.run.seq, State.RUNNING)
+    record = draft.get(record.run.seq)
+    draft.put(replace(record, run=begin_attempt(record.run, draft.at)))
+    message = RestartRequested(execution_id=record.child_id or "", at=draft.at)
+    draft.messages.append(Outgoing(topic=EXECUTION_EVENT, key=message.execution_id, message=message))
+    return True
 
 
 def child_plan(facts: Facts, namespace: str, flow_id: str, revision: int | None) -> FlowPlan:
@@ -113,10 +128,8 @@ def trigger_of(draft: Draft, node: Node) -> TriggerInfo:
 def _labels(draft: Draft, plan: FlowPlan, inherit: bool, more: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     own = draft.execution.labels
     correlation = dict(own).get("system.correlationId", draft.execution.id)
-    result = {key: value for key, value in plan.flow.labels.items() if not key.startswith("system.")}
-    for key, value in own:
-        if inherit and not key.startswith("system."):
-            result[key] = value
+    result = {key: value for key, value in own if inherit and not key.startswith("system.")}
+    result.update((key, value) for key, value in plan.flow.labels.items() if not key.startswith("system."))
     result.update(more)
     result["system.correlationId"] = correlation
     return tuple(result.items())
