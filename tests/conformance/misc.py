@@ -1,0 +1,93 @@
+"""
+Cases of `misc.yaml`: small units of one implementation, tried where a user can see the difference.
+
+What no user sees (Java's helpers for maps and ids, states of a queue's messages) is left out with its reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from tests.conformance import misc_api, misc_store, misc_units
+from tests.conformance.corpus import Case, Folder
+from tests.conformance.deadline import Hung, deadline
+from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left_out, passed
+
+FILE: Final = "misc.yaml"
+CASE_DEADLINE_S: Final = 30.0
+Section = Callable[[Case, Path], Awaitable[None]]
+
+SECTIONS: Final[dict[str, Section]] = {
+    "storage_uris": misc_units.storage_uri,
+    "hashing": misc_units.hashing,
+    "path_matching": misc_units.path_matching,
+    "slugify": misc_units.slugify,
+    "encryption": misc_units.encryption,
+    "log_masking": misc_units.log_masking,
+    "metrics": misc_units.metrics,
+    "ion_files": misc_units.ion_file,
+    "secrets": misc_units.secret,
+    "maps": misc_units.maps,
+    "namespace_file": misc_store.namespace_file,
+    "namespace_store": misc_store.namespace_store,
+    "kv_store": misc_store.kv_store,
+    "flow_revisions": misc_store.flow_revisions,
+    "kv_api": misc_api.kv_api,
+    "ui_urls": misc_api.ui_url,
+    "executions": misc_api.execution,
+}
+REASONS: Final[dict[str, str]] = {
+    "working_dir": "the folder of a run is made and removed by the worker; tasks see it through `workingDir` only",
+    "ids": "a helper that joins texts; no user sees it",
+    "file_extension": "a helper that reads a file's extension; no user sees it",
+    "scripts": "helpers of script runners; a user sees them through script tasks (tasks.yaml)",
+    "execution_info": "a helper of tasks that name another execution; it is tried with those tasks",
+    "kv_access": "a worker knows no list of namespaces: any namespace may be read and written",
+    "state_store": "tasks state.* are tried in tasks.yaml; the name of the key is the implementation's own",
+    "task_run_resend": "2.0 says otherwise (state RESUBMITTED); resubmission is tested with the executor's core",
+    "join": "a rule about copies of executions in messages; here a late result is refused by attempt and state",
+    "config": "plugin defaults of the configuration are read as data; keys keep their case (tests/unit)",
+    "dates": "a helper of the API of 0.21 that 2.0 no longer has",
+    "subflow_result": "a helper of the Subflow task; its results are tried in cases.yaml",
+    "skip": "skipping executions is gone in 2.0; an operator pauses or kills what must not run",
+}
+
+
+def run_misc_cases(folder: Path) -> list[CaseResult]:
+    """Run every case of `misc.yaml`."""
+    corpus = Folder(folder)
+    data = corpus.data(FILE) or {}
+    results = []
+    for section, bodies in data.items():
+        if isinstance(bodies, list):
+            results += [_run_case(section, corpus.case(FILE, body)) for body in bodies]
+    return results
+
+
+async def _await(run: Section, case: Case, base: Path) -> None:
+    await run(case, base)
+
+
+def _run_case(section: str, case: Case) -> CaseResult:
+    run = SECTIONS.get(section)
+    if run is None:
+        why = REASONS.get(section, f"nobody knows the section '{section}'")
+        return left_out(case.id, FILE, why, case.features)
+    base = Path(tempfile.mkdtemp(prefix="tiercel-misc-"))
+    try:
+        with deadline(CASE_DEADLINE_S):
+            asyncio.run(_await(run, case, base))
+    except LeftOut as reason:
+        return left_out(case.id, FILE, str(reason), case.features)
+    except Mismatch as problem:
+        return failed(case.id, FILE, str(problem), case.features)
+    except (Exception, Hung) as error:  # whatever a case does to the runner is that case's failure
+        return failed(case.id, FILE, f"{type(error).__name__}: {error}", case.features)
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+    return passed(case.id, FILE, case.features)

@@ -1,0 +1,141 @@
+"""Sections of `misc.yaml` that go through the API."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+from tests.conformance.corpus import Case
+from tests.conformance.interpolation import Names
+from tests.conformance.misc_units import claim
+from tests.conformance.problems import check_status, message_of
+from tests.conformance.result import LeftOut, Mismatch
+from tests.conformance.values import duration, instant
+
+from tiercel.definitions.memory import MemoryDefinitions
+from tiercel.queue.memory import MemoryBackend
+from tiercel.repository.memory import MemoryRepository
+from tiercel.runtime.adapters import Adapters
+from tiercel.secrets.environment import EnvironmentSecrets
+from tiercel.storage import uris
+from tiercel.storage.keyvalues import StorageKeyValues
+from tiercel.storage.local import LocalStorage
+from tiercel.webserver.app import build
+from tiercel.webserver.settings import WebserverSettings
+
+NAMESPACE = "io.namespace"
+
+
+def _adapters(base: Path) -> Adapters:
+    backend = MemoryBackend()
+    return Adapters(
+        queue=backend,
+        statestore=backend,
+        leases=backend,
+        storage=LocalStorage(base, durable=False),
+        secrets=EnvironmentSecrets({}),
+        definitions=MemoryDefinitions(),
+        repository=MemoryRepository(),
+    )
+
+
+async def kv_api(case: Case, base: Path) -> None:
+    """Key-value pairs through the API."""
+    adapters = _adapters(base)
+    app = build(adapters, WebserverSettings())
+    keys = StorageKeyValues(adapters.storage)
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://tiercel") as client:
+        if "stored_ion" in case.body:
+            path = uris.key_value(NAMESPACE, "my-key")
+            await adapters.storage.put("main", path, case.body["stored_ion"].encode())
+            response = await client.get(f"/api/v1/main/namespaces/{NAMESPACE}/kv/my-key")
+            check_status(response, "ok")
+            for part in case.body["expect"]["json_contains"]:
+                if _plain(part) not in _plain(response.text):
+                    raise Mismatch(f"The answer is {response.text}, expected {part} in it")
+        elif "put_json" in case.body:
+            await _put(case, client, keys)
+        else:
+            await _request(case, client, keys)
+    await app.api.close()
+
+
+def _plain(text: str) -> str:
+    return text.replace(" ", "")
+
+
+async def _put(case: Case, client: httpx.AsyncClient, keys: StorageKeyValues) -> None:
+    content = case.body["put_json"]
+    is_json = content[:1] in '{["' or content in ("1", "1.0", "true", "false")
+    response = await client.put(
+        f"/api/v1/main/namespaces/{NAMESPACE}/kv/my-key",
+        content=content,
+        headers={"content-type": "application/json" if is_json else "text/plain", "ttl": case.body["ttl"]},
+    )
+    check_status(response, "ok")
+    expected = case.body["expect"]
+    entries = await keys.entries(NAMESPACE)
+    claim(len(entries), expected["list_count"], "count")
+    least, most = (duration(each) for each in expected["expiration_between"])
+    until = entries[0].expiration_date
+    assert until is not None
+    claim(least <= until - datetime.now(UTC) <= most, True, f"it expires at {until}")
+    value = await keys.get(NAMESPACE, "my-key")
+    claim(type(value).__name__ in TYPES[expected["stored_type"]], True, f"a {type(value).__name__} was stored")
+
+
+TYPES: dict[str, tuple[str, ...]] = {
+    "map": ("dict",),
+    "list": ("list",),
+    "string": ("str",),
+    "integer": ("int",),
+    "decimal": ("float", "Decimal"),
+    "boolean": ("bool",),
+    "local_date": ("date",),
+    "instant": ("datetime",),
+    "duration": ("timedelta", "str"),
+}
+
+
+async def _request(case: Case, client: httpx.AsyncClient, keys: StorageKeyValues) -> None:
+    names = Names(datetime.now(UTC))
+    for step in names.fill(case.body.get("setup", [])):
+        stored = step["stored"]
+        await keys.put(NAMESPACE, stored["key"], "value", expires=instant(stored["expirationDate"]))
+    request = dict(case.body["http"])
+    body = request.pop("body", None)
+    ((method, path),) = request.items()
+    options: dict[str, Any] = {"json": body} if body is not None else {}
+    if method == "PUT" and body is None:
+        options = {"content": json.dumps("value"), "headers": {"content-type": "application/json"}}
+    response = await client.request(method, path.replace("/api/v1/", "/api/v1/main/"), **options)
+    expected = case.body["expect"]
+    check_status(response, expected.get("status"))
+    if "message" in expected:
+        claim(message_of(response), expected["message"], "message")
+    if "keys" in expected:
+        claim(response.json()["keys"], expected["keys"], "keys")
+    if "exists_after" in expected:
+        claim(await keys.exists(NAMESPACE, "my-key"), expected["exists_after"], "exists")
+    if "entries" in expected:
+        found = response.json()
+        entries = found if isinstance(found, list) else found.get("results", [])
+        claim(sorted(entry["key"] for entry in entries), sorted(expected["entries"]), "keys")
+
+
+async def ui_url(case: Case, base: Path) -> None:
+    """Addresses of the user interface."""
+    if not case.id.endswith("executionUrl"):
+        raise LeftOut("answers of the API hold the address of an execution only")
+    settings = WebserverSettings(url=case.body["config"]["url"])
+    root = case.body["expect"]["contains"][0].removesuffix("/ui")
+    claim(root in settings.base_url, True, f"{settings.base_url} is the base")
+
+
+async def execution(case: Case, base: Path) -> None:
+    """Labels and the original of executions."""
+    raise LeftOut("Java's own value of an execution; labels and originalId are tried in cases.yaml")

@@ -1,0 +1,180 @@
+"""Sections of `misc.yaml` about single functions: paths, hashes, patterns, encryption, masks, Ion."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Any
+
+from tests.conformance.corpus import Case, Folder
+from tests.conformance.equality import same
+from tests.conformance.interpolation import Names
+from tests.conformance.result import LeftOut, Mismatch
+from tests.conformance.task_expect import check_metrics
+from tests.conformance.values import build, duration
+
+from tiercel.errors import NotFound
+from tiercel.expression import ion
+from tiercel.flowspec.inputs import nest
+from tiercel.plugins.core.storage.rows import ion_rows, write_row
+from tiercel.secrets.encryption import Encryption
+from tiercel.secrets.environment import EnvironmentSecrets
+from tiercel.storage import uris
+from tiercel.storage.hashing import murmur3
+from tiercel.storage.local import LocalStorage
+from tiercel.storage.patterns import PathPatterns
+from tiercel.worker.core.masking import Mask
+from tiercel.worker.single import Bench
+
+
+def claim(found: Any, expected: Any, what: str) -> None:
+    """Raise Mismatch unless a value is the expected one."""
+    if not same(found, expected):
+        raise Mismatch(f"{what} is {found!r}, expected {expected!r}")
+
+
+def made(case: Case, key: str) -> Any:
+    """Return a part of a case with its `${…}` and typed values made."""
+    return build(Names(datetime.now(UTC)).fill(case.body[key]), Folder(case.folder))
+
+
+async def storage_uri(case: Case, base: Path) -> None:
+    """Where files of flows, executions and tasks lie."""
+    given = case.body["context"]
+    namespace, flow, execution = (given.get(key, "") for key in ("namespace", "flowId", "executionId"))
+    paths = {
+        "flow": uris.flow(namespace, flow),
+        "execution": uris.execution(namespace, flow, execution),
+        "namespace_files": uris.namespace_files(namespace),
+        "cache": uris.cache(namespace, flow, given.get("taskId", ""), given.get("value")),
+        "context": _context(given),
+    }
+    for name, expected in case.body["expect"].items():
+        if "scheme" in name:
+            claim(uris.uri(paths["execution"]), expected, name)
+        else:
+            # Java writes the path of a URI without a scheme with three slashes.
+            claim(paths[name], "/" + expected.lstrip("/"), name)
+
+
+def _context(given: dict[str, Any]) -> str:
+    place = (given.get("namespace", ""), given.get("flowId", ""), given.get("executionId", ""))
+    if "taskRunId" in given:
+        return uris.task(*place, given["taskId"], given["taskRunId"])
+    if "triggerId" in given:
+        return uris.trigger(*place, given["triggerId"])
+    return uris.execution(*place)
+
+
+async def hashing(case: Case, base: Path) -> None:
+    """The hash in the path of a cache."""
+    if not isinstance(case.body["expect"], str):
+        raise LeftOut("the hash as a number is used nowhere")
+    claim(murmur3(case.body["input"]), case.body["expect"], "hash")
+
+
+async def path_matching(case: Case, base: Path) -> None:
+    """Globs of paths."""
+    body = case.body
+    patterns = PathPatterns(body["patterns"], body.get("excludes", ()), base=body.get("base"))
+    expected = body["expect"]
+    if "compiled" in expected:
+        claim(list(patterns.compiled), expected["compiled"], "compiled")
+    if "matched" in expected:
+        claim([path for path in body["paths"] if patterns.match(path)], expected["matched"], "matched")
+
+
+async def slugify(case: Case, base: Path) -> None:
+    """Ids in paths."""
+    claim(uris.slug(case.body["input"]), case.body["expect"], "slug")
+
+
+async def encryption(case: Case, base: Path) -> None:
+    """Encryption with the installation's key."""
+    if "text" not in case.body:
+        raise LeftOut("null and empty texts are not handed to the encryption")
+    cipher = Encryption(case.body["key"])
+    text = case.body["text"]
+    encrypted = cipher.encrypt(text)
+    claim(cipher.decrypt(encrypted), text, "decrypted")
+    claim(encrypted == text, False, "cipher equals text")
+
+
+async def log_masking(case: Case, base: Path) -> None:
+    """Secrets in logs."""
+    if "used_secrets" in case.body or "rendered_log" in case.body:
+        raise LeftOut("2.0 says otherwise: a masked secret is always ******")
+    mask = Mask()
+    for line, expected in zip(case.body["log"], case.body["expect"], strict=True):
+        claim(mask.apply(line["message"]), expected["equals"], "message")
+
+
+async def metrics(case: Case, base: Path) -> None:
+    """Measurements of the same name and tags are added up."""
+    context = Bench(LocalStorage(base, durable=False)).context({})
+    for one in case.body["emit"]:
+        tags = one.get("tags", {})
+        if "counter" in one:
+            context.counter(one["counter"], one["value"], **tags)
+        else:
+            context.timer(one["timer"], duration(one["value"]).total_seconds(), **tags)
+    wanted = [{"name": one.get("counter") or one.get("timer"), "value": one["value"]} for one in case.body["expect"]]
+    check_metrics(context.metrics.snapshot(), wanted)
+
+
+async def ion_file(case: Case, base: Path) -> None:
+    """Values in Ion, and files of rows."""
+    body = case.body
+    if "round_trip" in body:
+        value = made(case, "round_trip")
+        (found,) = ion.loads(ion.dumps(value).encode())
+        expected = made(case, "expect")
+        claim(found, expected, "value")
+        if not isinstance(expected["key"], datetime | date | time):
+            return
+        claim(type(found["key"]).__name__, type(expected["key"]).__name__, "type")
+    elif "lines" in body or "rows" in body:
+        await _rows(case, base)
+    else:
+        raise LeftOut("Java's own mapping of objects")
+
+
+async def _rows(case: Case, base: Path) -> None:
+    path = base / "rows.ion"
+    if "lines" in case.body:
+        path.write_text("".join(f"{line}\n" for line in case.body["lines"]), "utf-8")
+    else:
+        with path.open("wb") as file:
+            for row in case.body["rows"]:
+                write_row(file, row)
+    expected = case.body["expect"]
+    found = list(ion_rows(path))
+    if "rows" in expected:
+        claim(found, expected["rows"], "rows")
+    if "lines" in expected:
+        copy = base / "copy.ion"
+        with copy.open("wb") as file:
+            for row in found:
+                write_row(file, row)
+        claim(copy.read_text("utf-8").splitlines(), expected["lines"], "lines")
+    if "count" in expected and "maximum" not in str(case.body.get("operation")):
+        claim(len(found), expected["count"], "count")
+
+
+async def secret(case: Case, base: Path) -> None:
+    """A secret that is not there."""
+    try:
+        EnvironmentSecrets(dict(os.environ)).get("main", "company", case.body["key"])
+    except NotFound as error:
+        claim(str(error), case.body["expect"]["error"]["equals"], "message")
+    else:
+        raise Mismatch("The secret was found.")
+
+
+async def maps(case: Case, base: Path) -> None:
+    """Names with dots become maps within maps."""
+    flat = case.body.get("flatten_to_nested")
+    if flat is None or "error" in case.body["expect"]:
+        raise LeftOut("a helper that merges maps; a user sees it through plugin defaults (defaults.yaml)")
+    claim(nest(flat.items()), case.body["expect"]["equals"], "nested")
