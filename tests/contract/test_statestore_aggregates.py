@@ -1,0 +1,54 @@
+"""What every state store promises about scopes and triggers."""
+
+from __future__ import annotations
+
+import pytest
+from tests.contract.backends import Backend
+from tests.contract.samples import leases_of
+
+from tiercel.messages.topics import partition_of
+from tiercel.model.trigger_state import TriggerState
+from tiercel.statestore.base import Scope, StaleState
+
+
+async def test_scopes_are_guarded_by_their_version(backend: Backend) -> None:
+    """A scope is an aggregate of its own, in the partition of its id."""
+    leases = await leases_of(backend.leases)
+    first = Scope(id="s", holders=("a",), waiting=("b", "c"), version=1)
+    second = Scope(id="s", holders=("b",), waiting=("c",), version=2)
+    async with backend.state.transaction(leases) as unit:
+        unit.save_scope(first, partition_of("s"), None)
+    async with backend.state.transaction(leases) as unit:
+        unit.save_scope(second, partition_of("s"), 1)
+
+    for was in (None, 1):
+        with pytest.raises(StaleState):
+            async with backend.state.transaction(leases) as unit:
+                unit.save_scope(first, partition_of("s"), was)
+
+    assert {"s": second} == await backend.state.scopes(["s", "unknown"])
+
+
+def _trigger(uid: str, version: int, why: str | None = None) -> TriggerState:
+    return TriggerState(uid=uid, namespace="n", flow_id="f", trigger_id="t", flow_revision=1, version=version, why=why)
+
+
+async def test_triggers_are_saved_found_and_deleted(backend: Backend) -> None:
+    """By partition, by uid, or all; guarded by their version."""
+    leases = await leases_of(backend.leases, service="scheduler")
+    async with backend.state.transaction(leases) as unit:
+        for uid in ("main/n/f/a", "main/n/f/b", "main/n/f/c"):
+            unit.save_trigger(_trigger(uid, 1), partition_of(uid), None)
+    async with backend.state.transaction(leases) as unit:
+        unit.save_trigger(_trigger("main/n/f/a", 2, "waits"), partition_of("main/n/f/a"), 1)
+        unit.delete_trigger("main/n/f/c")
+
+    with pytest.raises(StaleState):
+        async with backend.state.transaction(leases) as unit:
+            unit.save_trigger(_trigger("main/n/f/b", 5), partition_of("main/n/f/b"), 4)
+
+    both = [_trigger("main/n/f/a", 2, "waits"), _trigger("main/n/f/b", 1)]
+    assert both == await backend.state.triggers()
+    assert both[1:] == await backend.state.triggers(uids=["main/n/f/b", "main/n/f/c"])
+    assert both[0] in await backend.state.triggers([partition_of("main/n/f/a")])
+    assert [] == await backend.state.triggers([partition_of("main/n/f/a")], ["main/n/f/b"])
