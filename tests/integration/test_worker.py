@@ -572,3 +572,23 @@ async def test_a_task_that_ignores_its_end_is_left_behind(tmp_path: Path) -> Non
         assert (await world.finished()).state is State.KILLED
         await world.send({"id": "t", "type": RETURN}, "e2")
         assert (await world.finished("e2")).state is State.SUCCESS
+
+
+class FullStorage(LocalStorage):
+    """A storage whose disk is full."""
+
+    async def put(self, *args: Any, **more: Any) -> str:
+        raise OSError(28, "No space left on device")
+
+
+async def test_a_worker_whose_disk_fails_still_reports(tmp_path: Path) -> None:
+    """Whatever goes wrong around a task, its run ends, and the worker goes on."""
+    world = World(tmp_path)
+    world.worker._adapters.storage = FullStorage(tmp_path / "full")
+    async with world.worker:
+        await world.send({"id": "t", "type": RETURN, "format": "{{ name }}"}, context={"name": "x" * 100_000})
+        finished = await world.finished()
+        assert finished.state is State.FAILED
+        assert "No space left on device" in (finished.error or "")
+        await world.send({"id": "t", "type": RETURN, "format": "x"}, "e2")
+        assert (await world.finished("e2")).state is State.SUCCESS

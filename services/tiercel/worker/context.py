@@ -181,6 +181,11 @@ class TaskContext:
         """Log a line of the task run."""
         self.lines.write(level, message)
 
+    @property
+    def log_is_full(self) -> bool:
+        """True when nothing that is logged from now on is kept."""
+        return self.lines.is_full
+
     async def room(self) -> None:
         """Wait while too many lines of log wait to be sent."""
         await self.surroundings.room()

@@ -99,6 +99,10 @@ class JobRun:
             log_file = None if self._log_file is None else await self._log_file.keep(context)
             if not self.reported:
                 self._report(outcome, ref, log_file)
+        except Exception as error:  # a disk that is full, or a bug of ours: the task run must end all the same
+            log.exception("a job failed outside of its task", extra={"action": "job_failed", "task_id": job.task_id})
+            if not self.reported:
+                self._refuse(context.mask.apply(f"{type(error).__name__}: {error}"))
         finally:
             if self._handle is not None:
                 self._handle.cancel()

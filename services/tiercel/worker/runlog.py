@@ -38,7 +38,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 class RunLog:
     """Writes the lines of one attempt."""
 
-    __slots__ = ("_clock", "_closed", "_lines", "_minimum", "_origin", "_settings", "_sink", "_size", "mask")
+    __slots__ = ("_clock", "_lines", "_minimum", "_origin", "_settings", "_sink", "_size", "is_full", "mask")
 
     def __init__(
         self, origin: Origin, sink: LogSink, clock: Clock, settings: WorkerSettings, minimum: str | None, mask: Mask
@@ -50,7 +50,7 @@ class RunLog:
         self._minimum = LEVELS.get(minimum.upper(), 0) if minimum else 0
         self._lines = 0
         self._size = 0
-        self._closed = False
+        self.is_full = False
         self.mask = mask
 
     def at_least(self, minimum: str) -> None:
@@ -67,7 +67,7 @@ class RunLog:
                 level, number = "INFO", 2
         if level == "WARNING":
             level = "WARN"
-        if number < self._minimum or self._closed:
+        if number < self._minimum or self.is_full:
             return
         settings = self._settings
         if len(message) > settings.log_line_size_max:
@@ -76,7 +76,7 @@ class RunLog:
         self._lines += 1
         self._size += len(message)
         if self._lines > settings.log_lines_max or self._size > settings.log_size_max:
-            self._closed = True
+            self.is_full = True
             level = "WARN"
             message = (
                 f"This attempt has logged {self._lines} lines with {self._size} characters, which is the most that is "

@@ -124,6 +124,11 @@ class RunContext(Protocol):
         """Log a line of the task run."""
         ...
 
+    @property
+    def log_is_full(self) -> bool:
+        """True when nothing that is logged from now on is kept."""
+        ...
+
     async def room(self) -> None:
         """Wait while too many lines of log wait to be sent; who logs without an end calls it now and then."""
         ...

@@ -195,6 +195,17 @@ async def test_a_huge_line_costs_bounded_memory(bench: Bench) -> None:
     assert len(outcome.logs[0].message) < 40_000
 
 
+async def test_lines_without_an_end_are_counted_when_nobody_keeps_them(tmp_path: Path) -> None:
+    """After the cap of the log lines cost next to nothing; outputs among them are still taken."""
+    settings = WorkerSettings(log_lines_max=100, temporary_folder=str(tmp_path / "tmp"))
+    bench = Bench(LocalStorage(tmp_path / "storage"), settings=settings)
+    outcome = await shell(bench, "yes | head -n 5000000", """echo '::{"outputs":{"a":1}}::'""")
+
+    assert outcome.outputs["stdOutLineCount"] == 5_000_001
+    assert outcome.outputs["vars"] == {"a": 1}
+    assert len(outcome.logs) == 101
+
+
 async def test_carriage_returns_end_lines(bench: Bench) -> None:
     """Progress bars are lines; a pair of return and feed is one end."""
     outcome = await shell(bench, r"printf '1\r2\r\n3\n\n4'")

@@ -26,8 +26,8 @@ TERM_GRACE_S: Final = 3.0
 """How long a process that is asked to end may take before it is killed."""
 TAIL_GRACE_S: Final = 2.0
 """How long a pipe is read that outlives its process: somebody who left the group holds it."""
-TURN_CHUNKS: Final = 16
-"""Chunks that are read before others get their turn."""
+TURN_S: Final = 0.01
+"""How long a stream is read before others get their turn."""
 
 
 class Process:
@@ -111,20 +111,21 @@ class Process:
         descriptor = stream.fileno()
         os.set_blocking(descriptor, False)
         reader = LineReader(self._printed, name)
-        chunks = 0
+        turn = self._loop.time()
         while True:
             try:
                 data = os.read(descriptor, CHUNK)
             except BlockingIOError:
                 await _readable(self._loop, descriptor)
+                turn = self._loop.time()
                 continue
             if not data:
                 break
             reader.feed(data)
-            chunks += 1
-            if chunks % TURN_CHUNKS == 0:
+            if self._loop.time() - turn > TURN_S:
                 await self._context.room()
                 await asyncio.sleep(0)
+                turn = self._loop.time()
         reader.close()
 
     async def _finish(self, pumps: Sequence[asyncio.Future[None]]) -> None:

@@ -97,12 +97,24 @@ class LineReader:
         if self._after_return and data.startswith(b"\n"):
             data = data[1:]
         self._after_return = data.endswith(b"\r")
+        if self._printed.context.log_is_full and b"::{" not in data:
+            data = self._counted(data)
         start = 0
         for end in _ENDS.finditer(data):
             self._keep(data[start : end.start()])
             self._line()
             start = end.end()
         self._keep(data[start:])
+
+    def _counted(self, data: bytes) -> bytes:
+        """Count whole lines without looking at them, because nobody will see them; return what is left."""
+        first, last = data.find(b"\n"), data.rfind(b"\n")
+        if first == last:
+            return data
+        self._keep(data[:first])
+        self._line()
+        self._printed.line_counts[self._stream] += data.count(b"\n", first + 1, last + 1)
+        return data[last + 1 :]
 
     def close(self) -> None:
         """The stream has ended: what is left is a line."""
