@@ -194,7 +194,7 @@ async def set_task_run_state(request: AnyRequest, execution_id: FromPath[str]) -
     view = await call.api.reader.view(call.tenant_id, execution_id)
     execution = view.execution
     if not (execution.state.is_terminated or execution.state is State.PAUSED) or execution.state is State.KILLED:
-        raise Conflict("Cannot change task run state: execution must be terminated or paused, and not killed.")
+        raise Conflict("Cannot change task run state: execution must be terminated and not killed.")
     if view.run(task_run_id) is None:
         raise Refused(f"Task run id '{task_run_id}' not found in execution '{execution_id}'")
     event = TaskRunStateRequested(
