@@ -1,0 +1,52 @@
+"""Who lives: nobody is judged by one that was away itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from tiercel.executor.liveness import Liveness
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def after(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def connected(until: float) -> Liveness:
+    """A judge that has been listening all the time."""
+    liveness = Liveness(30, START)
+    for second in range(0, int(until), 3):
+        liveness.contact(after(second))
+    return liveness
+
+
+def test_a_silent_worker_is_lost_after_the_timeout() -> None:
+    """30 seconds without a heartbeat, while the judge was connected."""
+    liveness = connected(60)
+    liveness.hear("w", after(20))
+
+    assert [] == liveness.lost(["w"], after(49))
+    assert ["w"] == liveness.lost(["w"], after(51))
+
+
+def test_a_worker_that_is_heard_is_not_lost() -> None:
+    """A heartbeat counts from when it is heard."""
+    liveness = connected(60)
+    liveness.hear("w", after(55))
+
+    assert [] == liveness.lost(["w"], after(60))
+
+
+def test_a_judge_that_was_away_judges_nobody_for_as_long() -> None:
+    """An outage makes every worker look silent; it must not make them lost."""
+    liveness = connected(30)
+    liveness.hear("w", after(27))
+    liveness.contact(after(90))
+
+    assert [] == liveness.lost(["w"], after(100))
+
+
+def test_a_worker_that_was_never_heard_is_lost_after_the_timeout() -> None:
+    """It held something before this executor started, and says nothing."""
+    assert ["w"] == connected(60).lost(["w"], after(59))
