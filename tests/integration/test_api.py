@@ -140,6 +140,23 @@ async def test_refused_inputs_leave_no_files(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
+    ("behavior", "status"), [("BLOCK_EXECUTION", 422), ("FAIL_EXECUTION", 200), ("CREATE_EXECUTION", 200)]
+)
+async def test_checks_are_asked_before_an_execution_is_created(stage: Stage, behavior: str, status: int) -> None:
+    """A check that does not hold blocks, makes the execution FAILED, or only warns."""
+    check = f"  - {{when: '{{{{ inputs.number > 5 }}}}', message: too few, behavior: {behavior}}}\n"
+    await stage.call("POST", "flows", content=f"{HELLO}checks:\n{check}")
+
+    judged = await stage.call("POST", "executions/company.team/hello/validate")
+    await stage.call("POST", "executions/company.team/hello", status)
+
+    reasons = [event.failed for event in await stage.events() if isinstance(event, CreateExecution)]
+    expected = {"BLOCK_EXECUTION": [], "FAIL_EXECUTION": ["too few"], "CREATE_EXECUTION": [None]}
+    assert expected[behavior] == reasons
+    assert ["too few"] == [each["message"] for each in judged["checks"]]
+
+
+@pytest.mark.parametrize(
     ("path", "status", "says"),
     [
         ("executions/company.team/nothing", 404, "Flow not found"),

@@ -8,8 +8,9 @@ from typing import Any, Final
 import msgspec
 
 from tiercel.errors import InvalidInput
+from tiercel.flowspec.checks import failed_checks, resolve_behavior
 from tiercel.flowspec.inputs import Hooks, InputAndValue, flow_context, nested_values, resolve
-from tiercel.model.flow import Flow
+from tiercel.model.flow import Check, CheckBehavior, Flow
 from tiercel.model.input import Input, InputType
 from tiercel.storage import uris
 from tiercel.webserver.context import Api
@@ -114,3 +115,16 @@ def input_json(each: Input) -> dict[str, Any]:
         for name, value in ((name, getattr(each, name)) for name in _INPUT_NAMES)
         if value is not None and value != () and value is not False
     }
+
+
+async def checked(
+    api: Api, flow: Flow, execution_id: str, values: Mapping[str, Any] | None
+) -> tuple[list[Check], CheckBehavior]:
+    """Return the flow's checks that do not hold for these inputs, and what they ask for together."""
+    if not flow.checks:
+        return [], CheckBehavior.CREATE_EXECUTION
+    context = {**flow_context(flow, {"id": execution_id}), **api.surroundings, "inputs": values or {}}
+    failed = await api.expressions.rendered(
+        flow.tenant_id, flow.dialect, lambda renderer: failed_checks(flow.checks, renderer.render_typed, context)
+    )
+    return failed, resolve_behavior(failed)

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
+import msgspec
 from litestar import Request, post
 from litestar.datastructures import State as AppState
 from litestar.params import FromPath
 
 from tiercel.errors import Refused
-from tiercel.model.flow import Flow
+from tiercel.flowspec.inputs import nest
+from tiercel.model.flow import CheckBehavior, Flow
 from tiercel.model.state import State
 from tiercel.webserver import creation, inputs, multipart
 from tiercel.webserver.context import Api, Call
@@ -33,7 +35,15 @@ async def create(api: Api, scope: Any, receive: Any, namespace: str, flow_id: st
     flow = await creation.executable_flow(api, tenant_id, namespace, flow_id, wish.revision)
     execution_id, at = creation.new_id(api)
     typed = await _inputs(api, scope, receive, flow, execution_id)
-    execution = await creation.send(api, creation.creation_event(flow, execution_id, at, wish, typed))
+    event = creation.creation_event(flow, execution_id, at, wish, typed)
+    if flow.checks:
+        failed, behavior = await inputs.checked(api, flow, execution_id, typed)
+        reason = "; ".join(check.message for check in failed)
+        if behavior is CheckBehavior.BLOCK_EXECUTION:
+            raise Refused(f"The flow's checks do not allow this execution: {reason}")
+        if behavior is CheckBehavior.FAIL_EXECUTION:
+            event = msgspec.structs.replace(event, failed=reason)
+    execution = await creation.send(api, event)
     if not wish.wait:
         return 200, creation.created_json(api, execution, is_new)
     await wait_for_end(api, execution_id, receive)
@@ -115,7 +125,10 @@ async def validate_inputs(request: AnyRequest, namespace: FromPath[str], flow_id
         if content_type.startswith("multipart/"):
             await multipart.read(form, content_type, request.stream(), call.api.settings.text_part_max)
         answers = await inputs.judged(call.api, flow, execution_id, flow.inputs, form)
-    return {"id": flow.id, "namespace": flow.namespace, "inputs": answers, "checks": []}
+    values = nest((each["input"]["id"], each["value"]) for each in answers if each["enabled"])
+    failed, _ = await inputs.checked(call.api, flow, execution_id, values)
+    shown = [{"message": check.message, "style": check.style, "behavior": check.behavior} for check in failed]
+    return {"id": flow.id, "namespace": flow.namespace, "inputs": answers, "checks": shown}
 
 
 HANDLERS: Final[list[Any]] = [create_execution, trigger_execution, validate_inputs]
