@@ -51,7 +51,7 @@ from tiercel.worker.settings import WorkerSettings
 ENCRYPTION_KEY: Final = "I6EGNzRESu3X3pKZidrqCGOHQFUFC0yK"
 GLOBALS: Final[dict[str, Any]] = {"string": "string", "int": 1, "bool": True, "nested": {"int": 2}}
 ENVIRONMENT: Final = {
-    "SECRET_MY_SECRET": base64.b64encode(b"secretValue").decode(),
+    "SECRET_MY_SECRET": base64.b64encode(b'{"secretKey":"secretValue"}').decode(),
     "SECRET_NEW_LINE": base64.b64encode(b"password" + b"very" * 30 + b"long").decode(),
     "SECRET_WEBHOOK_KEY": base64.b64encode(b"secretKey").decode(),
     "SECRET_PASSWORD": base64.b64encode(b"password").decode(),
@@ -69,12 +69,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     encryption_key: str | None = ENCRYPTION_KEY
     environment: Mapping[str, str]
     url: str | None = URL
+    local_files: tuple[str, ...] = ()
+    """Folders of the worker's disk from which files may be read."""
 
 
 def config_of(case: Case) -> Config:
     """Return the configuration of a case."""
     given = case.body.get("config") or {}
     config = Config(environment={**ENVIRONMENT, **given.get("env", {})}, url=given.get("url", URL))
+    allowed = tuple((given.get("local_files") or {}).get("allowed_paths", ()))
+    config = msgspec.structs.replace(config, local_files=allowed)
     if "encryption_secret_key" in given:
         config = msgspec.structs.replace(config, encryption_key=given["encryption_secret_key"])
     return config
@@ -100,7 +104,15 @@ async def cluster(config: Config, scratch: Path, stub: Stub | None = None) -> As
     tmp = str(scratch / "work")
     services: list[Service] = [
         ExecutorService(adapters, ExecutorSettings(**common, envs=ENVS)),
-        WorkerService(adapters, WorkerSettings(**common, env_vars_prefix="KESTRA_", temporary_folder=tmp)),
+        WorkerService(
+            adapters,
+            WorkerSettings(
+                **common,
+                env_vars_prefix="KESTRA_",
+                temporary_folder=tmp,
+                local_files_allowed=(str(scratch / "local"), *config.local_files),
+            ),
+        ),
         SchedulerService(adapters, SchedulerSettings(**common, envs=ENVS)),
         IndexerService(adapters, IndexerSettings()),
     ]

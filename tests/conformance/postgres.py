@@ -103,6 +103,7 @@ class Installation:
             "server": {"port": self.port, "management-port": 0, "termination-grace": "PT5S"},
             "variables": {"globals": GLOBALS, "env-vars-prefix": "KESTRA_"},
             "webserver": {"tenants": ["main", *self._tenants]},
+            "worker": {"local-files-allowed": [str(self.scratch)]},
         }
 
     def _await_ready(self) -> None:

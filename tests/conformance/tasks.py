@@ -45,7 +45,9 @@ SHELL: Final = "io.kestra.plugin.scripts.shell.Commands"
 class Place:
     """Where the runs of one case happen; also what its matchers ask (`tests.conformance.files.Files`)."""
 
-    def __init__(self, folder: Folder, base: Path, stub: Stub, *, network: bool) -> None:
+    def __init__(
+        self, folder: Folder, base: Path, stub: Stub, *, network: bool, local_files: tuple[str, ...] = ()
+    ) -> None:
         self.folder = folder
         self.network = network
         self.base = base
@@ -58,7 +60,11 @@ class Place:
         secrets = {"SECRET_MY_SECRET": base64.b64encode(b"secretValue").decode()}
         self.bench = Bench(
             self.storage,
-            settings=WorkerSettings(encryption_key=ENCRYPTION_KEY, temporary_folder=str(base / "tmp")),
+            settings=WorkerSettings(
+                encryption_key=ENCRYPTION_KEY,
+                temporary_folder=str(base / "tmp"),
+                local_files_allowed=local_files,
+            ),
             environment={**os.environ, **secrets},
         )
         self.names = Names(datetime.now(UTC))
@@ -102,7 +108,7 @@ def _run_case(case: Case, folder: Folder) -> CaseResult:
                 run_on_cluster(case, folder, base)
             else:
                 network = "network" in case.body.get("needs", ())
-                asyncio.run(_runs(case, Place(folder, base, stub, network=network)))
+                asyncio.run(_runs(case, Place(folder, base, stub, network=network, local_files=_allowed(case))))
     except LeftOut as reason:
         return left_out(case.id, case.file, str(reason), case.features)
     except Mismatch as problem:
@@ -112,6 +118,11 @@ def _run_case(case: Case, folder: Folder) -> CaseResult:
     finally:
         shutil.rmtree(base, ignore_errors=True)
     return passed(case.id, case.file, case.features)
+
+
+def _allowed(case: Case) -> tuple[str, ...]:
+    local = (case.body.get("config") or {}).get("local_files") or {}
+    return tuple(local.get("allowed_paths", ()))
 
 
 async def _runs(case: Case, place: Place) -> None:
