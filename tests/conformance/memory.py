@@ -52,7 +52,7 @@ ENCRYPTION_KEY: Final = "I6EGNzRESu3X3pKZidrqCGOHQFUFC0yK"
 GLOBALS: Final[dict[str, Any]] = {"string": "string", "int": 1, "bool": True, "nested": {"int": 2}}
 ENVIRONMENT: Final = {
     "SECRET_MY_SECRET": base64.b64encode(b'{"secretKey":"secretValue"}').decode(),
-    "SECRET_NEW_LINE": base64.b64encode(b"password" + b"very" * 30 + b"long").decode(),
+    "SECRET_NEW_LINE": base64.b64encode(b"passwordveryveryveyrlong" * 5).decode(),
     "SECRET_WEBHOOK_KEY": base64.b64encode(b"secretKey").decode(),
     "SECRET_PASSWORD": base64.b64encode(b"password").decode(),
     "KESTRA_TEST1": "true",

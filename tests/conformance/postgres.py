@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -40,6 +40,7 @@ from tiercel.runtime.clock import SystemClock
 from tiercel.runtime.embedded import HISTORY_DATABASE, EmbeddedPostgres
 from tiercel.webserver.context import Api
 from tiercel.webserver.settings import WebserverSettings
+from tiercel.worker.settings import WorkerSettings
 
 START_TIMEOUT_S: Final = 90.0
 CASE_DEADLINE_S: Final = 150.0
@@ -52,8 +53,9 @@ _MAIN: Final = re.compile(r"(?<=/api/v1/)main(?=/)|(?<=/ui/)main(?=/)")
 class Installation:
     """Processes and a database in a folder of their own; `with` starts and stops them."""
 
-    def __init__(self, tenants: Sequence[str]) -> None:
+    def __init__(self, tenants: Sequence[str], environment: Mapping[str, str]) -> None:
         self._tenants = list(tenants)
+        self._environment = environment
         self._folder = Path(tempfile.mkdtemp(prefix="tiercel-conformance-"))
         self._folder.chmod(0o755)
         self._server = EmbeddedPostgres(self._folder / "data")
@@ -64,6 +66,13 @@ class Installation:
 
     def __enter__(self) -> Installation:
         self.scratch.mkdir()
+        try:
+            return self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def _start(self) -> Installation:
         self._server.start()
         config = self._folder / "tiercel.yaml"
         config.write_text(yaml.safe_dump(self._settings()), "utf-8")
@@ -72,7 +81,7 @@ class Installation:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.conformance.server", "server", "standalone", "--config", str(config)],
             cwd=ROOT,
-            env={**environment, **ENVIRONMENT},
+            env={**environment, **self._environment},
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
@@ -123,7 +132,7 @@ class Installation:
     async def engine(self) -> AsyncIterator[Engine]:
         """Connect to the database and to the API."""
         file = self._folder / "tiercel.yaml"
-        settings = runtime_settings.load(file, sections={"webserver": WebserverSettings})
+        settings = runtime_settings.load(file, sections={"webserver": WebserverSettings, "worker": WorkerSettings})
         async with contextlib.AsyncExitStack() as stack:
             adapters, _ = await wiring.connect("webserver", settings, stack)
             api = Api(adapters, WebserverSettings(encryption_key=ENCRYPTION_KEY, variables_globals=GLOBALS))
@@ -166,8 +175,16 @@ def run_cases(folder: Folder, cases: Sequence[Case], jobs: int = 1) -> list[Case
     """Run cases on one installation, `jobs` side by side."""
     (ROOT / "build").mkdir(exist_ok=True)
     tenants = [f"case{number}" for number in range(len(cases))]
-    with Installation(tenants) as installation, Stub(folder) as stub:
-        return asyncio.run(_run_all(installation, stub, folder, cases, tenants, max(jobs, 1) if jobs > 1 else JOBS))
+    side_by_side = jobs if jobs > 1 else JOBS
+    environment = dict(ENVIRONMENT)
+    for case in cases:
+        environment |= (case.body.get("config") or {}).get("env", {})
+    try:
+        with Installation(tenants, environment) as installation, Stub(folder) as stub:
+            return asyncio.run(_run_all(installation, stub, folder, cases, tenants, side_by_side))
+    except Exception as error:  # an installation that cannot be started fails every case, with the reason
+        why = f"The installation failed: {type(error).__name__}: {error}"
+        return [failed(case.id, case.file, why, case.features) for case in cases]
 
 
 async def _run_all(
@@ -182,7 +199,7 @@ async def _run_all(
             async with slots:
                 results[case.id] = await _run_one(installation, engine, folder, case, tenant)
 
-        alone = [case for case in cases if _OLD_PATH.search(str(case.body["steps"]))]
+        alone = [case for case in cases if _OLD_PATH.search(str(case.body.get("steps")))]
         async with asyncio.TaskGroup() as group:
             for case, tenant in zip(cases, tenants, strict=True):
                 if case not in alone:
