@@ -95,7 +95,8 @@ class IndexerService(Service):
                     written = await self.write_once()
             if not written:
                 await self._queue.wait(HISTORY, self._settings.wait_s)
-            elif written < self._settings.batch_size_max // 2:
+            if written < self._settings.batch_size_max // 2:
+                # History is in no hurry: what an execution tells within a moment is written together.
                 await self._clock.sleep(self._settings.linger_s)
 
     async def write_once(self) -> int:

@@ -51,7 +51,7 @@ def _advance_flowable(draft: Draft, facts: Facts, seq: int) -> None:
         return
     assert facts.plan is not None
     node = facts.plan.nodes[record.run.task_id]
-    if not node.kind.has_children:
+    if not node.kind.has_children and record.branch is None:
         return
     branch = draft.branch(seq)
     if draft.head.kill_requested:
@@ -300,4 +300,4 @@ def _finish_flowable(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
     expired = branch.data.get("expired")
     if expired is not None and state is State.SUCCESS:
         state = State(expired)
-    end(draft, facts, seq, node, state)
+    end(draft, facts, seq, node, state, attempt_over=not node.kind.has_children)

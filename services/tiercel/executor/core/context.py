@@ -13,6 +13,7 @@ from tiercel.executor.core.facts import Facts, Missing, Want
 from tiercel.executor.core.inputs import inputs_of
 from tiercel.executor.core.plan import Node
 from tiercel.model.execution import TaskRun
+from tiercel.model.flow import Dialect
 from tiercel.model.live import OutputKind, OutputRecord
 
 
@@ -156,13 +157,12 @@ def parents_of(draft: Draft, run: TaskRun, facts: Facts) -> list[dict[str, Any]]
         entry: dict[str, Any] = {}
         if above.value is not None:
             entry["taskrun"] = {"value": above.value}
-        if above.iteration is not None:
-            entry.setdefault("taskrun", {})["iteration"] = above.iteration
         own = [r for r in records_of(above.task_id, draft, facts, path_of(draft, above)) if r.seq == above.seq]
         if own and own[0].ref.value:
             entry["outputs"] = own[0].ref.value
-        if entry:
+        if facts.plan is not None and facts.plan.flow.dialect is Dialect.V2:
             entry["task"] = {"id": above.task_id}
+        if entry:
             parents.append(entry)
         seq = above.parent
     return parents

@@ -57,7 +57,8 @@ def _end_runs(draft: Draft, facts: Facts, *, cascade: bool) -> bool:
     for record in list(draft.live_runs()):
         node = _node(facts, record)
         state = record.run.state
-        if node is not None and node.kind.has_children and state is not State.PAUSED:
+        is_open = node is not None and (node.kind.has_children or record.branch is not None)
+        if is_open and state is not State.PAUSED:
             draft.turn(record.run.seq, State.KILLING)
             draft.ready.append(record.run.seq)
         elif state is State.RUNNING and node is not None and node.kind is Kind.SUBFLOW:
@@ -129,7 +130,7 @@ def give_up(draft: Draft, facts: Facts) -> None:
     """End every run that has not answered the kill."""
     for record in list(draft.live_runs()):
         node = _node(facts, record)
-        if node is None or not node.kind.has_children:
+        if node is None or not (node.kind.has_children or record.branch is not None):
             end_killed(draft, record.run.seq, node)
     for record in list(draft.live_runs()):
         draft.ready.append(record.run.seq)

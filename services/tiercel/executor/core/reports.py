@@ -20,7 +20,7 @@ from tiercel.messages.execution_event import (
 from tiercel.messages.topics import BROADCAST
 from tiercel.model import ids
 from tiercel.model.execution import TaskRun
-from tiercel.model.live import RunRecord
+from tiercel.model.live import Branch, RunRecord
 from tiercel.model.state import State, StateChange
 from tiercel.plugins.core.flow.subflow import Subflow
 from tiercel.queue.base import Outgoing
@@ -79,8 +79,21 @@ def finished(draft: Draft, facts: Facts, event: TaskFinished) -> None:
 
 
 def _end(draft: Draft, seq: int, node: Node, state: State) -> None:
+    if _goes_on(draft, seq, node, state):
+        return
     if draft.turn(seq, allowed(state, node)):
         count_end(draft, draft.get(seq).run, node)
+
+
+def _goes_on(draft: Draft, seq: int, node: Node, state: State) -> bool:
+    """Begin what follows a job that is a flowable too (WorkingDirectory): its errors and finally lists."""
+    follows = bool(node.branches.get("finally")) or (state is State.FAILED and bool(node.branches.get("errors")))
+    if not follows or node.kind is not Kind.RUNNABLE or draft.head.kill_requested:
+        return False
+    branch = Branch(name="", failed=int(state is State.FAILED), warned=int(state is State.WARNING))
+    draft.set_branch(seq, branch)
+    draft.ready.append(seq)
+    return True
 
 
 def child_run(draft: Draft, facts: Facts, event: ChildRunReported) -> None:
@@ -118,10 +131,11 @@ def child_run(draft: Draft, facts: Facts, event: ChildRunReported) -> None:
 def _new_child(draft: Draft, event: ChildRunReported) -> RunRecord:
     head = draft.head
     execution = head.execution
+    derived = ids.derived_id(
+        draft.at, execution.id, execution.generation, event.seq, event.attempt, event.task_id, event.value or ""
+    )
     run = TaskRun(
-        id=ids.derived_id(
-            draft.at, execution.id, execution.generation, event.seq, event.attempt, event.task_id, event.value or ""
-        ),
+        id=event.task_run_id or derived,
         seq=head.next_seq,
         task_id=event.task_id,
         parent=event.seq,
