@@ -1,7 +1,7 @@
 """
 `python -m tests.conformance --mode memory|postgres [--folder F]… [--file cases.yaml] [--only TEXT] [--jobs N]`
 
-Runs every case of every folder, prints the report, writes `build/conformance-MODE.json`; ends with 1 when a case failed.
+Runs every case of every folder, prints the report, writes `build/conformance-MODE.json`; ends with 1 when one failed.
 """
 
 from __future__ import annotations

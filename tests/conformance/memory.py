@@ -29,20 +29,16 @@ from tests.conformance.engine import Engine
 from tests.conformance.result import CaseResult, failed
 from tests.conformance.stub import Stub
 
-from tiercel.definitions.memory import MemoryDefinitions
 from tiercel.executor.service import ExecutorService
 from tiercel.executor.settings import ExecutorSettings
 from tiercel.indexer.service import IndexerService
 from tiercel.indexer.settings import IndexerSettings
-from tiercel.queue.memory import MemoryBackend
-from tiercel.repository.memory import MemoryRepository
 from tiercel.runtime.adapters import Adapters
 from tiercel.runtime.service import Service
 from tiercel.scheduler.service import SchedulerService
 from tiercel.scheduler.settings import SchedulerSettings
-from tiercel.secrets.environment import EnvironmentSecrets
-from tiercel.storage.local import LocalStorage
-from tiercel.testing.virtual_time import LoopClock, run_virtual
+from tiercel.testing.cluster import MemoryCluster
+from tiercel.testing.virtual_time import run_virtual
 from tiercel.webserver.app import build
 from tiercel.webserver.settings import WebserverSettings
 from tiercel.worker.service import WorkerService
@@ -87,54 +83,41 @@ def config_of(case: Case) -> Config:
 @contextlib.asynccontextmanager
 async def cluster(config: Config, scratch: Path, stub: Stub | None = None) -> AsyncIterator[Engine]:
     """Start every service on adapters in memory, and stop them at the end."""
-    clock = LoopClock()
-    backend = MemoryBackend(clock=clock)
-    storage = LocalStorage(scratch / "storage", durable=False)
-    adapters = Adapters(
-        queue=backend,
-        storage=storage,
-        secrets=EnvironmentSecrets(config.environment),
-        statestore=backend,
-        leases=backend,
-        definitions=MemoryDefinitions(clock),
-        repository=MemoryRepository(),
-        clock=clock,
-    )
     common: dict[str, Any] = {"globals": GLOBALS, "encryption_key": config.encryption_key}
     tmp = str(scratch / "work")
-    services: list[Service] = [
-        ExecutorService(adapters, ExecutorSettings(**common, envs=ENVS)),
-        WorkerService(
-            adapters,
-            WorkerSettings(
-                **common,
-                env_vars_prefix="KESTRA_",
-                temporary_folder=tmp,
-                local_files_allowed=(str(scratch / "local"), *config.local_files),
+
+    def services(adapters: Adapters) -> list[Service]:
+        return [
+            ExecutorService(adapters, ExecutorSettings(**common, envs=ENVS)),
+            WorkerService(
+                adapters,
+                WorkerSettings(
+                    **common,
+                    env_vars_prefix="KESTRA_",
+                    temporary_folder=tmp,
+                    local_files_allowed=(str(scratch / "local"), *config.local_files),
+                ),
             ),
-        ),
-        SchedulerService(adapters, SchedulerSettings(**common, envs=ENVS)),
-        IndexerService(adapters, IndexerSettings()),
-    ]
+            SchedulerService(adapters, SchedulerSettings(**common, envs=ENVS)),
+            IndexerService(adapters, IndexerSettings()),
+        ]
+
     web = WebserverSettings(url=config.url, encryption_key=config.encryption_key, variables_globals=GLOBALS)
-    app = build(adapters, web)
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with contextlib.AsyncExitStack() as stack:
-        for service in services:
-            await stack.enter_async_context(service)
+        inside = await stack.enter_async_context(MemoryCluster(scratch, services, environment=config.environment))
+        app = build(inside.adapters, web)
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         client = await stack.enter_async_context(
             httpx.AsyncClient(transport=transport, base_url="http://tiercel", timeout=120)
         )
         stack.push_async_callback(app.api.close)
-        assert adapters.definitions is not None
-        assert adapters.repository is not None
         yield Engine(
-            queue=backend,
-            statestore=backend,
-            definitions=adapters.definitions,
-            repository=adapters.repository,
-            storage=storage,
-            clock=clock,
+            queue=inside.backend,
+            statestore=inside.backend,
+            definitions=inside.definitions,
+            repository=inside.repository,
+            storage=inside.storage,
+            clock=inside.clock,
             http=client,
             api=app.api,
             encryption_key=config.encryption_key,

@@ -27,11 +27,11 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
 
 
-class Mismatch(Exception):  # noqa: N818 (a finding, not an error)
+class Mismatch(Exception):
     """What a case expected is not what is: the message says both."""
 
 
-class LeftOut(Exception):  # noqa: N818 (a finding, not an error)
+class LeftOut(Exception):
     """A case that cannot be tried here; the message gives the reason."""
 
 

@@ -73,7 +73,7 @@ class Snapshot:
         self.task_runs = list(runs)
         self.outputs_by_seq = outputs
         self.outputs_tree = dict(tree or {})
-        self.loop = loop
+        self.loop = loop if loop is not None else _loop_of(execution)
         self.runs: list[Run] = []
         by_seq: dict[int, Run] = {}
         for run in sorted(runs, key=lambda one: one.seq):
@@ -150,6 +150,17 @@ class Snapshot:
         )
         error = f" error: {self.execution.error}" if self.execution.error else ""
         return f"execution {self.state}{error}; {len(self.runs)} task runs: {runs}"
+
+
+def _loop_of(execution: Execution) -> Mapping[str, Any] | None:
+    """Return where an iteration stands in its loop: index, key, value, and the iterations around, outermost first."""
+    for name in ("loop_run", "loop"):
+        found = getattr(execution, name, None)
+        if found is not None:
+            data: Mapping[str, Any] = msgspec.to_builtins(found)
+            return data
+    item = execution.variables.get("item")
+    return item if isinstance(item, Mapping) else None
 
 
 def _state_view(history: Sequence[StateChange]) -> dict[str, Any]:

@@ -202,7 +202,7 @@ def _made(handler: _Handler, stub: Mapping[str, Any], body: bytes) -> tuple[int,
 def _multipart(handler: _Handler, body: bytes) -> bytes:
     head = f"Content-Type: {handler.headers['Content-Type']}\r\n\r\n".encode()
     parts: dict[str, bytes] = {}
-    for part in BytesParser(policy=policy.HTTP).parsebytes(head + body).iter_parts():  # type: ignore[attr-defined]
+    for part in BytesParser(policy=policy.HTTP).parsebytes(head + body).iter_parts():
         name = part.get_param("name", header="content-disposition")
         parts[str(name)] = part.get_payload(decode=True)
     return parts.get("hello", b"") + b" > " + parts.get("file", b"")

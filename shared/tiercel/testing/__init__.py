@@ -1,1 +1,1 @@
-"""The test kit that ships with Tiercel: factories, harness, scripted worker, fake clock."""
+"""The test kit that ships with Tiercel: an event loop whose time jumps, services in memory, a scripted worker."""

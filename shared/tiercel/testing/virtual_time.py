@@ -97,7 +97,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 class LoopClock:
-    """The clock of the event loop that runs when it is made: its time, counted from the instant at which the clock was made."""
+    """The clock of the event loop that runs when it is made: the loop's time, counted from `start`."""
 
     def __init__(self, start: datetime | None = None) -> None:
         self._start = start or datetime.now(UTC)
