@@ -52,7 +52,8 @@ def _plain(value: Any) -> Any:
         return bool(value)
     if isinstance(value, datetime):
         return value
-    for kind in (int, float, str, bytes):
+    kinds: tuple[Any, ...] = (int, float, str, bytes)
+    for kind in kinds:
         if isinstance(value, kind):
             return kind(value)
     return float(value) if type(value).__name__ == "IonPyDecimal" else value

@@ -74,8 +74,8 @@ def file_content(body: dict[str, Any], folder: Path) -> bytes:
         return "".join(f"{number:>{width}}\n" for number in range(first, last)).encode()
     if "local" in body:
         return (folder / body["local"]).read_bytes()
-    content = body.get("content", "")
-    return content if isinstance(content, bytes) else str(content).encode()
+    content: Any = body.get("content", "")
+    return bytes(content) if isinstance(content, bytes) else str(content).encode()
 
 
 @verb("put_local_file")

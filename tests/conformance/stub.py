@@ -204,7 +204,8 @@ def _multipart(handler: _Handler, body: bytes) -> bytes:
     parts: dict[str, bytes] = {}
     for part in BytesParser(policy=policy.HTTP).parsebytes(head + body).iter_parts():
         name = part.get_param("name", header="content-disposition")
-        parts[str(name)] = part.get_payload(decode=True)
+        payload: Any = part.get_payload(decode=True)
+        parts[str(name)] = payload
     return parts.get("hello", b"") + b" > " + parts.get("file", b"")
 
 
