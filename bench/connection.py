@@ -8,11 +8,18 @@ length or in chunks. A request is one block of bytes, made once.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
+
+import msgspec
 
 BOUNDARY: Final = "tiercel-bench-7d1f"
+TICK_S: Final = 0.002
+"""At a fixed rate, requests that are due leave together so often: a timer for each would cost more than the request."""
+
+Answer = tuple[int, bytes]
 
 
 def request(method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
@@ -35,48 +42,45 @@ def multipart(fields: Mapping[str, str]) -> tuple[str, bytes]:
 class _Connection(asyncio.Protocol):
     def __init__(self, pool: Connections) -> None:
         self._pool = pool
-        self._buffer = bytearray()
-        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
+        self._buffer = b""
+        self._answer: asyncio.Future[Answer] | None = None
         self._transport: asyncio.Transport | None = None
         self.closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(exc or ConnectionError("The server closed the connection."))
 
-    def send(self, content: bytes, answer: asyncio.Future[tuple[int, bytes]]) -> None:
+    def send(self, content: bytes, answer: asyncio.Future[Answer]) -> None:
         assert self._transport is not None
         self._answer = answer
         self._transport.write(content)
 
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
-            return
-        head = bytes(self._buffer[:end]).lower()
-        body = self._body(head, end + 4)
+        content = self._buffer + data if self._buffer else data
+        end = content.find(b"\r\n\r\n")
+        body = self._body(content, content[:end].lower(), end + 4) if end >= 0 else None
         if body is None:
+            self._buffer = content
             return
-        self._buffer.clear()
+        self._buffer = b""
         answer, self._answer = self._answer, None
         self._pool.give_back(self)
         if answer is not None and not answer.done():
-            answer.set_result((int(head[9:12]), body))
+            answer.set_result((int(content[9:12]), body))
 
-    def _body(self, head: bytes, start: int) -> bytes | None:
+    def _body(self, content: bytes, head: bytes, start: int) -> bytes | None:
         """Return the body when all of it is there."""
         at = head.find(b"content-length:")
         if at >= 0:
             length = int(head[at + 15 :].split(b"\r\n", 1)[0])
-            return bytes(self._buffer[start : start + length]) if len(self._buffer) >= start + length else None
+            return content[start : start + length] if len(content) >= start + length else None
         if b"transfer-encoding: chunked" in head:
-            return _unchunked(self._buffer[start:]) if self._buffer.endswith(b"0\r\n\r\n") else None
+            return _unchunked(content[start:]) if content.endswith(b"0\r\n\r\n") else None
         return b""
 
     def close(self) -> None:
@@ -84,14 +88,23 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
 
 
-def _unchunked(content: bytearray) -> bytes:
-    body, rest = bytearray(), bytes(content)
-    while rest:
-        size, rest = rest.split(b"\r\n", 1)
-        count = int(size.split(b";")[0], 16)
-        body += rest[:count]
-        rest = rest[count + 2 :] if count else b""
+def _unchunked(content: bytes) -> bytes:
+    body, at = bytearray(), 0
+    while at < len(content):
+        end = content.index(b"\r\n", at)
+        count = int(content[at:end].split(b";")[0], 16)
+        body += content[end + 2 : end + 2 + count]
+        at = end + 2 + count + 2 if count else len(content)
     return bytes(body)
+
+
+class Offered(msgspec.Struct, frozen=True, kw_only=True):
+    """What was sent at a fixed rate: the answers and the planned instant of each, in order, and what sending cost."""
+
+    answers: list[asyncio.Future[Answer]]
+    due: list[float]
+    client_cpu_s: float
+    """Of sending; reading answers that come later is not in it."""
 
 
 class Connections:
@@ -101,7 +114,7 @@ class Connections:
         self._address = (host, port)
         self._free: deque[_Connection] = deque()
         self._all: list[_Connection] = []
-        self._waiting: deque[tuple[bytes, asyncio.Future[tuple[int, bytes]]]] = deque()
+        self._waiting: deque[tuple[bytes, asyncio.Future[Answer]]] = deque()
 
     async def grow(self, count: int) -> None:
         """Open connections until there are so many."""
@@ -112,14 +125,31 @@ class Connections:
             self._all.append(made)
             self._free.append(made)
 
-    def send(self, content: bytes) -> asyncio.Future[tuple[int, bytes]]:
+    def send(self, content: bytes) -> asyncio.Future[Answer]:
         """Send a request as soon as a connection is free; the future holds status and body."""
-        answer: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         if self._free:
             self._free.popleft().send(content, answer)
         else:
             self._waiting.append((content, answer))
         return answer
+
+    async def offer(self, content: bytes, rate: float, count: int) -> Offered:
+        """Send a request so many times at a fixed rate, whatever becomes of the ones before (open loop)."""
+        loop = asyncio.get_running_loop()
+        answers: list[asyncio.Future[Answer]] = []
+        cpu = time.process_time()
+        begin, wall = loop.time(), time.time()
+        while len(answers) < count:
+            due = min(count, int((loop.time() - begin) * rate) + 1)
+            while len(answers) < due:
+                answers.append(self.send(content))
+            await asyncio.sleep(TICK_S)
+        return Offered(
+            answers=answers,
+            due=[wall + number / rate for number in range(count)],
+            client_cpu_s=time.process_time() - cpu,
+        )
 
     def give_back(self, connection: _Connection) -> None:
         if self._waiting:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-import msgspec
 import psycopg
 
 from bench import flows
@@ -14,6 +13,7 @@ from bench.target import Target
 
 RATE: Final = 200.0
 COUNT: Final = 4000
+REST_S: Final = 2.0
 
 
 async def measure(target: Target) -> Results:
@@ -21,31 +21,28 @@ async def measure(target: Target) -> Results:
     assert target.processes is not None
     await target.put_flow(flows.ONE_TASK)
     await _offer(target, COUNT // 8)
-    await asyncio.sleep(2.0)
+    await asyncio.sleep(REST_S)
     wal, cpu = _wal(target), target.processes.cpu_s()
-    await _offer(target, COUNT)
-    await asyncio.sleep(2.0)
+    client_cpu_s = await _offer(target, COUNT)
+    await asyncio.sleep(REST_S)
     used = {name: seconds - cpu.get(name, 0.0) for name, seconds in target.processes.cpu_s().items()}
     return {
         "cpu_ms": round(sum(used.values()) * 1000 / COUNT, 3),
         "by_process": {name: round(seconds * 1000 / COUNT, 3) for name, seconds in used.items()},
         "wal_bytes": round((_wal(target) - wal) / COUNT),
+        "client_us": round(client_cpu_s * 1e6 / COUNT, 1),
     }
 
 
-async def _offer(target: Target, count: int) -> None:
+async def _offer(target: Target, count: int) -> float:
     connections = await target.connections(32)
-    content = target.post("bench", "one-task", {"name": "bench"})
-    loop = asyncio.get_running_loop()
-    begin, answers = loop.time(), []
-    for number in range(count):
-        if (wait := begin + number / RATE - loop.time()) > 0:
-            await asyncio.sleep(wait)
-        answers.append(connections.send(content))
-    done = await asyncio.gather(*answers)
-    assert all(status == 200 for status, _ in done)
-    for _, body in done[-20:]:
-        await target.ended(msgspec.json.decode(body)["id"])
+    offered = await connections.offer(target.post("bench", "one-task", {"name": "bench"}), RATE, count)
+    await asyncio.wait(offered.answers)
+    started = [await target.accepted(answer) for answer in offered.answers]
+    assert None not in started, f"{started.count(None)} of {count} executions were refused"
+    for execution_id in started[-20:]:
+        await target.ended(str(execution_id))
+    return offered.client_cpu_s
 
 
 def _wal(target: Target) -> int:
@@ -62,9 +59,9 @@ BENCHMARK = Benchmark(
     name="cost",
     method=(
         f"{COUNT:,} executions of one Log task at {RATE:g}/s; processor time of all processes and bytes of write-ahead "
-        "log between two seconds of rest before and after, divided by their number."
+        f"log, with {REST_S:g} s of rest after them, divided by their number; the load generator's own is client_us."
     ),
-    units={"cpu_ms": Unit.TIME},
+    units={"cpu_ms": Unit.TIME, "client_us": Unit.TIME},
     measure=measure,
     needs_own_server=True,
 )

@@ -14,11 +14,10 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
-from bench.connection import Connections, multipart, request
+from bench.connection import Answer, Connections, multipart, request
 from bench.processes import Processes
 from tiercel.testing.server import StandaloneServer
 
-BASE = "/api/v1/main"
 TERMINATED = frozenset({"SUCCESS", "WARNING", "FAILED", "KILLED", "CANCELLED"})
 
 
@@ -33,6 +32,7 @@ class Target:
         if server is None and "BENCH_USER" in os.environ:
             pair = f"{os.environ['BENCH_USER']}:{os.environ.get('BENCH_PASSWORD', '')}"
             self.headers["authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+        self._base = f"/api/v1/{os.environ.get('BENCH_TENANT', 'main')}"
         self.processes = Processes(server) if server is not None else None
         self._connections: Connections | None = None
 
@@ -51,13 +51,13 @@ class Target:
     def post(self, namespace: str, flow_id: str, inputs: Mapping[str, str]) -> bytes:
         """Return the whole request that starts an execution."""
         kind, body = multipart(inputs)
-        path = f"{BASE}/executions/{namespace}/{flow_id}"
+        path = f"{self._base}/executions/{namespace}/{flow_id}"
         return request("POST", path, {**self.headers, "content-type": kind}, body)
 
     async def call(self, method: str, path: str, body: bytes = b"", kind: str = "application/json") -> Any:
         """Call the API; return the decoded answer, None for 404."""
         headers = {**self.headers, "content-type": kind} if body else self.headers
-        status, content = await (await self.connections()).send(request(method, BASE + path, headers, body))
+        status, content = await (await self.connections()).send(request(method, self._base + path, headers, body))
         if status == 404:
             return None
         if status >= 400:
@@ -95,9 +95,19 @@ class Target:
             await asyncio.sleep(every_s)
         raise RuntimeError(f"The execution '{execution_id}' did not end within {timeout_s:g} s.")
 
-    async def total(self, path: str, **filters: str) -> int:
-        """Return the total of a search."""
-        return int((await self.call("GET", f"{path}?{urlencode({**filters, 'size': '1'})}") or {}).get("total", 0))
+    async def search(self, path: str, *, size: int = 1, **filters: str) -> dict[str, Any]:
+        """Search by equality of fields; return the page: `results` and, where the server tells it, `total`."""
+        query = {"size": str(size), **{f"filters[{name}][EQUALS]": value for name, value in filters.items()}}
+        found: dict[str, Any] = await self.call("GET", f"{path}?{urlencode(query)}") or {}
+        return found
+
+    async def accepted(self, answer: asyncio.Future[Answer]) -> str | None:
+        """Return the id of an execution that was asked for, None when it was refused or the connection broke."""
+        try:
+            status, body = await answer
+        except OSError:
+            return None
+        return str(msgspec.json.decode(body)["id"]) if status == 200 else None
 
 
 def own_server(folder: Path) -> StandaloneServer:

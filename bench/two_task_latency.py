@@ -8,34 +8,40 @@ from typing import Final
 
 from bench import flows
 from bench.benchmark import Benchmark, Results, Unit
-from bench.figures import percentile
+from bench.figures import duration_s, percentile
 from bench.target import Target
 
-WARM: Final = 20
-COUNT: Final = 200
-POLL_S: Final = 0.002
+WARM: Final = 30
+COUNT: Final = 300
+PAUSE_S: Final = 0.02
 
 
 async def measure(target: Target) -> Results:
     """Start one after the other, each when the one before has been seen to succeed."""
     await target.put_flow(flows.TWO_TASKS)
-    times = []
+    times, inner = [], []
     for _ in range(WARM + COUNT):
         began = time.perf_counter()
-        execution = await target.ended(await target.start("two-tasks"), every_s=POLL_S)
+        execution = await target.ended(await target.start("two-tasks"), every_s=0)
         times.append((time.perf_counter() - began) * 1000)
+        inner.append(duration_s(execution) * 1000)
         assert execution["state"]["current"] == "SUCCESS", execution["state"]
-        await asyncio.sleep(0.02)
-    times = times[WARM:]
-    return {"p50_ms": round(percentile(times, 50), 2), "p95_ms": round(percentile(times, 95), 2)}
+        await asyncio.sleep(PAUSE_S)
+    times, inner = times[WARM:], inner[WARM:]
+    return {
+        "p50_ms": round(percentile(times, 50), 2),
+        "p95_ms": round(percentile(times, 95), 2),
+        "history_p50_ms": round(percentile(inner, 50), 2),
+    }
 
 
 BENCHMARK = Benchmark(
     name="two_task_latency",
     method=(
         f"{COUNT} executions of two Return tasks after {WARM} to warm up, one after the other; from sending the POST "
-        f"until a GET (asked again every {POLL_S * 1000:g} ms) shows SUCCESS."
+        "until a GET shows SUCCESS, asked again as soon as it is answered, all on one connection. history_p50_ms is "
+        "what the executions' own histories say."
     ),
-    units={"p50_ms": Unit.TIME, "p95_ms": Unit.TIME},
+    units={"p50_ms": Unit.TIME, "p95_ms": Unit.TIME, "history_p50_ms": Unit.TIME},
     measure=measure,
 )
