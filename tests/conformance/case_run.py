@@ -34,7 +34,7 @@ async def run_case(case: Case, folder: Folder, engine: Engine) -> CaseResult:
             place = f"deploy {flow}"
             text = folder.text(flow)
             await deploy(world, engine.localize(text) if "network" in case.body.get("needs", ()) else text)
-        for number, step in enumerate(case.body["steps"], start=1):
+        for number, step in enumerate(case.body.get("steps", []), start=1):
             ((name, body),) = step.items()
             place = f"step {number} ({name})"
             await _run_step(world, name, body)

@@ -223,6 +223,8 @@ async def _run_one(installation: Installation, engine: Engine, folder: Folder, c
         except TimeoutError:
             why = f"It did not end within {CASE_DEADLINE_S:.0f} s."
             result = failed(case.id, case.file, why, case.features)
+        except Exception as error:  # whatever a case does to the runner is that case's failure
+            result = failed(case.id, case.file, f"{type(error).__name__}: {error}", case.features)
         await _clear(own, case, folder)
     return msgspec.structs.replace(result, seconds=time.monotonic() - started)
 
@@ -253,6 +255,9 @@ async def _clear(engine: Engine, case: Case, folder: Folder) -> None:
 
 def _flows(case: Case, folder: Folder) -> Iterator[dict[str, Any]]:
     for path in case.body.get("flows", []):
-        found = yaml.safe_load(folder.text(path))
+        try:
+            found = yaml.safe_load(folder.text(path))
+        except (OSError, yaml.YAMLError):
+            continue  # what cannot be read was not deployed
         if isinstance(found, dict) and "id" in found:
             yield found
