@@ -1,4 +1,4 @@
-"""Run benchmarks: `python -m bench [NAME …]`; results go to `build/bench/NAME.json` and to the terminal."""
+"""Run benchmarks: `python -m bench [NAME …]`; results go to `build/bench/NAME.json`, a table to the terminal."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import os
 import platform
 import shutil
 import sys
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import uvloop
 
-from bench import calibration
+from bench import bars, calibration
 from bench.benchmark import Benchmark
 from bench.target import Target, own_server
 from tiercel.runtime import version
@@ -29,33 +30,48 @@ FOLDER: Final = Path(__file__).parents[1] / "build" / "bench"
 
 
 def main(names: list[str]) -> int:
-    """Run the named benchmarks, or all of them."""
+    """Run the named benchmarks, or all of them; return 1 when one of them could not be measured."""
     unknown = [name for name in names if name not in NAMES]
     if unknown:
         print(f"There is no benchmark '{unknown[0]}'; there are {', '.join(NAMES)}.", file=sys.stderr)
         return 2
     FOLDER.mkdir(parents=True, exist_ok=True)
     c, rates = calibration.factor()
-    said = f"{max(rates):,.0f}/s, c = {c:.2f}" if c is not None else "there is none, c is unknown"
+    said = f"{max(rates):,.0f}/s, c = {c:.2f}" if c is not None else "there is none here, figures are raw"
     print(f"skeleton: {said}", flush=True)
+    rows, broken = [], []
     for name in names or NAMES:
         benchmark: Benchmark = importlib.import_module(f"bench.{name}").BENCHMARK
         if benchmark.needs_own_server and "BENCH_URL" in os.environ:
             print(f"{name}: left out, it looks at processes and needs a server of its own")
             continue
         print(f"{name} …", flush=True)
-        report(benchmark, run(benchmark), c, rates)
-    return 0
+        try:
+            results = run(benchmark)
+        except (AssertionError, RuntimeError, OSError) as error:
+            broken.append(f"{name} could not be measured: {error!r}")
+            print(f"  {broken[-1]}", file=sys.stderr, flush=True)
+            continue
+        calibrated = write_down(benchmark, results, c, rates)
+        rows += bars.rows(name, results, calibrated)
+    print(f"\n{bars.table(rows)}")
+    for sentence in broken:
+        print(sentence, file=sys.stderr)
+    return 1 if broken else 0
 
 
 def run(benchmark: Benchmark) -> dict[str, Any]:
     """Measure on the given server, or on a fresh one."""
     if "BENCH_URL" in os.environ:
         return uvloop.run(_measure(benchmark, None))
-    folder = FOLDER / "server"
-    shutil.rmtree(folder, ignore_errors=True)
-    with own_server(folder) as server:
-        return uvloop.run(_measure(benchmark, server))
+    with tempfile.TemporaryDirectory(prefix="tiercel-bench-") as folder:
+        Path(folder).chmod(0o755)  # PostgreSQL may run as another user
+        server = own_server(Path(folder))
+        try:
+            with server:
+                return uvloop.run(_measure(benchmark, server))
+        finally:
+            shutil.copyfile(server.log_file, FOLDER / f"{benchmark.name}.log")
 
 
 async def _measure(benchmark: Benchmark, server: StandaloneServer | None) -> dict[str, Any]:
@@ -64,28 +80,27 @@ async def _measure(benchmark: Benchmark, server: StandaloneServer | None) -> dic
         return await benchmark.measure(target)
     finally:
         await target.close()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # let the connections close
 
 
-def report(benchmark: Benchmark, results: dict[str, Any], c: float | None, rates: list[float]) -> None:
-    """Write the results down and show them."""
+def write_down(
+    benchmark: Benchmark, results: dict[str, Any], c: float | None, rates: list[float]
+) -> dict[str, Any] | None:
+    """Write `NAME.json`; return the calibrated figures, None without a calibration."""
     calibrated = calibration.calibrated(results, benchmark.units, c)
     content = {
-        "name": benchmark.name,
-        "raw": results,
+        **results,
         "c": c,
-        "skeleton_per_second": rates,
         "calibrated": calibrated,
+        "skeleton_per_second": rates,
+        "name": benchmark.name,
         "method": benchmark.method,
         "versions": version.about(),
         "machine": machine(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     (FOLDER / f"{benchmark.name}.json").write_text(json.dumps(content, indent=2) + "\n")
-    for key, value in results.items():
-        if isinstance(value, int | float):
-            scaled = f"  calibrated {calibrated[key]:>10,}" if calibrated and key in benchmark.units else ""
-            print(f"  {key:<18} {value:>12,}{scaled}")
+    return calibrated
 
 
 def machine() -> dict[str, Any]:

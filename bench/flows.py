@@ -54,7 +54,7 @@ def scripts(length: int) -> str:
     """Return a flow of so many shell steps, one after the other."""
     tasks = "".join(
         f"  - id: step{number}\n    type: io.kestra.plugin.scripts.shell.Commands\n"
-        "    taskRunner:\n      type: io.kestra.plugin.core.runner.Process\n    commands:\n      - 'true'\n"
+        "    taskRunner:\n      type: io.kestra.plugin.core.runner.Process\n    commands:\n      - echo done\n"
         for number in range(length)
     )
     return f"id: scripts-{length}\nnamespace: bench\ntasks:\n{tasks}"

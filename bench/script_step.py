@@ -26,7 +26,7 @@ async def measure(target: Target) -> Results:
 BENCHMARK = Benchmark(
     name="script_step",
     method=(
-        f"A chain of {LENGTH} shell.Commands tasks (`true`, process runner), the second of two runs; the time from one "
+        f"A chain of {LENGTH} shell.Commands tasks (`echo`, process runner), the second of two runs; the time from one "
         "task run's end to the next one's."
     ),
     units={"step_p50_ms": Unit.TIME},
