@@ -67,6 +67,18 @@ class Api:
         children: list[dict[str, Any]] = found.json().get("results", [])
         return children
 
+    async def search(self, namespace: str) -> list[dict[str, Any]]:
+        """Return the executions of a namespace, as lists show them."""
+        found: list[dict[str, Any]] = []
+        page = 1
+        while True:
+            params = {"namespace": namespace, "page": page, "size": 500}
+            answer = (await self._send("GET", "/executions/search", params=params)).json()
+            found += answer["results"]
+            if len(found) >= answer["total"] or not answer["results"]:
+                return found
+            page += 1
+
     async def logs(self, execution_id: str) -> list[dict[str, Any]]:
         """Return the log lines of an execution that have been written so far, oldest first."""
         lines: list[dict[str, Any]] = (await self._send("GET", f"/logs/{execution_id}")).json()

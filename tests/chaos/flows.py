@@ -1,0 +1,127 @@
+"""The flows of a siege, and what each execution of them must look like when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+_PROCESS: Final = "taskRunner:\n      type: io.kestra.plugin.core.runner.Process"
+
+
+class SiegeFlow(msgspec.Struct, frozen=True, kw_only=True):
+    """A flow, how many task runs of each task an execution has, and how many executions it starts."""
+
+    id: str
+    source: str
+    runs: Mapping[str, int]
+    children: int = 0
+
+
+STEPS: Final = SiegeFlow(
+    id="steps",
+    runs={"first": 1, "second": 1, "third": 1},
+    source="""\
+id: steps
+namespace: siege
+tasks:
+  - id: first
+    type: io.kestra.plugin.core.debug.Return
+    format: "1"
+  - id: second
+    type: io.kestra.plugin.core.log.Log
+    message: "{{ outputs.first.value }}"
+  - id: third
+    type: io.kestra.plugin.core.debug.Return
+    format: "{{ outputs.first.value }}"
+""",
+)
+LOOP: Final = SiegeFlow(
+    id="loop",
+    runs={"each": 1, "item": 6},
+    source="""\
+id: loop
+namespace: siege
+tasks:
+  - id: each
+    type: io.kestra.plugin.core.flow.ForEach
+    values: [a, b, c, d, e, f]
+    concurrencyLimit: 2
+    tasks:
+      - id: item
+        type: io.kestra.plugin.core.debug.Return
+        format: "{{ taskrun.value }}"
+""",
+)
+SCRIPT: Final = SiegeFlow(
+    id="script",
+    runs={"shell": 1, "after": 1},
+    source=f"""\
+id: script
+namespace: siege
+tasks:
+  - id: shell
+    type: io.kestra.plugin.scripts.shell.Commands
+    {_PROCESS}
+    commands:
+      - sleep 0.3
+      - echo '::{{"outputs":{{"done":1}}}}::'
+  - id: after
+    type: io.kestra.plugin.core.debug.Return
+    format: "{{{{ outputs.shell.vars.done }}}}"
+""",
+)
+RETRY: Final = SiegeFlow(
+    id="retry",
+    runs={"flaky": 1},
+    source=f"""\
+id: retry
+namespace: siege
+tasks:
+  - id: flaky
+    type: io.kestra.plugin.scripts.shell.Commands
+    {_PROCESS}
+    retry:
+      type: constant
+      interval: PT0.5S
+      maxAttempts: 10
+    commands:
+      - test {{{{ taskrun.attemptsCount }}}} -ge 1
+""",
+)
+PAUSE: Final = SiegeFlow(
+    id="pause",
+    runs={"wait": 1, "after": 1},
+    source="""\
+id: pause
+namespace: siege
+tasks:
+  - id: wait
+    type: io.kestra.plugin.core.flow.Pause
+    delay: PT1S
+  - id: after
+    type: io.kestra.plugin.core.debug.Return
+    format: "1"
+""",
+)
+CALL: Final = SiegeFlow(
+    id="call",
+    runs={"child": 1, "after": 1},
+    children=1,
+    source="""\
+id: call
+namespace: siege
+tasks:
+  - id: child
+    type: io.kestra.plugin.core.flow.Subflow
+    namespace: siege
+    flowId: steps
+    wait: true
+    transmitFailed: true
+  - id: after
+    type: io.kestra.plugin.core.debug.Return
+    format: "1"
+""",
+)
+FLOWS: Final = (STEPS, LOOP, SCRIPT, RETRY, PAUSE, CALL)
