@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -206,6 +207,7 @@ async def _run_all(
                     group.create_task(run(case, tenant))
         for case in alone:
             results[case.id] = await _run_one(installation, engine, folder, case, "main")
+            await _forget_executions(engine)
     return [results[case.id] for case in cases]
 
 
@@ -251,6 +253,24 @@ async def _clear(engine: Engine, case: Case, folder: Folder) -> None:
     for flow in _flows(case, folder):
         with contextlib.suppress(httpx.HTTPError):
             await engine.http.delete(f"/api/v1/main/flows/{flow['namespace']}/{flow['id']}")
+
+
+async def _forget_executions(engine: Engine) -> None:
+    """End and delete the executions of the tenant, so that the next case's searches do not find them."""
+    await engine.settle()
+    left = await engine.executions()
+    for execution in left:
+        if not execution.state.is_terminated:
+            await engine.http.delete(f"/api/v1/main/executions/{execution.id}/actions/kill")
+    deadline = engine.now() + timedelta(seconds=20)
+    while left and engine.now() < deadline:
+        for execution in left:
+            with contextlib.suppress(httpx.HTTPError):
+                await engine.http.delete(f"/api/v1/main/executions/{execution.id}")
+        await engine.settle()
+        left = await engine.executions()
+        if left:
+            await engine.sleep(0.2)
 
 
 def _flows(case: Case, folder: Folder) -> Iterator[dict[str, Any]]:
