@@ -28,7 +28,7 @@ class PostgresNode:
     def __init__(self, uri: str, partitions: int, *, size: int = SIZE_DEFAULT) -> None:
         self.uri = uri
         self.partitions = partitions
-        self.pool = PostgresPool(uri, size=size, name="tiercel queue")
+        self.pool = PostgresPool(uri, size=size, name="tiercel queue", prompt=True)
         self._wakeups = Wakeups(asyncio.sleep)
         self._later: dict[str, set[int] | None] = {}
         self._later_call: asyncio.TimerHandle | None = None

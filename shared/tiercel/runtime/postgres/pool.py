@@ -23,6 +23,7 @@ from psycopg.pq import ConnStatus, PipelineStatus, TransactionStatus
 from tiercel.errors import Unavailable
 from tiercel.runtime.postgres.array import ADAPTERS
 from tiercel.runtime.postgres.failure import translated
+from tiercel.runtime.postgres.prompt import PromptConnection
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -68,13 +69,15 @@ class _Context:
     connection: None = None
 
 
-async def connect(uri: str, session: Mapping[str, str] = QUEUE_SESSION, *, name: str = "tiercel") -> Connection:
-    """Open one connection with these session settings, in autocommit mode."""
+async def connect(
+    uri: str, session: Mapping[str, str] = QUEUE_SESSION, *, name: str = "tiercel", prompt: bool = False
+) -> Connection:
+    """Open one connection with these session settings, in autocommit mode; a `prompt` one waits in place at first."""
     options = " ".join(f"-c {key}={value}" for key, value in session.items())
     given = conninfo.conninfo_to_dict(uri)
     settings = {**_SOCKET, **given, "options": f"{given.get('options') or ''} {options}".strip()}
     context: AdaptContext = _Context()
-    connection = await psycopg.AsyncConnection.connect(
+    connection = await (PromptConnection if prompt else psycopg.AsyncConnection).connect(
         conninfo.make_conninfo("", **settings),
         autocommit=True,
         prepare_threshold=0,
@@ -96,8 +99,10 @@ class PostgresPool:
         size: int = SIZE_DEFAULT,
         session: Mapping[str, str] = QUEUE_SESSION,
         name: str = "tiercel",
+        prompt: bool = False,
     ) -> None:
         self.uri = uri
+        self._prompt = prompt
         self._session = session
         self._name = name
         self._idle: list[Connection] = []
@@ -110,7 +115,7 @@ class PostgresPool:
         await self._acquire()
         connection: Connection | None = None
         try:
-            connection = self._idle.pop() if self._idle else await connect(self.uri, self._session, name=self._name)
+            connection = self._idle.pop() if self._idle else await self._opened()
             yield connection
         except psycopg.Error as error:
             if connection is None or connection.pgconn.status == ConnStatus.BAD:
@@ -138,6 +143,9 @@ class PostgresPool:
         """Close idle connections now, and those that are in use when they come back."""
         self._closed = True
         await self._drop_idle()
+
+    async def _opened(self) -> Connection:
+        return await connect(self.uri, self._session, name=self._name, prompt=self._prompt)
 
     async def _acquire(self) -> None:
         if self._closed:

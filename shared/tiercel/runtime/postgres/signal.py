@@ -32,13 +32,13 @@ OnSignal = Callable[[str, "frozenset[int] | None"], None]
 """Called with a channel and the partitions that are meant, None for all."""
 
 
-async def _connected(uri: str, name: str) -> Connection:
+async def _connected(uri: str, name: str, *, prompt: bool = False) -> Connection:
     """Open a connection, trying until it succeeds."""
     attempts = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception_type(psycopg.OperationalError),
         wait=tenacity.wait_random_exponential(multiplier=0.1, max=RECONNECT_MAX_S),
     )
-    connection: Connection = await attempts(connect, uri, name=name)
+    connection: Connection = await attempts(connect, uri, name=name, prompt=prompt)
     return connection
 
 
@@ -73,7 +73,7 @@ class Notifier:
 
     async def _run(self) -> None:
         while True:
-            connection = await _connected(self._uri, "tiercel notifier")
+            connection = await _connected(self._uri, "tiercel notifier", prompt=True)
             self.backend = connection.info.backend_pid
             try:
                 await self._send_all(connection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
@@ -41,6 +42,8 @@ class PostgresStateStore:
                 _raise_refusal(error, leases)
                 raise
         self._node.announce(unit.sending.touched())
+        # The announcement leaves before the caller goes on: others start while it works.
+        await asyncio.sleep(0)
 
     async def load(self, execution_ids: Sequence[str]) -> dict[str, Loaded]:
         """Return heads and task runs that are not folded."""
