@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.chaos.siege import Plan, Siege, report
+
 from tiercel.testing.server import StandaloneServer
 
 

@@ -1,7 +1,5 @@
 """What leases promise on every backend."""
 
-
-
 from __future__ import annotations
 
 import asyncio

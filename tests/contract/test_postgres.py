@@ -1,7 +1,5 @@
 """What only a database can get wrong: plans, late commits, lost servers, forms of statements."""
 
-
-
 from __future__ import annotations
 
 import asyncio

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from tiercel.model.execution import ExecutionKind, OutputRef, ParentTask, TriggerInfo
+from tiercel.model.execution import ExecutionKind, LoopRun, OutputRef, ParentTask, TriggerInfo
 from tiercel.model.live import OutputRecord, RunRecord, TimerKind
 from tiercel.model.state import State, StateChange
 
@@ -42,6 +42,7 @@ class CreateExecution(Event, frozen=True, kw_only=True):
     original_created: datetime | None = None
     schedule_date: datetime | None = None
     kind: ExecutionKind = ExecutionKind.NORMAL
+    loop_run: LoopRun | None = None
     failed: str | None = None
     """Set when it is to be created FAILED at once, with this sentence."""
     copied_runs: tuple[RunRecord, ...] = ()
@@ -119,6 +120,14 @@ class ChildEnded(Event, frozen=True, kw_only=True):
     outputs: dict[str, Any] | None = None
     iteration: int | None = None
     error: str | None = None
+
+
+class IterationPaused(Event, frozen=True, kw_only=True):
+    """An iteration of a Loop of this execution has paused, or goes on."""
+
+    seq: int
+    iteration: int
+    paused: bool
 
 
 class SlotGranted(Event, frozen=True, kw_only=True):
@@ -249,6 +258,7 @@ ExecutionEvent = (
     | WorkerLost
     | JobReturned
     | ChildEnded
+    | IterationPaused
     | SlotGranted
     | SlotRefused
     | TimerDue

@@ -18,8 +18,8 @@ class TaskJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     Run one task. `definition` is the task as MessagePack of plain data, the same bytes for every run of a revision.
 
     `context` holds variables as expressions see them, but for outputs that are in internal storage: `large` maps the
-    path of such a value (`outputs`, task id, iteration values …) to its URI, and the worker loads it when it is touched.
-    `timeout` is unrendered. `parents` are the task-run values around, nearest first. `dialect` is that of the flow.
+    path of such a value (`outputs`, task id, iteration values …) to its URI, and the worker loads it when it is
+    touched. `timeout` is unrendered. `dialect` is that of the flow.
     """
 
     tenant_id: str

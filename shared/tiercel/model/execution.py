@@ -44,6 +44,32 @@ class ParentTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     iteration: int | None = None
 
 
+class LoopItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One value of a Loop; `key` is set when the values are a map."""
+
+    index: int
+    value: str
+    key: str | None = None
+
+
+class LoopRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """
+    Where an iteration of a Loop stands.
+
+    `parents` are the iterations around, outermost first; `executions` those that they run in, from the one that a
+    person started to the one whose task run is the loop. `stores` says that outputs of the iteration go to a file.
+    """
+
+    task_id: str
+    task_run_id: str
+    index: int
+    value: str
+    key: str | None = None
+    parents: tuple[LoopItem, ...] = ()
+    executions: tuple[str, ...] = ()
+    stores: bool = False
+
+
 class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """
     One run of a flow, without its task runs.
@@ -72,6 +98,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, r
     original_created: datetime | None = None
     schedule_date: datetime | None = None
     kind: ExecutionKind = ExecutionKind.NORMAL
+    loop_run: LoopRun | None = None
     generation: int = 0
     version: int = 0
     error: str | None = None

@@ -54,6 +54,15 @@ def execution_json(
         "originalCreatedDate": execution.original_created or execution.history[0].date,
     }
     data["kind"] = execution.kind.value
+    if (loop := execution.loop_run) is not None:
+        data["loopRun"] = {
+            "taskId": loop.task_id,
+            "taskRunId": loop.task_run_id,
+            "index": loop.index,
+            "key": loop.key,
+            "value": loop.value,
+            "parents": [{"index": item.index, "key": item.key, "value": item.value} for item in loop.parents],
+        }
     data["deleted"] = execution.deleted
     if execution.error is not None:
         data["error"] = execution.error

@@ -32,8 +32,8 @@ class Branch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `total` counts what will be started in this phase (tasks, or groups of a loop), `next` the first that has not been,
     `live` children that have not ended, `ended` those that have. `failed`, `warned`, `killed` count ends in the phase
     `tasks` only: they decide the final state. `name` is the branch that was chosen (`then`, `cases.a` …).
-    `done` names the children that ended where their order is not the list's (Dag). `behind` counts live children that do
-    not belong to the phase (tasks that still run when `errors` have begun).
+    `done` names the children that ended where their order is not the list's (Dag). `behind` counts live children that
+    do not belong to the phase (tasks that still run when `errors` have begun).
     """
 
     phase: Phase = Phase.TASKS
@@ -100,6 +100,8 @@ class OutputKind(IntEnum):
 
     OUTPUTS = 0
     VALUES = 1
+    PAGE = 2
+    """Outputs of some iterations of a Loop; its `seq` is a place that no task run has."""
 
 
 class OutputRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
