@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from tests.architecture.tree import ROOT, SERVICES
-
 from tiercel.messages.topics import TOPICS, Route, Topic
 from tiercel.model.state import EXECUTION_TRANSITIONS, TASK_RUN_TRANSITIONS, TERMINATED, State
 

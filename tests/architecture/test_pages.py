@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.architecture.pages import PAGES
 from tests.architecture.tree import ROOT
 

@@ -6,8 +6,8 @@ import re
 from typing import Any, Final
 
 import pytest
-from tests.architecture import tree
 
+from tests.architecture import tree
 from tiercel.messages.topics import TOPICS, Route, Topic
 
 HANDLED_ELSEWHERE: Final = {

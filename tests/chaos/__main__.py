@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 from tests.chaos.siege import Plan, Siege, report
-
 from tiercel.testing.server import StandaloneServer
 
 

@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import Any
 
 from tests.chaos.flows import SiegeFlow
-
 from tiercel.model.state import EXECUTION_TRANSITIONS, TASK_RUN_TRANSITIONS, TERMINATED, State
 
 

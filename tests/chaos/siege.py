@@ -75,8 +75,8 @@ class Siege:
         self._verdict.confirmed = len(self._started)
         ended = await self._settled()
         self._judge(ended)
-        await self._judge_children(ended)
         await self._judge_repository(ended)
+        await self._judge_children(ended)
         await self._api.close()
         return self._verdict
 
@@ -155,7 +155,11 @@ class Siege:
     async def _judge_children(self, ended: dict[str, dict[str, Any]]) -> None:
         for execution in ended.values():
             if self._started[execution["id"]] is CALL:
-                children = await self._api.children(execution["id"])
+                deadline = time.monotonic() + STILL_S
+                while len(children := await self._api.children(execution["id"])) < CALL.children:
+                    if time.monotonic() > deadline:
+                        break
+                    await asyncio.sleep(0.5)
                 if len(children) != CALL.children:
                     self._verdict.wrong.append(f"{self._name(execution)} has {len(children)} children")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.chaos.siege import Plan, Siege, report
 
+from tests.chaos.siege import Plan, Siege, report
 from tiercel.testing.server import StandaloneServer
 
 

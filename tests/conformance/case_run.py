@@ -18,7 +18,6 @@ from tests.conformance.engine import Engine
 from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left_out, passed
 from tests.conformance.steps_store import deploy
 from tests.conformance.world import VERBS, World
-
 from tiercel.errors import TiercelError
 
 OWN_ANSWER = frozenset({"http"})

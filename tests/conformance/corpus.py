@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import yaml
+
 from tests.conformance.paths import walk
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,6 @@ from tests.conformance.corpus import Case, Folder
 from tests.conformance.equality import same
 from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left_out, passed
 from tests.conformance.validation import need
-
 from tiercel.flowspec.binder import bind_typed
 from tiercel.flowspec.defaults import merge_defaults, read_defaults
 from tiercel.flowspec.findings import Findings

@@ -15,9 +15,9 @@ from typing import Any
 
 import httpx
 import msgspec
+
 from tests.conformance.result import Mismatch
 from tests.conformance.snapshot import Snapshot
-
 from tiercel.definitions.base import Definitions
 from tiercel.messages.execution_event import ExecutionEvent
 from tiercel.messages.topics import EXECUTION_EVENT, HISTORY

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from tests.conformance.expression_world import World, typed
 from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left_out, passed
-
 from tiercel.errors import ExpressionError
 from tiercel.expression import context, encryption
 from tiercel.expression.conversion import render_property, select_options

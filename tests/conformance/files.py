@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from amazon.ion import simpleion
+
 from tests.conformance.equality import same
 from tests.conformance.result import Mismatch
 

@@ -15,7 +15,6 @@ import tests.conformance.test_plugins  # noqa: F401  (registers the types that t
 from tests.conformance.corpus import Case, Folder
 from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left_out, passed
 from tests.conformance.validation import need
-
 from tiercel.errors import Refused
 from tiercel.flowspec.graph import FlowGraph, GraphEdge, flow_graph
 from tiercel.flowspec.parse import parse_flow

@@ -10,13 +10,13 @@ from random import Random
 from typing import Any
 
 import msgspec
+
 import tests.conformance.test_plugins  # noqa: F401  (registers the types that the flows use)
 from tests.conformance.corpus import Case, Folder
 from tests.conformance.paths import Absent, walk
 from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left_out, passed
 from tests.conformance.validation import check_problems, need
 from tests.conformance.values import Upload, build
-
 from tiercel.errors import InvalidInput, Problem
 from tiercel.expression import Absent as NoAnswer
 from tiercel.expression import Engine, Renderer

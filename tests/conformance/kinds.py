@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+
 from tests.conformance.corpus import Folder
 from tests.conformance.deadline import Hung, deadline
 from tests.conformance.left_out import reason

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import httpx
 import msgspec
+
 from tests.conformance import test_plugins
 from tests.conformance.case_run import run_case
 from tests.conformance.corpus import Case, Folder
@@ -28,7 +29,6 @@ from tests.conformance.deadline import Hung, deadline
 from tests.conformance.engine import Engine
 from tests.conformance.result import CaseResult, failed
 from tests.conformance.stub import Stub
-
 from tiercel.executor.service import ExecutorService
 from tiercel.executor.settings import ExecutorSettings
 from tiercel.indexer.service import IndexerService

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
 from tests.conformance.corpus import Case
 from tests.conformance.interpolation import Names
 from tests.conformance.misc_units import claim
 from tests.conformance.problems import check_status, message_of
 from tests.conformance.result import LeftOut, Mismatch
 from tests.conformance.values import duration, instant
-
 from tiercel.definitions.memory import MemoryDefinitions
 from tiercel.queue.memory import MemoryBackend
 from tiercel.repository.memory import MemoryRepository

@@ -12,7 +12,6 @@ from tests.conformance.corpus import Case
 from tests.conformance.misc_units import claim, made
 from tests.conformance.result import LeftOut, Mismatch
 from tests.conformance.values import duration
-
 from tiercel.definitions.memory import MemoryDefinitions
 from tiercel.errors import Conflict, NotFound, Refused
 from tiercel.flowspec.parse import parse_flow

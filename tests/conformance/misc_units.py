@@ -13,7 +13,6 @@ from tests.conformance.interpolation import Names
 from tests.conformance.result import LeftOut, Mismatch
 from tests.conformance.task_expect import check_metrics
 from tests.conformance.values import build, duration
-
 from tiercel.errors import NotFound
 from tiercel.expression import ion
 from tiercel.flowspec.inputs import nest

@@ -27,6 +27,7 @@ from typing import IO, Any, Final
 import httpx
 import msgspec
 import yaml
+
 from tests.conformance import test_plugins  # noqa: F401 (registers the types that only the corpora use)
 from tests.conformance.case_run import run_case
 from tests.conformance.corpus import ROOT, Case, Folder
@@ -34,7 +35,6 @@ from tests.conformance.engine import Engine
 from tests.conformance.memory import ENCRYPTION_KEY, ENVIRONMENT, GLOBALS, URL, config_of
 from tests.conformance.result import CaseResult, failed, left_out
 from tests.conformance.stub import Stub
-
 from tiercel.runtime import settings as runtime_settings
 from tiercel.runtime import wiring
 from tiercel.runtime.clock import SystemClock

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import httpx
-from tests.conformance.result import Mismatch
 
+from tests.conformance.result import Mismatch
 from tiercel.errors import (
     CallerError,
     Conflict,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
 from tests.conformance.result import CaseResult, Outcome
 
 

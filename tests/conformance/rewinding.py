@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import datetime
 
 import msgspec
-from tests.conformance.snapshot import Snapshot
 
+from tests.conformance.snapshot import Snapshot
 from tiercel.model.execution import Attempt, TaskRun
 from tiercel.model.state import StateChange
 

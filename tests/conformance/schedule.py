@@ -24,7 +24,6 @@ from tests.conformance.schedule_flow import bound, bound_flow, engine, expect
 from tests.conformance.schedule_relation import identified, run_dependencies, run_topology
 from tests.conformance.schedule_scenario import run_scenario
 from tests.conformance.values import instant
-
 from tiercel.condition import flow_trigger, label, sla, window
 from tiercel.condition.evaluate import Subject, Upstream, all_hold, holds, upstream_of, when_holds
 from tiercel.errors import ExpressionError

@@ -13,7 +13,6 @@ from typing import Final
 
 from tests.conformance.memory import Config, cluster
 from tests.conformance.result import Mismatch
-
 from tiercel.flowspec.parse import parse_flow
 from tiercel.messages.broadcast import FlowUpdated
 from tiercel.messages.topics import BROADCAST

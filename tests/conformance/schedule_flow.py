@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 import msgspec
 import yaml
+
 from tests.conformance.result import Mismatch
 from tests.integration.scheduling import NoSecrets
-
 from tiercel.expression.rendering import Engine, Renderer
 from tiercel.flowspec.binder import bind_struct, bind_typed
 from tiercel.flowspec.findings import Findings

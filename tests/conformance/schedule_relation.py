@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.conformance.schedule_flow import bound_flow, expect
-
 from tiercel.flowspec.parse import parse_flow
 from tiercel.model.flow import Flow
 from tiercel.topology.relation import edges, reached, relation

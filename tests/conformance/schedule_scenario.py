@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+
 from tests.conformance.interpolation import Names
 from tests.conformance.result import Mismatch
 from tests.conformance.schedule_flow import expect
 from tests.conformance.schedule_worker import ScriptedWorker
 from tests.conformance.values import instant
 from tests.integration.scheduling import World, begin, settle
-
 from tiercel.errors import InvalidFlow
 from tiercel.messages.execution_event import CreateExecution
 from tiercel.messages.trigger_event import TriggerEvaluated

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from tests.integration.scheduling import World
 
+from tests.integration.scheduling import World
 from tiercel.messages.broadcast import TriggerStopped
 from tiercel.messages.topics import BROADCAST
 from tiercel.messages.trigger_event import TriggerEvaluated

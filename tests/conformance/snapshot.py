@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from tests.conformance.result import Mismatch
 
+from tests.conformance.result import Mismatch
 from tiercel.model.execution import Attempt, Execution, TaskRun
 from tiercel.model.state import StateChange
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from tests.conformance.result import LeftOut
-
 from tiercel.errors import Problem
 from tiercel.flowspec.binder import bind_struct
 from tiercel.flowspec.findings import Findings

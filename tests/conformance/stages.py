@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from tests.conformance.corpus import Folder
 from tests.conformance.result import Mismatch
-
 from tiercel.flowspec.parse import Report, check_flows
 
 _REPLACED: Final = "2.0 says it in another way (differences.md): the newer case counts"

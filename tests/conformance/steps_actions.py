@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import httpx
+
 from tests.conformance.matchers import match
 from tests.conformance.problems import check_answer, check_status
 from tests.conformance.result import LeftOut, Mismatch
@@ -13,7 +14,6 @@ from tests.conformance.rewinding import rewound
 from tests.conformance.snapshot import Snapshot
 from tests.conformance.steps_execute import form
 from tests.conformance.world import World, verb
-
 from tiercel.messages.execution_event import TaskRunStateRequested
 from tiercel.model.state import State
 

@@ -11,7 +11,6 @@ from tests.conformance.snapshot import TERMINAL, Snapshot
 from tests.conformance.values import duration
 from tests.conformance.waiting import AWAIT_TIMEOUT, until
 from tests.conformance.world import World, verb
-
 from tiercel.model.execution import Execution
 from tiercel.repository.filter import level_rank
 

@@ -14,7 +14,6 @@ from tests.conformance.snapshot import Snapshot
 from tests.conformance.submission import typed_inputs
 from tests.conformance.values import Upload, instant, plain
 from tests.conformance.world import World, verb
-
 from tiercel.errors import TiercelError
 from tiercel.messages.execution_event import CreateExecution
 from tiercel.model.execution import ExecutionKind

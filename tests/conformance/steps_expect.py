@@ -14,7 +14,6 @@ from tests.conformance.snapshot import TERMINAL, Snapshot
 from tests.conformance.values import build, duration
 from tests.conformance.waiting import eventually
 from tests.conformance.world import World, verb
-
 from tiercel.model.execution import LogEntry
 from tiercel.repository.filter import level_rank
 

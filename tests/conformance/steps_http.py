@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+
 from tests.conformance.matchers import match
 from tests.conformance.paths import walk
 from tests.conformance.problems import check_status, message_of

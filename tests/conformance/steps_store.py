@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import yaml
+
 from tests.conformance.matchers import match
 from tests.conformance.problems import check_error, check_status
 from tests.conformance.result import LeftOut, Mismatch
@@ -14,7 +15,6 @@ from tests.conformance.submission import render_expression
 from tests.conformance.values import instant, plain
 from tests.conformance.waiting import eventually
 from tests.conformance.world import World, verb
-
 from tiercel.errors import TiercelError
 from tiercel.messages.history import LogBatch
 from tiercel.messages.topics import HISTORY

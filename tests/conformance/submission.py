@@ -8,7 +8,6 @@ from typing import Any
 
 from tests.conformance.engine import Engine
 from tests.conformance.values import Upload, plain
-
 from tiercel.model.flow import Dialect, Flow
 from tiercel.storage import uris
 from tiercel.webserver.inputs import file_inputs, typed_values

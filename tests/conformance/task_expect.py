@@ -11,13 +11,11 @@ from tests.conformance.matchers import match
 from tests.conformance.problems import check_error
 from tests.conformance.result import LeftOut, Mismatch
 from tests.conformance.values import duration, instant
-
 from tiercel.errors import NotFound, TaskFailed
 from tiercel.storage.namespace_files import NamespaceFolder
 
 if TYPE_CHECKING:
     from tests.conformance.tasks import Place
-
     from tiercel.worker.single import RunOutcome
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+
 from tests.conformance.corpus import Case, Folder
 from tests.conformance.engine import Engine
 from tests.conformance.matchers import match
 from tests.conformance.result import Mismatch
 from tests.conformance.steps_store import deploy, put_log
 from tests.conformance.world import World
-
 from tiercel.messages.execution_event import CreateExecution, DeleteRequested
 from tiercel.model.ids import new_id
 
@@ -30,7 +30,6 @@ def run_on_cluster(case: Case, folder: Folder, scratch: Path) -> None:
     """Run the case; raise Mismatch when it does not hold."""
     # Imported here: the cluster needs every service, and the other cases none.
     from tests.conformance.memory import cluster, config_of  # noqa: PLC0415
-
     from tiercel.testing.virtual_time import run_virtual  # noqa: PLC0415
 
     async def main() -> None:

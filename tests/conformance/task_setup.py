@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amazon.ion import simpleion
+
 from tests.conformance.steps_store import file_content
 from tests.conformance.values import duration, instant
-
 from tiercel.storage import uris
 from tiercel.storage.namespace_files import NamespaceFolder
 

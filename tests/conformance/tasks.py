@@ -27,7 +27,6 @@ from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left
 from tests.conformance.stub import Stub
 from tests.conformance.task_flows import NEEDS_SERVICES, run_on_cluster
 from tests.conformance.values import build, duration
-
 from tiercel.errors import TiercelError
 from tiercel.runtime.clock import SystemClock
 from tiercel.secrets.encryption import Encryption

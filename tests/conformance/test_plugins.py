@@ -16,7 +16,6 @@ from typing import Annotated, Any, ClassVar, Final
 
 from tests.conformance.files import rows
 from tests.conformance.values import iso
-
 from tiercel.errors import TaskFailed
 from tiercel.model.property import DEPRECATED, DYNAMIC, Node
 from tiercel.model.state import State

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from tests.conformance import report
 from tests.conformance.corpus import Case, Folder, folders
 from tests.conformance.equality import same
@@ -21,7 +22,6 @@ from tests.conformance.result import Mismatch, Outcome, failed, left_out, passed
 from tests.conformance.rewinding import rewound
 from tests.conformance.snapshot import Snapshot
 from tests.conformance.values import build, duration, instant, iso
-
 from tiercel.model.execution import Execution, TaskRun
 from tiercel.model.state import State, StateChange
 

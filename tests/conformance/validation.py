@@ -13,13 +13,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import tests.conformance.test_plugins  # noqa: F401  (registers the types that the flows use)
 import yaml
+
+import tests.conformance.test_plugins  # noqa: F401  (registers the types that the flows use)
 from tests.conformance.corpus import Case, Folder
 from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left_out, passed
 from tests.conformance.snippets import snippet_problems
 from tests.conformance.stages import NewerText, http_documents
-
 from tiercel.errors import Problem
 from tiercel.flowspec.document import flow_document
 from tiercel.flowspec.fragment import check_task_document, check_trigger_document

@@ -14,6 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+
 from tests.conformance.corpus import Folder
 
 

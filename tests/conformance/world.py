@@ -13,7 +13,6 @@ from tests.conformance.result import Mismatch
 from tests.conformance.snapshot import Snapshot
 from tests.conformance.values import build
 from tests.conformance.waiting import RUN_TIMEOUT, until
-
 from tiercel.secrets.encryption import Encryption
 
 _NAMED = re.compile(r"\$\{(\w+)")

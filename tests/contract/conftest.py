@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 from psycopg import conninfo
-from tests.contract.backends import MemoryContract, PostgresContract
 
+from tests.contract.backends import MemoryContract, PostgresContract
 from tiercel.runtime.embedded import EmbeddedPostgres
 from tiercel.runtime.postgres.migration import migrate
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from tests.contract.backends import Backend
 from tests.contract.samples import SERVICE, changes, lease_for, leases_of
-
 from tiercel.messages.topics import partition_of
 from tiercel.queue.base import Lease
 from tiercel.statestore.base import JANITOR, LeaseLost

@@ -13,9 +13,9 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import conninfo
+
 from tests.contract.backends import PostgresContract
 from tests.contract.samples import SERVICE, changes, event, head, job, leases_of, run, started
-
 from tiercel.errors import InvalidSettings, OperatorError, Unavailable
 from tiercel.messages.broadcast import KillRun
 from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT, TOPICS

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.contract.backends import PostgresContract
 
+from tests.contract.backends import PostgresContract
 from tiercel.runtime.postgres import array
 
 LONG_AGO = datetime(1969, 7, 20, 20, 17, 40, 123456, tzinfo=UTC)

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
+
 from tests.contract.backends import Backend
 from tests.contract.samples import NOW, SERVICE, event, job, leases_of, minutes, started, trigger_job
-
 from tiercel.messages.broadcast import FlowUpdated, KillRun
 from tiercel.messages.execution_event import ExecutionEvent, TaskStarted
 from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT, HISTORY, WORKER_JOB, partition_of

@@ -7,6 +7,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+
 from tests.contract.backends import Backend
 from tests.contract.samples import (
     NOW,
@@ -22,7 +23,6 @@ from tests.contract.samples import (
     run,
     started,
 )
-
 from tiercel.messages.topics import EXECUTION_EVENT, HISTORY, partition_of
 from tiercel.messages.worker_job import TaskJob
 from tiercel.model.live import OutputKind, Timer, TimerKind

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.contract.backends import Backend
 from tests.contract.samples import leases_of
-
 from tiercel.messages.topics import partition_of
 from tiercel.model.trigger_state import TriggerState
 from tiercel.statestore.base import Scope, StaleState

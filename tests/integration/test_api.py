@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.integration.api_stage import Stage
 
+from tests.integration.api_stage import Stage
 from tiercel.messages.execution_event import CreateExecution
 
 HELLO = """

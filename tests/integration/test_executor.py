@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.statemachine.flows import flow, group
 
+from tests.statemachine.flows import flow, group
 from tiercel.definitions.memory import MemoryDefinitions
 from tiercel.executor.handlers import execution_event as handler
 from tiercel.executor.service import ExecutorService

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.scheduling import World, begin, crash, settle, uid_of, utc
 
+from tests.integration.scheduling import World, begin, crash, settle, uid_of, utc
 from tiercel.messages.broadcast import FlowUpdated
 from tiercel.messages.execution_event import CreateExecution
 from tiercel.messages.topics import BROADCAST

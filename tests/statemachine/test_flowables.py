@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.statemachine.flows import flow, group, task
 from tests.statemachine.machine import Machine
-
 from tiercel.messages.worker_job import TaskJob
 from tiercel.model.state import State
 

@@ -6,7 +6,6 @@ from datetime import timedelta
 
 from tests.statemachine.flows import flow, group, task
 from tests.statemachine.machine import EXECUTION, Machine
-
 from tiercel.messages import execution_event as events
 from tiercel.messages.broadcast import KillRun
 from tiercel.messages.worker_job import TaskJob

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tests.statemachine.flows import flow, group, task
 from tests.statemachine.machine import EXECUTION, Machine
-
 from tiercel.messages import execution_event as events
 from tiercel.model.state import EXECUTION_TRANSITIONS, TASK_RUN_TRANSITIONS, State
 

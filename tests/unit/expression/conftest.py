@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conformance.expression_world import World
 
+from tests.conformance.expression_world import World
 from tiercel.expression import Engine, Renderer
 
 Render = Callable[..., str]

@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+
 from tests.conformance.expression_world import World
 from tests.unit.expression.conftest import renderer
-
 from tiercel.errors import ExpressionError
 from tiercel.expression import Renderer, context
 from tiercel.expression.conversion import render_property, select_options

@@ -7,8 +7,8 @@ from contextlib import suppress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.expression.conftest import renderer
 
+from tests.unit.expression.conftest import renderer
 from tiercel.errors import ExpressionError
 from tiercel.expression import Limits
 from tiercel.expression.analysis import reach

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.unit.expression.conftest import renderer
 
+from tests.unit.expression.conftest import renderer
 from tiercel.errors import ExpressionError
 
 Render = Callable[..., str]
