@@ -59,7 +59,7 @@ class Entry:
         for record in draft.outputs:
             if record.kind is OutputKind.VALUES:
                 self.values[record.seq] = (record.ref.value or {})["values"]
-            elif self.complete or record.task_id in self.outputs:
+            elif record.kind is OutputKind.OUTPUTS and (self.complete or record.task_id in self.outputs):
                 self.learn(record.task_id, (record,))
         if draft.removed_outputs:
             self.outputs, self.outputs_bytes, self.complete = {}, 0, False

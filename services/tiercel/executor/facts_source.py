@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 
 from tiercel.definitions.base import Definitions
-from tiercel.errors import InternalError, InvalidFlow, NotFound, OperatorError, Unavailable
+from tiercel.errors import FlowAuthorError, InternalError, InvalidFlow, NotFound, OperatorError, Unavailable
 from tiercel.executor.cache import Entry
 from tiercel.executor.core.facts import Facts, Failure, Want
 from tiercel.executor.core.plan import FlowPlan
+from tiercel.executor.value_files import ValueFiles
 from tiercel.expression.host import Absent, Expired, FileAddress
 from tiercel.model.live import OutputKind
 from tiercel.runtime.adapters import Adapters
@@ -35,6 +36,7 @@ class FactsSource:
         self._storage = adapters.storage
         self._secrets = adapters.secrets
         self._clock = adapters.clock
+        self._value_files = ValueFiles(self._storage)
         self._plans: OrderedDict[tuple[str, str, str, int], FlowPlan] = OrderedDict()
 
     async def plan(self, tenant_id: str, namespace: str, flow_id: str, revision: int | None) -> FlowPlan | None:
@@ -77,6 +79,8 @@ class FactsSource:
         except (Absent, OSError, NotFound) as error:
             failure = FileNotFoundError(str(error)) if want.sort.startswith("file") else Absent(str(error))
             return Failure(error if isinstance(error, Absent | OSError) else failure)
+        except FlowAuthorError as error:
+            return Failure(error)
         except OperatorError as error:
             if isinstance(error, Unavailable):
                 raise
@@ -92,6 +96,18 @@ class FactsSource:
                 return list(dict.fromkeys(record.task_id for record in await self._store.outputs(execution_id)))
             case "all_outputs", ():
                 return await self._store.outputs(execution_id)
+            case "pages", seqs:
+                return await self._store.outputs(execution_id, seqs=list(seqs), kind=OutputKind.PAGE)
+            case "outer", (str() as outer_id, str() as task_id):
+                return list(await self._store.outputs(outer_id, task_ids=[task_id]))
+            case "outer_names", (str() as outer_id,):
+                return list(dict.fromkeys(record.task_id for record in await self._store.outputs(outer_id)))
+            case "row_count", (str() as uri,):
+                return await self._value_files.count(tenant_id, uri)
+            case "rows", (str() as uri, int() as window):
+                return await self._value_files.window(tenant_id, uri, window)
+            case "stored", (str() as uri, bytes() as content):
+                return await self._storage.put(tenant_id, uri, content)
             case "large", (str() as uri,):
                 return msgspec.json.decode(await self._storage.read(tenant_id, uri))
             case "flow", (str() as namespace, str() as flow_id, revision):

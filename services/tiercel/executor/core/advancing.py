@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tiercel.errors import FlowAuthorError
-from tiercel.executor.core import finishing, loops
+from tiercel.executor.core import finishing, interruptions, iterations, loops
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import guess, list_of
 from tiercel.executor.core.facts import Facts
@@ -53,6 +53,9 @@ def _advance_flowable(draft: Draft, facts: Facts, seq: int) -> None:
     node = facts.plan.nodes[record.run.task_id]
     if not node.kind.has_children and record.branch is None:
         return
+    if node.kind is Kind.LOOP:
+        _advance_loop(draft, facts, seq, node)
+        return
     branch = draft.branch(seq)
     if draft.head.kill_requested:
         if branch.live <= 0 and branch.behind <= 0:
@@ -64,6 +67,21 @@ def _advance_flowable(draft: Draft, facts: Facts, seq: int) -> None:
         finished = _work(draft, facts, seq, node.branches, node)
         if finished:
             _finish_flowable(draft, facts, seq, node)
+    except FlowAuthorError as error:
+        fail(draft, facts, seq, node, str(error))
+
+
+def _advance_loop(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
+    if draft.head.kill_requested:
+        if interruptions.kill_on(draft, facts, seq):
+            end_flowable(draft, seq, node, State(draft.head.final or State.KILLED))
+        return
+    if _stalls(draft, seq):
+        return
+    try:
+        state = iterations.advance(draft, facts, seq, node)
+        if state is not None:
+            end(draft, facts, seq, node, state)
     except FlowAuthorError as error:
         fail(draft, facts, seq, node, str(error))
 

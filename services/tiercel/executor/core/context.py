@@ -11,8 +11,8 @@ from typing import Any
 from tiercel.executor.core.draft import Draft
 from tiercel.executor.core.facts import Facts, Missing, Want
 from tiercel.executor.core.inputs import inputs_of
-from tiercel.executor.core.plan import Node
-from tiercel.model.execution import TaskRun
+from tiercel.executor.core.plan import Kind, Node
+from tiercel.model.execution import LoopItem, LoopRun, TaskRun
 from tiercel.model.flow import Dialect
 from tiercel.model.live import OutputKind, OutputRecord
 
@@ -70,6 +70,9 @@ class LazyOutputs(Mapping[str, Any]):
         if self._names is None:
             names = dict.fromkeys(self._facts.ask("output_names") if self._facts.outputs is not None else ())
             names.update(dict.fromkeys(record.task_id for record in self._draft.own_outputs()))
+            loop = self._draft.execution.loop_run
+            for execution_id in loop.executions if loop is not None else ():
+                names.update(dict.fromkeys(self._facts.ask("outer_names", execution_id)))
             self._names = list(names)
         return self._names
 
@@ -87,9 +90,36 @@ def records_of(task_id: str, draft: Draft, facts: Facts, path: tuple[str, ...] |
         for record in draft.own_outputs()
         if record.task_id == task_id and record.kind is OutputKind.OUTPUTS and (path is None or record.path == path)
     }
+    outer = _outer(task_id, draft, facts)
+    if outer is not None:
+        return outer
     saved = [record for record in facts.outputs_of(task_id, path) if record.seq not in own]
     saved.sort(key=lambda record: record.seq)
     return saved + list(own.values())
+
+
+def _outer(task_id: str, draft: Draft, facts: Facts) -> list[OutputRecord] | None:
+    """Return the outputs of a task outside the Loop that this execution is an iteration of; None for its own tasks."""
+    loop = draft.execution.loop_run
+    node = facts.plan.nodes.get(task_id) if facts.plan is not None else None
+    if loop is None or node is None:
+        return None
+    depth = sum(1 for above in node.ancestors() if above.kind is Kind.LOOP)
+    if depth >= len(loop.executions):
+        return None
+    found: list[OutputRecord] = facts.ask("outer", loop.executions[depth], task_id)
+    return found
+
+
+def _item(loop: LoopRun) -> dict[str, Any]:
+    """Return the variable `item` of an iteration."""
+    shown = [_shown(item) for item in loop.parents]
+    own = _shown(LoopItem(index=loop.index, key=loop.key, value=loop.value))
+    return {**own, "parents": shown, **({"parent": shown[-1]} if shown else {})}
+
+
+def _shown(item: LoopItem) -> dict[str, Any]:
+    return {"index": item.index, "value": item.value, **({"key": item.key} if item.key is not None else {})}
 
 
 def outputs_tree(
@@ -188,7 +218,7 @@ def execution_of(draft: Draft) -> dict[str, Any]:
     """Return the variable `execution`."""
     execution = draft.execution
     return {
-        "id": execution.id,
+        "id": execution.loop_run.executions[0] if execution.loop_run is not None else execution.id,
         "startDate": execution.history[0].date,
         "originalId": execution.original_id or execution.id,
         "state": str(execution.state),
@@ -263,6 +293,8 @@ def context_of(
         makers["inputs"] = lambda: facts.around.unseal(inputs_of(flow, execution.inputs, facts))
     if flow.variables or execution.variables:
         plain["vars"] = {**flow.variables, **execution.variables}
+    if execution.loop_run is not None:
+        plain["item"] = _item(execution.loop_run)
     if execution.trigger is not None:
         plain["trigger"] = execution.trigger.variables
     if run is not None:

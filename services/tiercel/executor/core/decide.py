@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import assert_never
 
-from tiercel.executor.core import killing, lifecycle, pausing, replaying, reports, restarting, sla
+from tiercel.executor.core import interruptions, killing, lifecycle, pausing, replaying, reports, restarting, sla
 from tiercel.executor.core.advancing import settle
 from tiercel.executor.core.aggregate import Aggregate
 from tiercel.executor.core.draft import Draft, replace
@@ -24,6 +24,7 @@ ExecutionOnly = (
     | events.WorkerLost
     | events.JobReturned
     | events.ChildEnded
+    | events.IterationPaused
     | events.SlotGranted
     | events.SlotRefused
     | events.TimerDue
@@ -61,6 +62,7 @@ def decide(base: Aggregate | Draft | None, event: ExecutionOnly, facts: Facts) -
     if draft.exists and facts.plan is not None and facts.plan.flow.sla:
         sla.check(draft, facts)
         settle(draft, facts)
+    interruptions.tell_pause(draft, base)
     return draft
 
 
@@ -99,6 +101,8 @@ def _apply(draft: Draft, facts: Facts, event: ExecutionOnly) -> None:
             reports.returned(draft, facts, event)
         case events.ChildEnded():
             reports.child_ended(draft, facts, event)
+        case events.IterationPaused():
+            interruptions.paused(draft, facts, event)
         case events.ContinueRequested(seq=seq):
             draft.ready.append(seq)
         case events.TimerDue():
@@ -145,6 +149,7 @@ def _apply_command(draft: Draft, facts: Facts, event: ExecutionOnly) -> None:
             | events.WorkerLost()
             | events.JobReturned()
             | events.ChildEnded()
+            | events.IterationPaused()
             | events.ContinueRequested()
             | events.TimerDue()
         ):

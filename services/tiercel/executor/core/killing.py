@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from tiercel.executor.core import pausing
+from tiercel.executor.core import interruptions, pausing
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import count_end, end_attempt, fold
 from tiercel.executor.core.facts import Facts
@@ -57,6 +57,9 @@ def _end_runs(draft: Draft, facts: Facts, *, cascade: bool) -> bool:
     for record in list(draft.live_runs()):
         node = _node(facts, record)
         state = record.run.state
+        if node is not None and node.kind is Kind.LOOP and record.branch is not None:
+            waits = interruptions.kill(draft, record) or waits
+            continue
         is_open = node is not None and (node.kind.has_children or record.branch is not None)
         if is_open and state is not State.PAUSED:
             draft.turn(record.run.seq, State.KILLING)
@@ -132,6 +135,8 @@ def give_up(draft: Draft, facts: Facts) -> None:
         node = _node(facts, record)
         if node is None or not (node.kind.has_children or record.branch is not None):
             end_killed(draft, record.run.seq, node)
+        elif node.kind is Kind.LOOP:
+            interruptions.give_up(draft, record.run.seq)
     for record in list(draft.live_runs()):
         draft.ready.append(record.run.seq)
     draft.ready.append(ROOT)

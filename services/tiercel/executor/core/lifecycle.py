@@ -47,6 +47,7 @@ def create(draft: Draft, facts: Facts, event: CreateExecution) -> None:
         original_created=event.original_created or event.at,
         schedule_date=event.schedule_date,
         kind=event.kind,
+        loop_run=event.loop_run,
     )
     plan = facts.plan
     total = len(plan.branches["tasks"]) if plan is not None else 0

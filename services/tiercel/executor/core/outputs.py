@@ -7,7 +7,9 @@ from typing import Any
 from tiercel.executor.core.draft import Draft
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.rendering import Rendering
+from tiercel.expression import ion
 from tiercel.flowspec.outputs import typed_outputs
+from tiercel.storage import uris
 
 
 def flow_outputs(draft: Draft, facts: Facts) -> dict[str, Any]:
@@ -20,4 +22,15 @@ def flow_outputs(draft: Draft, facts: Facts) -> dict[str, Any]:
             rendering.typed(output.value) if isinstance(output.value, str) else rendering.value(output.value)
         )
     flow = facts.plan.flow
-    return typed_outputs(flow.outputs, values, encrypt=facts.around.seal, dialect=flow.dialect)
+    outputs = typed_outputs(flow.outputs, values, encrypt=facts.around.seal, dialect=flow.dialect)
+    return _stored(outputs, draft, facts)
+
+
+def _stored(outputs: dict[str, Any], draft: Draft, facts: Facts) -> dict[str, Any]:
+    """Put the outputs of an iteration into a file of Ion, when its Loop wants that."""
+    execution = draft.execution
+    loop = execution.loop_run
+    if loop is None or not loop.stores or not outputs:
+        return outputs
+    folder = uris.task(execution.namespace, execution.flow_id, execution.id, loop.task_id, loop.task_run_id)
+    return {"uri": facts.ask("stored", f"{folder}/outputs.ion", ion.dumps(outputs).encode())}

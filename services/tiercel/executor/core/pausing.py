@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from tiercel.executor.core import interruptions
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import end_attempt, set_outputs
 from tiercel.executor.core.facts import Facts
@@ -76,6 +77,8 @@ def resume(draft: Draft, facts: Facts, inputs: dict[str, Any] | None, by: str | 
     for record in draft.live_runs():
         if is_pause(draft, record, plan.nodes.get(record.run.task_id)):
             release(draft, record.run.seq, inputs, by)
+            break
+        if interruptions.pass_resume(draft, record, plan.nodes.get(record.run.task_id), inputs, by):
             break
     if draft.execution.state is State.PAUSED and not draft.head.paused:
         draft.move(State.RESTARTED)

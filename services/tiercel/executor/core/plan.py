@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tiercel.model.execution import LoopRun
 from tiercel.model.flow import Flow, Task
 from tiercel.plugins.base import ExecutableTask, ExecutionTask, FlowableTask
 from tiercel.plugins.core.flow.choice import If, Switch
@@ -123,10 +124,11 @@ class Node:
 class FlowPlan:
     """A flow's revision, prepared: nodes by task id, and the lists of the flow itself."""
 
-    __slots__ = ("branches", "flow", "nodes", "reached")
+    __slots__ = ("branches", "flow", "loops", "nodes", "reached")
 
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
+        self.loops: dict[str, FlowPlan] = {}
         self.nodes: dict[str, Node] = {}
         self.reached: dict[str, Any] = {}
         documents = dict(_documents(flow.document))
@@ -156,9 +158,30 @@ class FlowPlan:
                 nodes.append(node)
         return tuple(nodes)
 
+    def inside(self, loop_id: str) -> FlowPlan:
+        """Return the plan of an iteration of a Loop: the same tasks, of which the loop's own lists are run."""
+        found = self.loops.get(loop_id)
+        if found is None:
+            node = self.nodes[loop_id]
+            assert isinstance(node.task, Loop)
+            found = self.loops[loop_id] = FlowPlan.__new__(FlowPlan)
+            found.flow = msgspec.structs.replace(
+                self.flow, outputs=node.task.outputs, concurrency=None, sla=(), after_execution=(), listeners=()
+            )
+            found.loops, found.nodes, found.reached = self.loops, self.nodes, self.reached
+            found.branches = {**node.branches, "after": ()}
+        return found
+
     def node(self, task_id: str) -> Node:
         """Return the node of a task of this flow."""
         return self.nodes[task_id]
+
+
+def inside(plan: FlowPlan | None, loop: LoopRun | None) -> FlowPlan | None:
+    """Return the plan of an execution: of the whole flow, or of the Loop that it is an iteration of."""
+    if plan is None or loop is None:
+        return plan
+    return plan.inside(loop.task_id) if loop.task_id in plan.nodes else None
 
 
 def _documents(value: Any, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -16,7 +16,7 @@ from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.plan import FlowPlan, Node
 from tiercel.expression import analysis
 
-ALWAYS: Final = frozenset({"flow", "execution", "taskrun", "labels", "trigger", "inputs", "parent", "parents"})
+ALWAYS: Final = frozenset({"flow", "execution", "taskrun", "labels", "trigger", "inputs", "parent", "parents", "item"})
 """Roots that every job carries: they are small, or needed by functions (secret, read, currentEachOutput)."""
 
 _OUTPUT: Final = re.compile(r"\boutputs\s*(?:\.\s*([A-Za-z0-9_]+)|\[\s*(?:\"([^\"]+)\"|'([^']+)')\s*\])")

@@ -65,6 +65,7 @@ def _following(draft: Draft, new_id: str) -> CreateExecution:
         original_id=old.original_id or old.id,
         original_created=old.original_created or old.history[0].date,
         kind=old.kind,
+        loop_run=old.loop_run,
     )
 
 

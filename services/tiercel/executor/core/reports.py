@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tiercel.executor.core import jobs, retrying, subflow
+from tiercel.executor.core import iterations, jobs, retrying, subflow
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import allowed, begin_attempt, count_end, end_attempt, fold, keep_outputs, set_outputs
 from tiercel.executor.core.facts import Facts
@@ -195,9 +195,14 @@ def returned(draft: Draft, facts: Facts, event: JobReturned) -> None:
 def child_ended(draft: Draft, facts: Facts, event: ChildEnded) -> None:
     """A child execution has ended: so does the task run that waits for it."""
     record = draft.run(event.seq)
-    if record is None or record.child_id != event.child_id:
+    if record is None or record.run.state.is_terminated:
         return
     node = node_of(facts, record)
+    if node is not None and node.kind is Kind.LOOP:
+        iterations.child_ended(draft, facts, event, node)
+        return
+    if record.child_id != event.child_id:
+        return
     if node is None or not isinstance(node.task, Subflow):
         return
     set_outputs(draft, event.seq, subflow.outputs_of(event))

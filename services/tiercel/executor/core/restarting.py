@@ -174,9 +174,16 @@ def _reopen(
         run = record.run if seq in leaf_seqs else moved(record.run, State.RUNNING, draft.at)
         draft.put(replace(record, run=run, folded=False, worker=None, generation=draft.execution.generation))
     for seq in opened:
-        if records[seq].branch is not None:
+        if records[seq].branch is not None and not _is_loop(records[seq], facts):
             draft.set_branch(seq, _recounted(draft, facts, records, seq, opened, removed))
     draft.set_branch(ROOT, _recounted(draft, facts, records, ROOT, opened, removed))
+
+
+def _is_loop(record: RunRecord, facts: Facts) -> bool:
+    """Tell whether a run's children are executions, which it counts itself."""
+    assert facts.plan is not None
+    node = facts.plan.nodes.get(record.run.task_id)
+    return node is not None and node.kind is Kind.LOOP
 
 
 def _recounted(

@@ -7,7 +7,7 @@ Nothing here recurses into children: what has children is put on the draft's lis
 from __future__ import annotations
 
 from tiercel.errors import ExpressionError, FlowAuthorError
-from tiercel.executor.core import jobs, loops, pausing, retrying, subflow, updates
+from tiercel.executor.core import iterations, jobs, loops, pausing, retrying, subflow, updates
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import allowed, begin_attempt, count_end, end_attempt, set_outputs
 from tiercel.executor.core.facts import Facts
@@ -70,7 +70,11 @@ def _begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
         case Kind.PAUSE:
             _running(draft, seq)
             pausing.begin(draft, facts, seq, node)
-        case Kind.UNKNOWN | Kind.LOOP | Kind.FOR_EACH_ITEM:
+        case Kind.LOOP:
+            _running(draft, seq)
+            iterations.begin(draft, facts, seq, node)
+            draft.ready.append(seq)
+        case Kind.UNKNOWN | Kind.FOR_EACH_ITEM:
             raise FlowAuthorError(f"Tasks of type '{node.task.type}' cannot be run by this version.")
         case _:
             _running(draft, seq)

@@ -22,6 +22,7 @@ from tiercel.executor.core import scopes
 from tiercel.executor.core.decide import ExecutionOnly, decide
 from tiercel.executor.core.draft import Draft
 from tiercel.executor.core.facts import Missing, Surroundings
+from tiercel.executor.core.plan import inside
 from tiercel.executor.facts_source import FactsSource
 from tiercel.messages import execution_event as events
 from tiercel.messages.topics import EXECUTION_EVENT, partition_of
@@ -110,7 +111,9 @@ class ExecutionEventHandler:
                     plan = await self._source.plan(
                         execution.tenant_id, execution.namespace, execution.flow_id, execution.flow_revision
                     )
-                    self._cache.put(execution_id, Entry(self._partition(execution_id), plan, found))
+                    self._cache.put(
+                        execution_id, Entry(self._partition(execution_id), inside(plan, execution.loop_run), found)
+                    )
         if wanted_scopes:
             stored = await self._store.scopes(list(wanted_scopes))
             for scope_id in wanted_scopes:
@@ -178,6 +181,7 @@ class ExecutionEventHandler:
         plan = None
         if isinstance(event, events.CreateExecution):
             plan = await self._source.plan(event.tenant_id, event.namespace, event.flow_id, event.flow_revision)
+            plan = inside(plan, event.loop_run)
         return Entry(self._partition(event.execution_id), plan, None)
 
     async def _save(self, batch: Batch, deliveries: Sequence[Delivery[Any]], leases: Sequence[Lease]) -> list[Timer]:

@@ -1,0 +1,276 @@
+"""
+Loop: each iteration is an execution of its own, a child of the loop's execution.
+
+A child runs the tasks of the loop only (`FlowPlan.inside`). Its id is a function of the loop's task run and its index,
+and what has become of the children is kept in ranges of indices: a loop over a hundred thousand values holds no list of
+its children. Iterations are started in chunks; the loop sends itself an event to go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from tiercel.errors import ExpressionError
+from tiercel.executor.core import interruptions, intervals, loops
+from tiercel.executor.core.draft import Draft, replace
+from tiercel.executor.core.ending import guess, set_outputs
+from tiercel.executor.core.facts import Facts, Missing, Want
+from tiercel.executor.core.plan import Node
+from tiercel.executor.core.rendering import Rendering
+from tiercel.messages.execution_event import ChildEnded, CreateExecution, RestartRequested
+from tiercel.model.execution import ExecutionKind, LoopItem, LoopRun, OutputRef, ParentTask
+from tiercel.model.live import Branch, OutputKind, OutputRecord
+from tiercel.model.state import State
+from tiercel.plugins.core.flow.loop import FetchType, Loop
+
+WINDOW: Final = 500
+"""Rows of a file of values that are asked for at a time."""
+PAGE_COUNT: Final = 50
+PAGE_BYTES: Final = 16_384
+"""Outputs of so many iterations stay in the loop's own record, which every event saves; more go to a page."""
+ENDED_BADLY: Final = frozenset({State.FAILED, State.KILLED, State.CANCELLED})
+
+
+def begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
+    """Find the values, or open the iterations of a restarted loop again that have not ended well."""
+    record = draft.get(seq)
+    if record.branch is not None and record.branch.data.get("of") == record.run.id:
+        _reopen(draft, seq, record.branch)
+        return
+    task = node.task
+    assert isinstance(task, Loop)
+    rendering = Rendering(draft, facts, record.run, node)
+    found = rendering.value(task.values)
+    data: dict[str, Any] = {"of": record.run.id}
+    uri = found.strip() if isinstance(found, str) else ""
+    if uri.startswith("kestra://"):
+        data["uri"] = uri
+        total = facts.ask("row_count", uri)
+    else:
+        values = _values_of(found)
+        data["keyed"] = isinstance(values, Mapping)
+        texts = [_pair(key, value) for key, value in values.items()] if isinstance(values, Mapping) else values
+        total = len(texts)
+        if sum(len(text) for text in texts) <= loops.INLINE_VALUES:
+            data["values"] = texts
+        else:
+            ref = OutputRef(size=sum(len(text) for text in texts), value={"values": texts})
+            draft.outputs.append(OutputRecord(seq=seq, task_id=node.id, kind=OutputKind.VALUES, ref=ref))
+    draft.set_branch(seq, Branch(total=total if node.branches["tasks"] else 0, data=data))
+
+
+def _values_of(found: Any) -> list[str] | dict[str, str]:
+    """Return values as text (objects as JSON), by key when they are a map."""
+    if isinstance(found, str):
+        try:
+            found = msgspec.json.decode(found.encode())
+        except msgspec.DecodeError as error:
+            raise ExpressionError(
+                f"The values of a Loop must be a JSON array, a JSON map or the URI of a file, "
+                f"but '{found[:200]}' is none: {error}."
+            ) from error
+    if isinstance(found, Mapping):
+        return {str(key): _text(value) for key, value in found.items()}
+    if isinstance(found, list | tuple):
+        return [_text(value) for value in found]
+    raise ExpressionError(f"The values of a Loop must be an array or a map, but they are '{str(found)[:200]}'.")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        raise ExpressionError("Found a null value inside the iteration values; every value must be something.")
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _pair(key: str, value: str) -> str:
+    return msgspec.json.encode([key, value]).decode()
+
+
+def _item(draft: Draft, facts: Facts, seq: int, index: int) -> LoopItem:
+    """Return an iteration's index, key and value."""
+    data = draft.branch(seq).data
+    if "uri" in data:
+        rows: list[str] = facts.ask("rows", data["uri"], index // WINDOW)
+        return LoopItem(index=index, value=rows[index % WINDOW])
+    text = loops.values(draft, facts, seq)[index]
+    if not data.get("keyed"):
+        return LoopItem(index=index, value=text)
+    key, value = msgspec.json.decode(text)
+    return LoopItem(index=index, key=key, value=value)
+
+
+def _reopen(draft: Draft, seq: int, branch: Branch) -> None:
+    """Count anew: what has ended well stays, every other iteration that was started is run again."""
+    well = intervals.without(branch.data.get("ended", []), branch.data.get("bad", []))
+    again = intervals.without([[0, branch.next]] if branch.next else [], well)
+    data = {key: value for key, value in branch.data.items() if key not in ("paused", "bad", "kill")}
+    draft.set_branch(
+        seq,
+        replace(
+            branch,
+            live=0,
+            ended=intervals.size(well),
+            failed=0,
+            killed=0,
+            data={**data, "ended": well, "again": again},
+        ),
+    )
+
+
+def advance(draft: Draft, facts: Facts, seq: int, node: Node) -> State | None:
+    """Start what may be started now; return the loop's final state when it is over."""
+    task = node.task
+    assert isinstance(task, Loop)
+    while _may_start(draft, facts, seq, task):
+        _start(draft, facts, seq, node)
+    branch = draft.branch(seq)
+    broken = task.transmit_failed and (branch.failed or branch.killed)
+    over = broken or (branch.ended >= branch.total and branch.live <= 0)
+    _show(draft, facts, seq, over=bool(over))
+    if not over:
+        return None
+    return guess(branch) if task.transmit_failed else State.SUCCESS
+
+
+def _may_start(draft: Draft, facts: Facts, seq: int, task: Loop) -> bool:
+    branch = draft.branch(seq)
+    if task.transmit_failed and (branch.failed or branch.killed):
+        return False
+    if branch.next >= branch.total and not branch.data.get("again"):
+        return False
+    if task.concurrency_limit and branch.live >= task.concurrency_limit:
+        return False
+    if draft.started >= facts.around.chunk:
+        interruptions.go_on_later(draft, seq)
+        return False
+    return True
+
+
+def _start(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
+    """Start the next iteration: one that is run again, or a new one."""
+    branch = draft.branch(seq)
+    run = draft.get(seq).run
+    draft.started += 1
+    again = intervals.smallest(branch.data.get("again", []))
+    if again is not None:
+        data = {**branch.data, "again": intervals.remove(branch.data["again"], again)}
+        draft.set_branch(seq, replace(branch, live=branch.live + 1, data=data))
+        interruptions.send(draft, RestartRequested(execution_id=interruptions.child_id(run, again), at=draft.at))
+        return
+    interruptions.send(draft, _create(draft, facts, seq, node, branch.next))
+    draft.set_branch(seq, replace(branch, live=branch.live + 1, next=branch.next + 1))
+
+
+def _create(draft: Draft, facts: Facts, seq: int, node: Node, index: int) -> CreateExecution:
+    execution = draft.execution
+    run = draft.get(seq).run
+    around = execution.loop_run
+    item = _item(draft, facts, seq, index)
+    parents = (
+        () if around is None else (*around.parents, LoopItem(index=around.index, key=around.key, value=around.value))
+    )
+    task = node.task
+    assert isinstance(task, Loop)
+    is_file = "uri" in draft.branch(seq).data
+    return CreateExecution(
+        execution_id=interruptions.child_id(run, index),
+        at=draft.at,
+        tenant_id=execution.tenant_id,
+        namespace=execution.namespace,
+        flow_id=execution.flow_id,
+        flow_revision=execution.flow_revision,
+        inputs=execution.inputs,
+        labels=execution.labels,
+        variables=execution.variables,
+        trigger=execution.trigger,
+        parent=ParentTask(execution_id=execution.id, seq=seq, attempt=run.attempt, iteration=index),
+        parent_id=execution.id,
+        kind=ExecutionKind.LOOP,
+        loop_run=LoopRun(
+            task_id=node.id,
+            task_run_id=run.id,
+            index=index,
+            key=item.key,
+            value=item.value,
+            parents=parents,
+            executions=(*(around.executions if around is not None else ()), execution.id),
+            stores=task.fetch_type is FetchType.STORE or (task.fetch_type is FetchType.AUTO and is_file),
+        ),
+    )
+
+
+def child_ended(draft: Draft, facts: Facts, event: ChildEnded, node: Node) -> None:
+    """Count an iteration that has ended, once."""
+    branch = draft.branch(event.seq)
+    index = event.iteration
+    data = branch.data
+    if index is None or index >= branch.next or intervals.has(data.get("ended", []), index):
+        return
+    waited = intervals.has(data.get("again", []), index)
+    data = {**data, "ended": intervals.add(data.get("ended", []), index)}
+    if waited:
+        data["again"] = intervals.remove(data["again"], index)
+    if event.state in ENDED_BADLY:
+        data["bad"] = intervals.add(data.get("bad", []), index)
+    changes: dict[str, Any] = {"live": branch.live - (0 if waited else 1), "ended": branch.ended + 1}
+    if event.state is State.FAILED:
+        changes["failed"] = branch.failed + 1
+    elif event.state is State.WARNING:
+        changes["warned"] = branch.warned + 1
+    elif event.state in ENDED_BADLY:
+        changes["killed"] = branch.killed + 1
+    draft.set_branch(event.seq, replace(branch, data=data, **changes))
+    interruptions.resumed(draft, event.seq, index)
+    task = node.task
+    assert isinstance(task, Loop)
+    if task.outputs and task.fetch_type is not FetchType.NONE and event.outputs is not None:
+        _collect(draft, facts, event.seq, node, index, event.outputs)
+    draft.ready.append(event.seq)
+
+
+def _collect(draft: Draft, facts: Facts, seq: int, node: Node, index: int, outputs: Mapping[str, Any]) -> None:
+    """Keep the outputs of an iteration; a full page leaves the loop's record."""
+    item = _item(draft, facts, seq, index)
+    shown = {"value": item.value, "iteration": index, **({"key": item.key} if item.key is not None else {})}
+    branch = draft.branch(seq)
+    page = [*branch.data.get("page", ()), {"item": shown, "outputs": outputs}]
+    data = {**branch.data, "page": page}
+    size = len(msgspec.json.encode(page))
+    if len(page) >= PAGE_COUNT or size >= PAGE_BYTES:
+        place = draft.head.next_seq
+        draft.update(next_seq=place + 1)
+        ref = OutputRef(size=size, value={"page": page})
+        draft.outputs.append(OutputRecord(seq=place, task_id=node.id, kind=OutputKind.PAGE, ref=ref))
+        data |= {"page": [], "pages": [*data.get("pages", ()), place]}
+    draft.set_branch(seq, replace(branch, data=data))
+
+
+def _pages(draft: Draft, facts: Facts, branch: Branch) -> list[Any]:
+    """Return the outputs of all iterations, in order of their end."""
+    places = branch.data.get("pages", ())
+    own = {record.seq: record for record in draft.own_outputs() if record.kind is OutputKind.PAGE}
+    wanted = tuple(place for place in places if place not in own)
+    saved: dict[int, list[Any]] = {}
+    if wanted:
+        known = facts.known.get(Want("pages", wanted))
+        if known is None:
+            raise Missing(Want("pages", wanted))
+        saved = {record.seq: (record.ref.value or {})["page"] for record in known}
+    saved |= {place: (record.ref.value or {})["page"] for place, record in own.items()}
+    return [entry for place in places for entry in saved.get(place, ())] + list(branch.data.get("page", ()))
+
+
+def _show(draft: Draft, facts: Facts, seq: int, *, over: bool) -> None:
+    """Set the loop's outputs: its counters, and at its end what its iterations gave."""
+    branch = draft.branch(seq)
+    outputs: dict[str, Any] = {
+        "iterationCount": branch.total,
+        "runningIterations": 0 if over else branch.live,
+        "terminatedIterations": branch.ended,
+    }
+    if over and (branch.data.get("page") or branch.data.get("pages")):
+        outputs["outputs"] = _pages(draft, facts, branch)
+    set_outputs(draft, seq, outputs)
