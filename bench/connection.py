@@ -52,6 +52,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
+        self._pool.lost(self)
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(exc or ConnectionError("The server closed the connection."))
 
@@ -115,23 +116,37 @@ class Connections:
         self._free: deque[_Connection] = deque()
         self._all: list[_Connection] = []
         self._waiting: deque[tuple[bytes, asyncio.Future[Answer]]] = deque()
+        self._opening: asyncio.Future[None] | None = None
 
     async def grow(self, count: int) -> None:
         """Open connections until there are so many."""
         self._all = [connection for connection in self._all if not connection.closed]
         self._free = deque(connection for connection in self._free if not connection.closed)
         while len(self._all) < count:
-            _, made = await asyncio.get_running_loop().create_connection(lambda: _Connection(self), *self._address)
-            self._all.append(made)
-            self._free.append(made)
+            await self._open()
+
+    async def _open(self) -> None:
+        _, made = await asyncio.get_running_loop().create_connection(lambda: _Connection(self), *self._address)
+        self._all.append(made)
+        self.give_back(made)
+
+    def lost(self, connection: _Connection) -> None:
+        """Replace a connection that requests wait for: a server closes those that have been quiet for a while."""
+        if connection in self._all:
+            self._all.remove(connection)
+        if self._waiting and self._opening is None:
+            self._opening = asyncio.ensure_future(self._open())
+            self._opening.add_done_callback(lambda _: setattr(self, "_opening", None))
 
     def send(self, content: bytes) -> asyncio.Future[Answer]:
         """Send a request as soon as a connection is free; the future holds status and body."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        if self._free:
-            self._free.popleft().send(content, answer)
-        else:
-            self._waiting.append((content, answer))
+        while self._free:
+            connection = self._free.popleft()
+            if not connection.closed:
+                connection.send(content, answer)
+                return answer
+        self._waiting.append((content, answer))
         return answer
 
     async def offer(self, content: bytes, rate: float, count: int) -> Offered:
@@ -158,5 +173,5 @@ class Connections:
             self._free.append(connection)
 
     def close(self) -> None:
-        for connection in self._all:
+        for connection in list(self._all):
             connection.close()

@@ -57,7 +57,14 @@ class Target:
     async def call(self, method: str, path: str, body: bytes = b"", kind: str = "application/json") -> Any:
         """Call the API; return the decoded answer, None for 404."""
         headers = {**self.headers, "content-type": kind} if body else self.headers
-        status, content = await (await self.connections()).send(request(method, self._base + path, headers, body))
+        wanted = request(method, self._base + path, headers, body)
+        try:
+            status, content = await (await self.connections()).send(wanted)
+        except ConnectionError:
+            if method != "GET":
+                raise
+            await self.close()  # servers close what has been quiet for some seconds, all at the same moment
+            status, content = await (await self.connections()).send(wanted)
         if status == 404:
             return None
         if status >= 400:
