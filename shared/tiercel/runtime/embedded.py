@@ -273,7 +273,7 @@ def _reachable(binaries: Path, account: pwd.struct_passwd | None) -> Path:
         shutil.copytree(
             binaries.parent,
             fresh / package.name / binaries.parent.name,
-            ignore=shutil.ignore_patterns("include", "*.a", "pg_*", "psql", "ecpg"),
+            ignore=shutil.ignore_patterns("include", "*.a"),
         )
         libraries = package.with_name(f"{package.name}.libs")
         if libraries.exists():
