@@ -52,6 +52,8 @@ class Names:
                 return {self.fill(key): self.fill(inner) for key, inner in value.items()}
             case list():
                 return [self.fill(inner) for inner in value]
+            case str() if "${this" in value and "this" not in self.aliases:
+                return value  # filled for each execution of the list
             case str() if "${" in value:
                 whole = _HOLE.fullmatch(value)
                 if whole:

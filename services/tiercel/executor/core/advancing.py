@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tiercel.errors import FlowAuthorError
-from tiercel.executor.core import finishing, interruptions, iterations, loops
+from tiercel.executor.core import batches, finishing, interruptions, iterations, loops
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import guess, list_of
 from tiercel.executor.core.facts import Facts
@@ -53,7 +53,7 @@ def _advance_flowable(draft: Draft, facts: Facts, seq: int) -> None:
     node = facts.plan.nodes[record.run.task_id]
     if not node.kind.has_children and record.branch is None:
         return
-    if node.kind is Kind.LOOP:
+    if node.kind.iterates:
         _advance_loop(draft, facts, seq, node)
         return
     branch = draft.branch(seq)
@@ -79,7 +79,8 @@ def _advance_loop(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
     if _stalls(draft, seq):
         return
     try:
-        state = iterations.advance(draft, facts, seq, node)
+        work = iterations.advance if node.kind is Kind.LOOP else batches.advance
+        state = work(draft, facts, seq, node)
         if state is not None:
             end(draft, facts, seq, node, state)
     except FlowAuthorError as error:

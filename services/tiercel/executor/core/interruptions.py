@@ -108,14 +108,14 @@ def tell_pause(draft: Draft, base: Aggregate | Draft | None) -> None:
     )
 
 
-def kill(draft: Draft, record: RunRecord) -> bool:
-    """Begin to kill a loop; tell whether iterations are to report."""
+def kill(draft: Draft, record: RunRecord, *, cascade: bool) -> bool:
+    """Begin to kill a loop, with its iterations when `cascade`; tell whether they are to report."""
     seq = record.run.seq
     if record.run.state is State.PAUSED:
         draft.update(paused=max(0, draft.head.paused - 1))
     draft.turn(seq, State.KILLING)
     branch = draft.branch(seq)
-    draft.set_branch(seq, replace(branch, data={**branch.data, "paused": [], "kill": 0}))
+    draft.set_branch(seq, replace(branch, data={**branch.data, "paused": [], "kill": 0 if cascade else branch.next}))
     draft.ready.append(seq)
     return branch.live > 0
 

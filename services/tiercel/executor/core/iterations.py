@@ -8,7 +8,7 @@ its children. Iterations are started in chunks; the loop sends itself an event t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -38,7 +38,7 @@ def begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
     """Find the values, or open the iterations of a restarted loop again that have not ended well."""
     record = draft.get(seq)
     if record.branch is not None and record.branch.data.get("of") == record.run.id:
-        _reopen(draft, seq, record.branch)
+        reopen(draft, seq, record.branch)
         return
     task = node.task
     assert isinstance(task, Loop)
@@ -102,7 +102,7 @@ def _item(draft: Draft, facts: Facts, seq: int, index: int) -> LoopItem:
     return LoopItem(index=index, key=key, value=value)
 
 
-def _reopen(draft: Draft, seq: int, branch: Branch) -> None:
+def reopen(draft: Draft, seq: int, branch: Branch) -> None:
     """Count anew: what has ended well stays, every other iteration that was started is run again."""
     well = intervals.without(branch.data.get("ended", []), branch.data.get("bad", []))
     again = intervals.without([[0, branch.next]] if branch.next else [], well)
@@ -125,7 +125,7 @@ def advance(draft: Draft, facts: Facts, seq: int, node: Node) -> State | None:
     task = node.task
     assert isinstance(task, Loop)
     while _may_start(draft, facts, seq, task):
-        _start(draft, facts, seq, node)
+        start_next(draft, seq, lambda index: _create(draft, facts, seq, node, index))
     branch = draft.branch(seq)
     broken = task.transmit_failed and (branch.failed or branch.killed)
     over = broken or (branch.ended >= branch.total and branch.live <= 0)
@@ -143,13 +143,18 @@ def _may_start(draft: Draft, facts: Facts, seq: int, task: Loop) -> bool:
         return False
     if task.concurrency_limit and branch.live >= task.concurrency_limit:
         return False
+    return has_room(draft, facts, seq)
+
+
+def has_room(draft: Draft, facts: Facts, seq: int) -> bool:
+    """Tell whether the event may start another iteration; one of its own goes on with the loop when not."""
     if draft.started >= facts.around.chunk:
         interruptions.go_on_later(draft, seq)
         return False
     return True
 
 
-def _start(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
+def start_next(draft: Draft, seq: int, create: Callable[[int], CreateExecution]) -> None:
     """Start the next iteration: one that is run again, or a new one."""
     branch = draft.branch(seq)
     run = draft.get(seq).run
@@ -160,7 +165,7 @@ def _start(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
         draft.set_branch(seq, replace(branch, live=branch.live + 1, data=data))
         interruptions.send(draft, RestartRequested(execution_id=interruptions.child_id(run, again), at=draft.at))
         return
-    interruptions.send(draft, _create(draft, facts, seq, node, branch.next))
+    interruptions.send(draft, create(branch.next))
     draft.set_branch(seq, replace(branch, live=branch.live + 1, next=branch.next + 1))
 
 
@@ -203,12 +208,23 @@ def _create(draft: Draft, facts: Facts, seq: int, node: Node, index: int) -> Cre
 
 
 def child_ended(draft: Draft, facts: Facts, event: ChildEnded, node: Node) -> None:
-    """Count an iteration that has ended, once."""
+    """Count an iteration that has ended, and keep what it gave."""
+    if not count(draft, event):
+        return
+    task = node.task
+    assert isinstance(task, Loop)
+    if task.outputs and task.fetch_type is not FetchType.NONE and event.outputs is not None:
+        _collect(draft, facts, event.seq, node, event.iteration or 0, event.outputs)
+    draft.ready.append(event.seq)
+
+
+def count(draft: Draft, event: ChildEnded) -> bool:
+    """Count an iteration that has ended; False when it is counted already."""
     branch = draft.branch(event.seq)
     index = event.iteration
     data = branch.data
     if index is None or index >= branch.next or intervals.has(data.get("ended", []), index):
-        return
+        return False
     waited = intervals.has(data.get("again", []), index)
     data = {**data, "ended": intervals.add(data.get("ended", []), index)}
     if waited:
@@ -224,11 +240,7 @@ def child_ended(draft: Draft, facts: Facts, event: ChildEnded, node: Node) -> No
         changes["killed"] = branch.killed + 1
     draft.set_branch(event.seq, replace(branch, data=data, **changes))
     interruptions.resumed(draft, event.seq, index)
-    task = node.task
-    assert isinstance(task, Loop)
-    if task.outputs and task.fetch_type is not FetchType.NONE and event.outputs is not None:
-        _collect(draft, facts, event.seq, node, index, event.outputs)
-    draft.ready.append(event.seq)
+    return True
 
 
 def _collect(draft: Draft, facts: Facts, seq: int, node: Node, index: int, outputs: Mapping[str, Any]) -> None:

@@ -57,8 +57,8 @@ def _end_runs(draft: Draft, facts: Facts, *, cascade: bool) -> bool:
     for record in list(draft.live_runs()):
         node = _node(facts, record)
         state = record.run.state
-        if node is not None and node.kind is Kind.LOOP and record.branch is not None:
-            waits = interruptions.kill(draft, record) or waits
+        if node is not None and node.kind.iterates and record.branch is not None:
+            waits = interruptions.kill(draft, record, cascade=cascade or node.kind is Kind.LOOP) or waits
             continue
         is_open = node is not None and (node.kind.has_children or record.branch is not None)
         if is_open and state is not State.PAUSED:
@@ -135,7 +135,7 @@ def give_up(draft: Draft, facts: Facts) -> None:
         node = _node(facts, record)
         if node is None or not (node.kind.has_children or record.branch is not None):
             end_killed(draft, record.run.seq, node)
-        elif node.kind is Kind.LOOP:
+        elif node.kind.iterates:
             interruptions.give_up(draft, record.run.seq)
     for record in list(draft.live_runs()):
         draft.ready.append(record.run.seq)

@@ -17,6 +17,7 @@ from tiercel.model.flow import Flow, Task
 from tiercel.plugins.base import ExecutableTask, ExecutionTask, FlowableTask
 from tiercel.plugins.core.flow.choice import If, Switch
 from tiercel.plugins.core.flow.each import EachParallel, EachSequential, ForEach
+from tiercel.plugins.core.flow.items import Items, steps_of
 from tiercel.plugins.core.flow.loop import Loop, LoopUntil
 from tiercel.plugins.core.flow.parallel import Dag, Parallel
 from tiercel.plugins.core.flow.pause import Pause
@@ -41,7 +42,7 @@ class Kind(Enum):
     LOOP_UNTIL = "loop_until"
     LOOP = "loop"
     SUBFLOW = "subflow"
-    FOR_EACH_ITEM = "for_each_item"
+    ITEMS = "items"
     EXECUTION = "execution"
     UNKNOWN = "unknown"
 
@@ -49,6 +50,11 @@ class Kind(Enum):
     def has_children(self) -> bool:
         """Tell whether the executor runs other tasks inside it."""
         return self in _WITH_CHILDREN
+
+    @property
+    def iterates(self) -> bool:
+        """Tell whether its children are executions, which it counts itself."""
+        return self in (Kind.LOOP, Kind.ITEMS)
 
     @property
     def is_job(self) -> bool:
@@ -82,7 +88,8 @@ _KINDS: Final[tuple[tuple[type[Task], Kind], ...]] = (
     (LoopUntil, Kind.LOOP_UNTIL),
     (Loop, Kind.LOOP),
     (Subflow, Kind.SUBFLOW),
-    (ForEachItem, Kind.FOR_EACH_ITEM),
+    (ForEachItem, Kind.SEQUENTIAL),
+    (Items, Kind.ITEMS),
     (Template, Kind.UNKNOWN),
     (FlowableTask, Kind.SEQUENTIAL),
     (ExecutionTask, Kind.EXECUTION),
@@ -154,6 +161,9 @@ class FlowPlan:
             if isinstance(task, FlowableTask):
                 for name, children in task.branches():
                     node.branches[name] = self._nodes(children, node, name, documents)
+            if isinstance(task, ForEachItem):
+                is_inside = any(above.kind in (Kind.FOR_EACH, Kind.EACH_PARALLEL) for above in node.ancestors())
+                node.branches["tasks"] = self._nodes(steps_of(task, is_inside=is_inside), node, "tasks", documents)
             if not task.disabled:
                 nodes.append(node)
         return tuple(nodes)

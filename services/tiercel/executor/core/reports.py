@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tiercel.executor.core import iterations, jobs, retrying, subflow
+from tiercel.executor.core import batches, iterations, jobs, retrying, subflow
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import allowed, begin_attempt, count_end, end_attempt, fold, keep_outputs, set_outputs
 from tiercel.executor.core.facts import Facts
@@ -198,8 +198,9 @@ def child_ended(draft: Draft, facts: Facts, event: ChildEnded) -> None:
     if record is None or record.run.state.is_terminated:
         return
     node = node_of(facts, record)
-    if node is not None and node.kind is Kind.LOOP:
-        iterations.child_ended(draft, facts, event, node)
+    if node is not None and node.kind.iterates:
+        count = iterations.child_ended if node.kind is Kind.LOOP else batches.child_ended
+        count(draft, facts, event, node)
         return
     if record.child_id != event.child_id:
         return

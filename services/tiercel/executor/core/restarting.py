@@ -93,6 +93,7 @@ def set_task_run_state(draft: Draft, facts: Facts, event: TaskRunStateRequested)
         return
     removed = other_branches(records, facts)
     _reopen(draft, facts, records, [target], removed)
+    draft.change(attempt_number=draft.execution.attempt_number + 1)
     run = moved(target.run, event.state, draft.at)
     attempts = run.attempts
     if attempts:
@@ -183,7 +184,7 @@ def _is_loop(record: RunRecord, facts: Facts) -> bool:
     """Tell whether a run's children are executions, which it counts itself."""
     assert facts.plan is not None
     node = facts.plan.nodes.get(record.run.task_id)
-    return node is not None and node.kind is Kind.LOOP
+    return node is not None and node.kind.iterates
 
 
 def _recounted(

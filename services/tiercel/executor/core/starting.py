@@ -7,7 +7,7 @@ Nothing here recurses into children: what has children is put on the draft's lis
 from __future__ import annotations
 
 from tiercel.errors import ExpressionError, FlowAuthorError
-from tiercel.executor.core import iterations, jobs, loops, pausing, retrying, subflow, updates
+from tiercel.executor.core import batches, iterations, jobs, loops, pausing, retrying, subflow, updates
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import allowed, begin_attempt, count_end, end_attempt, set_outputs
 from tiercel.executor.core.facts import Facts
@@ -74,7 +74,11 @@ def _begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
             _running(draft, seq)
             iterations.begin(draft, facts, seq, node)
             draft.ready.append(seq)
-        case Kind.UNKNOWN | Kind.FOR_EACH_ITEM:
+        case Kind.ITEMS:
+            _running(draft, seq)
+            batches.begin(draft, facts, seq, node)
+            draft.ready.append(seq)
+        case Kind.UNKNOWN:
             raise FlowAuthorError(f"Tasks of type '{node.task.type}' cannot be run by this version.")
         case _:
             _running(draft, seq)

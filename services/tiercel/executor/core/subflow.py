@@ -39,7 +39,7 @@ def begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
     plan = child_plan(facts, namespace, flow_id, task.revision)
     execution = draft.execution
     values = rendering.mapping(task.inputs, "inputs") if task.inputs is not None else {}
-    labels = _labels(draft, plan, rendering.holds(task.inherit_labels), labels_of(task.labels, rendering))
+    labels = child_labels(draft, plan, rendering.holds(task.inherit_labels), labels_of(task.labels, rendering))
     draft.turn(seq, State.RUNNING)
     record = draft.get(seq)
     run = begin_attempt(record.run, draft.at)
@@ -61,7 +61,7 @@ def begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
                 labels=labels,
                 parent=parent,
                 trigger=trigger_of(draft, node),
-                schedule_date=_date(rendering.text(task.schedule_date)),
+                schedule_date=date_of(rendering.text(task.schedule_date)),
                 kind=execution.kind if execution.kind is not ExecutionKind.LOOP else ExecutionKind.NORMAL,
             ),
         )
@@ -125,7 +125,10 @@ def trigger_of(draft: Draft, node: Node) -> TriggerInfo:
     )
 
 
-def _labels(draft: Draft, plan: FlowPlan, inherit: bool, more: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+def child_labels(
+    draft: Draft, plan: FlowPlan, inherit: bool, more: list[tuple[str, str]]
+) -> tuple[tuple[str, str], ...]:
+    """Return the labels of a child: of its flow, those given, and the parent's when it inherits them."""
     own = draft.execution.labels
     correlation = dict(own).get("system.correlationId", draft.execution.id)
     result = {key: value for key, value in own if inherit and not key.startswith("system.")}
@@ -135,7 +138,8 @@ def _labels(draft: Draft, plan: FlowPlan, inherit: bool, more: list[tuple[str, s
     return tuple(result.items())
 
 
-def _date(text: str | None) -> datetime | None:
+def date_of(text: str | None) -> datetime | None:
+    """Read a date, in UTC when it has no zone; raise ExpressionError when it is none."""
     if not text:
         return None
     try:
