@@ -118,6 +118,10 @@ class Family:
     def send(self, event: Any) -> Family:
         """Deliver an event, and everything that follows from it."""
         self.line.append(event)
+        self._deliver()
+        return self
+
+    def _deliver(self) -> None:
         while self.line:
             message = self.line.popleft()
             member = self.members.get(message.execution_id)
@@ -129,7 +133,6 @@ class Family:
             before = len(self.line)
             member.step(message)
             self.longest_burst = max(self.longest_burst, len(self.line) - before)
-        return self
 
     def run(self, answer: Answer = succeed) -> Family:
         """Let workers answer every job until none is left."""
@@ -144,8 +147,7 @@ class Family:
         result = answer(job)
         state, outputs = result if isinstance(result, tuple) else (result, {"value": job.task_id})
         member.finish(job, state, outputs)
-        while self.line:
-            self.send(self.line.popleft())
+        self._deliver()
         return job
 
     @property
