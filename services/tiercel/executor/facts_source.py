@@ -102,6 +102,8 @@ class FactsSource:
                 return list(await self._store.outputs(outer_id, task_ids=[task_id]))
             case "outer_names", (str() as outer_id,):
                 return list(dict.fromkeys(record.task_id for record in await self._store.outputs(outer_id)))
+            case "runs_of", (str() as upstream_id,):
+                return await self._store.runs(upstream_id)
             case "row_count", (str() as uri,):
                 return await self._value_files.count(tenant_id, uri)
             case "rows", (str() as uri, int() as window):

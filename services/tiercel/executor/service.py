@@ -13,8 +13,10 @@ from tiercel.executor import metrics
 from tiercel.executor.cache import ExecutionCache
 from tiercel.executor.core.decide import ExecutionOnly
 from tiercel.executor.facts_source import FactsSource
+from tiercel.executor.handlers.broadcast import BroadcastHandler
 from tiercel.executor.handlers.execution_event import ExecutionEventHandler
 from tiercel.executor.handlers.worker_event import WorkerEventHandler
+from tiercel.executor.listeners import REREAD_S, FlowListeners
 from tiercel.executor.liveness import Liveness
 from tiercel.executor.settings import ExecutorSettings
 from tiercel.executor.surroundings import surroundings_of
@@ -58,15 +60,20 @@ class ExecutorService(Service):
         self._liveness = Liveness(self._settings.worker_timeout_s, self._clock.now())
         self._lost: list[WorkerLost] = []
         self._idle = asyncio.Event()
-        source = FactsSource(adapters)
+        source, around = FactsSource(adapters), surroundings_of(self._settings)
+        self._listeners = FlowListeners(adapters.definitions, source, around)
         self._handler = ExecutionEventHandler(
-            self._queue, self._store, source, self._cache, surroundings_of(self._settings), self.instance
+            self._queue, self._store, source, self._cache, around, self._listeners, self.instance
         )
         self._worker_events = WorkerEventHandler(self._queue, self._liveness, self._clock)
 
     async def start(self) -> None:
         """Take partitions and begin to decide their events."""
+        news = BroadcastHandler(self._queue, self._listeners)
+        await self._listeners.refresh()
         await self._renew()
+        self.spawn("news", news.listen())
+        self.spawn("listeners", self._listener_loop())
         self.spawn("leases", self._lease_loop())
         self.spawn("events", self._event_loop())
         self.spawn("timers", self._timer_loop())
@@ -133,6 +140,13 @@ class ExecutorService(Service):
             await self._clock.sleep(HORIZON.total_seconds() / 2)
             with contextlib.suppress(Unavailable):
                 await self._read_timers(list(self._leases))
+
+    async def _listener_loop(self) -> None:
+        """Read the flows that listen again, in case that a broadcast was missed."""
+        while not self.stopping:
+            await self._clock.sleep(REREAD_S)
+            with contextlib.suppress(Unavailable):
+                await self._listeners.refresh()
 
     async def _event_loop(self) -> None:
         while not self.stopping:

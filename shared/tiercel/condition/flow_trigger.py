@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from tiercel.condition.evaluate import Render, Subject, Upstream, holds, is_true, when_holds
 from tiercel.condition.label import CORRELATION_ID, trigger_labels
 from tiercel.condition.window import time_window_of
@@ -36,6 +38,9 @@ from tiercel.plugins.core.trigger.flow import (
 
 STATES_DEFAULT: Final = TERMINATED | {State.PAUSED}
 """A Flow trigger that names no states listens to ends and pauses."""
+
+DEPENDENCY_STATES_DEFAULT: Final = (State.SUCCESS, State.WARNING)
+"""A dependency that names no states, of a trigger that names none, waits for these."""
 
 
 def listening(flow: Flow, execution: Execution) -> list[FlowTrigger]:
@@ -99,8 +104,8 @@ def results(trigger: FlowTrigger, window: str, subject: Subject, render: Render)
     if trigger.preconditions is not None and trigger.preconditions.id == window:
         return _precondition_results(trigger.preconditions, subject, render)
     return {
-        f"dependency_{place}": _safe(_dependency_met, dependency, subject, render)
-        for place, dependency in enumerate(trigger.depends_on)
+        key: _safe(_dependency_met, _with_states(dependency, trigger), subject, render)
+        for key, dependency in zip(_dependency_keys(trigger), trigger.depends_on, strict=True)
     }
 
 
@@ -146,7 +151,18 @@ def _keys(trigger: FlowTrigger, window: str) -> Sequence[str]:
     before = trigger.preconditions
     if before is not None and before.id == window:
         return [*(_flow_key(place) for place in range(len(before.flows))), *(_where_key(each) for each in before.where)]
-    return [f"dependency_{place}" for place in range(len(trigger.depends_on))]
+    return _dependency_keys(trigger)
+
+
+def _dependency_keys(trigger: FlowTrigger) -> list[str]:
+    """Name dependencies by what they wait for, so that an open window outlives another order of them."""
+    seen: dict[str, int] = {}
+    keys = []
+    for each in trigger.depends_on:
+        name = f"{each.namespace or '*'}/{each.flow_id or '*'}"
+        seen[name] = seen.get(name, 0) + 1
+        keys.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return keys
 
 
 def _flow_key(place: int) -> str:
@@ -183,12 +199,18 @@ def _upstream_met(each: UpstreamFlow, subject: Subject, render: Render) -> bool:
     )
 
 
+def _with_states(dependency: FlowDependency, trigger: FlowTrigger) -> FlowDependency:
+    if dependency.states is not None:
+        return dependency
+    return msgspec.structs.replace(dependency, states=trigger.states or DEPENDENCY_STATES_DEFAULT)
+
+
 def _dependency_met(each: FlowDependency, subject: Subject, render: Render) -> bool:
     execution = _execution(subject)
     return (
         each.namespace in (None, execution.namespace)
         and each.flow_id in (None, execution.flow_id)
-        and execution.state in each.states
+        and execution.state in (each.states or ())
         and _labelled(execution, each.labels, subject, render)
         and when_holds(each.when, subject.variables, render)
     )

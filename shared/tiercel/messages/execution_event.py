@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from tiercel.model.execution import ExecutionKind, LoopRun, OutputRef, ParentTask, TriggerInfo
+from tiercel.model.execution import Execution, ExecutionKind, LoopRun, OutputRef, ParentTask, TriggerInfo
 from tiercel.model.live import OutputRecord, RunRecord, TimerKind
 from tiercel.model.state import State, StateChange
 
@@ -243,6 +243,18 @@ class SlotReleased(Event, frozen=True, kw_only=True):
     holder: str
 
 
+# Events of Flow triggers: aggregates of their own too; `execution_id` is the trigger's key.
+
+
+class UpstreamChanged(Event, frozen=True, kw_only=True):
+    """An execution that a Flow trigger may listen to has come into the state that `upstream` is in."""
+
+    namespace: str
+    flow_id: str
+    trigger_id: str
+    upstream: Execution
+
+
 class EventFailed(Event, frozen=True, kw_only=True):
     """An event could not be decided (`reason`): the execution ends FAILED."""
 
@@ -276,6 +288,7 @@ ExecutionEvent = (
     | ContinueRequested
     | SlotRequested
     | SlotReleased
+    | UpstreamChanged
     | EventFailed
 )
 

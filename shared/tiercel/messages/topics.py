@@ -67,7 +67,7 @@ HISTORY: Final[Topic[History]] = Topic(
 )  # fmt: skip
 BROADCAST: Final[Topic[Broadcast]] = Topic(
     name="broadcast", number=6, message=Broadcast, route=Route.BROADCAST, key="",
-    producers=("webserver", "executor", "scheduler"), consumers=("worker", "scheduler", "webserver"),
+    producers=("webserver", "executor", "scheduler"), consumers=("executor", "worker", "scheduler", "webserver"),
 )  # fmt: skip
 
 TOPICS: Final = (EXECUTION_EVENT, TRIGGER_EVENT, WORKER_EVENT, WORKER_JOB, HISTORY, BROADCAST)

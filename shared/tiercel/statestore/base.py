@@ -74,12 +74,14 @@ class Changes(msgspec.Struct, kw_only=True):
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
-    """A concurrency scope: who holds its slots, and who waits, in order."""
+    """A concurrency scope (who holds its slots, and who waits, in order), or another aggregate beside executions."""
 
     id: str
     holders: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
     limit: int = 1
+    body: dict[str, Any] = {}
+    """What an aggregate that counts no slots knows (the windows of a Flow trigger), in its own form."""
     version: int = 0
 
 

@@ -52,6 +52,8 @@ class Draft:
         self.messages: list[Outgoing] = []
         self.logs: list[LogEntry] = []
         self.deleted = False
+        self.moves: list[int] = []
+        """How long the execution's history was after each change of its state that this draft made."""
         self.ready: list[int] = []
         """Flowables (`seq`, ROOT) whose children are to be looked at before the event is done."""
         self.pending_starts: list[tuple[int, Node]] = []
@@ -111,6 +113,7 @@ class Draft:
         if execution.state is state or not execution.can_become(state):
             return False
         self._head = replace(self.head, execution=moved(execution, state, self.at))
+        self.moves.append(len(self.execution.history))
         return True
 
     def run(self, seq: int) -> RunRecord | None:

@@ -24,8 +24,10 @@ from tiercel.executor.core.draft import Draft
 from tiercel.executor.core.facts import Missing, Surroundings
 from tiercel.executor.core.plan import inside
 from tiercel.executor.facts_source import FactsSource
+from tiercel.executor.listeners import FlowListeners
 from tiercel.messages import execution_event as events
-from tiercel.messages.topics import EXECUTION_EVENT, partition_of
+from tiercel.messages.history import LogBatch
+from tiercel.messages.topics import EXECUTION_EVENT, HISTORY, partition_of
 from tiercel.model.live import Timer
 from tiercel.queue.base import Delivery, Lease, Outgoing, Queue
 from tiercel.statestore.base import Scope, StateStore
@@ -36,6 +38,10 @@ PASSES_MAX = 50
 """A decision that still lacks facts after so many rounds asks in circles."""
 
 
+OwnScope = events.SlotRequested | events.SlotReleased | events.UpstreamChanged
+"""Events of the aggregates beside executions, which are kept as scopes."""
+
+
 class Batch:
     """What a batch has decided so far: a draft per execution, the scopes, and what must be said besides."""
 
@@ -44,6 +50,7 @@ class Batch:
         self.entries: dict[str, Entry] = {}
         self.was: dict[str, int | None] = {}
         self.scopes: dict[str, Scope] = {}
+        self.scopes_read: dict[str, Scope] = {}
         self.scope_was: dict[str, int | None] = {}
         self.messages: list[Outgoing] = []
 
@@ -58,6 +65,7 @@ class ExecutionEventHandler:
         source: FactsSource,
         cache: ExecutionCache,
         around: Surroundings,
+        listeners: FlowListeners,
         instance: str,
     ) -> None:
         self._queue = queue
@@ -65,6 +73,7 @@ class ExecutionEventHandler:
         self._source = source
         self._cache = cache
         self._around = around
+        self._listeners = listeners
         self._instance = instance
         self._sequence = 0
         self.trusts_creates = True
@@ -96,7 +105,7 @@ class ExecutionEventHandler:
         wanted: dict[str, None] = {}
         wanted_scopes: dict[str, None] = {}
         for event in (*received, *own):
-            if isinstance(event, events.SlotRequested | events.SlotReleased):
+            if isinstance(event, OwnScope):
                 wanted_scopes[event.execution_id] = None
             elif self._cache.get(event.execution_id) is None and not (
                 self.trusts_creates and isinstance(event, events.CreateExecution)
@@ -118,7 +127,7 @@ class ExecutionEventHandler:
             stored = await self._store.scopes(list(wanted_scopes))
             for scope_id in wanted_scopes:
                 scope = stored.get(scope_id)
-                batch.scopes[scope_id] = scope or Scope(id=scope_id)
+                batch.scopes[scope_id] = batch.scopes_read[scope_id] = scope or Scope(id=scope_id)
                 batch.scope_was[scope_id] = None if scope is None else scope.version
 
     def _partition(self, key: str) -> int:
@@ -139,13 +148,16 @@ class ExecutionEventHandler:
             reason = f"The event {type(event).__name__} could not be processed: {error}"
             if delivery is not None:
                 await self._queue.bury(EXECUTION_EVENT, delivery, reason)
-            if not isinstance(event, events.EventFailed | events.SlotRequested | events.SlotReleased):
+            if not isinstance(event, events.EventFailed | OwnScope):
                 failed = events.EventFailed(
                     execution_id=event.execution_id, at=event.at, reason=reason, event=type(event).__name__
                 )
                 await self._decide_safely(batch, failed, None)
 
     async def _decide(self, batch: Batch, event: Any) -> None:
+        if isinstance(event, events.UpstreamChanged):
+            await self._decide_trigger(batch, event)
+            return
         if isinstance(event, events.SlotRequested | events.SlotReleased):
             scope, answers = scopes.decide(batch.scopes[event.execution_id], event)
             batch.scopes[event.execution_id] = scope
@@ -163,6 +175,7 @@ class ExecutionEventHandler:
                 await self._source.fetch(missing.wants, event.execution_id, tenant_id, entry, facts)
         else:
             raise InternalError("The decision still lacks facts after many rounds.")
+        draft.messages += self._listeners.told(draft)
         if draft.exists or draft.messages:
             batch.entries[event.execution_id] = entry
             batch.was.setdefault(
@@ -172,6 +185,16 @@ class ExecutionEventHandler:
                 batch.drafts[event.execution_id] = draft
             else:
                 below.absorb(draft)
+
+    async def _decide_trigger(self, batch: Batch, event: events.UpstreamChanged) -> None:
+        key = event.execution_id
+        outcome = await self._listeners.decide(batch.scopes[key], event, self._partition(key))
+        batch.scopes[key] = outcome.scope
+        batch.messages += outcome.messages
+        if outcome.logs:
+            self._sequence += 1
+            lines = LogBatch(producer=self._instance, sequence=self._sequence, entries=tuple(outcome.logs))
+            batch.messages.append(Outgoing(topic=HISTORY, key=key, message=lines))
 
     async def _entry(self, event: ExecutionOnly) -> Entry:
         """Return what memory holds of the execution, or a new entry for one that does not exist."""
@@ -201,6 +224,8 @@ class ExecutionEventHandler:
                         saved.append((execution_id, draft))
                     unit.emit(*draft.messages)
                 for scope_id, scope in batch.scopes.items():
+                    if scope is batch.scopes_read[scope_id]:
+                        continue
                     was = batch.scope_was[scope_id]
                     changed = msgspec.structs.replace(scope, version=(was or 0) + 1)
                     unit.save_scope(changed, self._partition(scope_id), was)

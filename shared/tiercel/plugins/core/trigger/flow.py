@@ -20,7 +20,8 @@ class FlowDependency(Node, frozen=True, kw_only=True):
 
     namespace: str | None = None
     flow_id: str | None = None
-    states: tuple[State, ...] = (State.SUCCESS, State.WARNING)
+    states: tuple[State, ...] | None = None
+    """Without them the trigger's own states count, or else success and warning."""
     labels: Annotated[dict[str, Any] | list[Any] | None, DYNAMIC] = None
     when: Annotated[Any, DYNAMIC] = None
 
