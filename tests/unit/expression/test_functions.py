@@ -68,7 +68,7 @@ def test_outputs_are_found_from_where_a_run_stands(render: Render) -> None:
     assert "ax" == render("{{ iterationOutput() }}", **around)
     assert "ay" == render("{{ iterationOutput('each', 1) }}", **around)
     assert '{"v":1}' == render("{{ parentOutput() }}", **around)
-    assert '[{"taskId":"t","state":"FAILED"},{"taskId":"u","state":"FAILED","value":"v1"}]' == render(
+    assert '[{"state":"FAILED","taskId":"t"},{"state":"FAILED","taskId":"u","value":"v1"}]' == render(
         "{{ tasksWithState('failed') }}", **around
     )
 
