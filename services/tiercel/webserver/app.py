@@ -72,6 +72,8 @@ class WebApp:
             return
         path: str = scope["path"]
         try:
+            if "\0" in path or b"%00" in scope["query_string"]:
+                raise problem.BadQuery("The address contains the character NUL, which no name or value can contain.")
             scope, path = self._without_tenant(scope, path)
             if self._credentials is not None and not self._may_enter(scope, path):
                 await self._ask_for_credentials(send, path)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tiercel.messages.topics import HISTORY
 from tiercel.runtime.adapters import Adapters
 from tiercel.secrets.encryption import Encryption
+from tiercel.webserver import metrics
 from tiercel.webserver.emitter import Emitter
 from tiercel.webserver.expressions import Expressions
 from tiercel.webserver.flowcache import FlowCache
@@ -52,6 +53,9 @@ class Api:
         """Look from time to time how far behind the writing of history is, until cancelled."""
         while True:
             depths = await self.queue.depths()
+            for depth in depths:
+                metrics.QUEUE_MESSAGES.labels(depth.topic).set(depth.messages)
+                metrics.QUEUE_OLDEST_SECONDS.labels(depth.topic).set(depth.oldest_s)
             age_s = max((depth.oldest_s for depth in depths if depth.topic == HISTORY.name), default=0.0)
             self.is_behind = age_s > self.settings.backlog_age_max_s
             await self.clock.sleep(BACKLOG_INTERVAL_S)

@@ -6,7 +6,7 @@ import logging
 from typing import Any, Final
 
 import msgspec
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, SerializationException
 
 from tiercel.errors import (
     CallerError,
@@ -67,6 +67,7 @@ _KINDS: Final[tuple[tuple[type[Exception], int, str], ...]] = (
     (Unavailable, 503, "Service Unavailable"),
     (msgspec.ValidationError, 422, "Invalid JSON"),
     (msgspec.DecodeError, 422, "Invalid JSON"),
+    (SerializationException, 422, "Invalid JSON"),
 )
 
 
@@ -80,6 +81,8 @@ def answer(error: Exception, href: str) -> tuple[int, dict[str, Any]]:
             if isinstance(error, BulkRefused):
                 body["invalids"] = error.invalids
             return status, body
+    if isinstance(error, RecursionError):
+        return 422, _body("Illegal argument: what was sent is nested too deeply to be read.", href)
     if isinstance(error, HTTPException):
         return error.status_code, _body(_sentence(error), href)
     log.error("a request failed: %s", error, exc_info=error, extra={"action": "request_failed", "href": href})

@@ -41,6 +41,6 @@ def decode(topic: Topic[M], body: bytes, level: int = 1) -> M:
         raise NewerLevel(f"A message of topic '{topic.name}' has level {level}; this version knows {topic.level}.")
     try:
         decoded: M = _DECODERS[topic.name].decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # the last two are not msgspec's own
         raise Undecodable(f"A message of topic '{topic.name}' cannot be decoded: {error}.") from error
     return decoded

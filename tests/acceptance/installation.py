@@ -1,0 +1,141 @@
+"""What the tests of bad input and outages need of a real server: its API, its database, its processes, and deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import httpx
+import psycopg
+
+from tiercel.model.state import State
+from tiercel.runtime.embedded import DATABASE, HISTORY_DATABASE, ROLE
+from tiercel.testing.server import StandaloneServer
+
+API: Final = "/api/v1/main"
+POLL_S: Final = 0.05
+YAML: Final = {"content-type": "application/x-yaml"}
+T = TypeVar("T")
+SERVICES: Final = ("webserver", "executor", "indexer", "worker", "scheduler")
+"""In the order of their management ports."""
+
+
+class Installation:
+    """A standalone server, seen by somebody who may look everywhere."""
+
+    def __init__(self, server: StandaloneServer) -> None:
+        self.server = server
+        self.http = httpx.AsyncClient(base_url=server.url, timeout=30.0)
+
+    async def put(self, source: str) -> None:
+        """Store a flow that is valid and new."""
+        answer = await self.http.post(f"{API}/flows", content=source.encode(), headers=YAML)
+        assert 200 == answer.status_code, answer.text
+
+    async def start(self, flow_id: str, namespace: str = "bad") -> str:
+        """Start an execution without inputs; return its id."""
+        empty = {"content-type": "multipart/form-data; boundary=none"}
+        answer = await self.http.post(
+            f"{API}/executions/{namespace}/{flow_id}", content=b"--none--\r\n", headers=empty
+        )
+        assert 200 == answer.status_code, answer.text
+        return str(answer.json()["id"])
+
+    async def run(self, source: str, flow_id: str, *, within_s: float = 20.0) -> dict[str, Any]:
+        """Store a flow, run it, and return the execution when it has ended."""
+        await self.put(source)
+        return await self.ended(await self.start(flow_id), within_s=within_s)
+
+    async def ended(self, execution_id: str, *, within_s: float = 20.0) -> dict[str, Any]:
+        """Return an execution when it has ended."""
+
+        async def look() -> dict[str, Any] | None:
+            execution = await self.execution(execution_id)
+            return execution if State(execution["state"]["current"]).is_terminated else None
+
+        return await until(look, f"execution '{execution_id}' to end", within_s=within_s)
+
+    async def execution(self, execution_id: str) -> dict[str, Any]:
+        answer = await self.http.get(f"{API}/executions/{execution_id}")
+        assert 200 == answer.status_code, answer.text
+        execution: dict[str, Any] = answer.json()
+        return execution
+
+    async def said(self, execution_id: str, words: str, *, within_s: float = 10.0) -> str:
+        """Return the log of an execution when it contains these words."""
+
+        async def look() -> str | None:
+            lines = (await self.http.get(f"{API}/logs/{execution_id}")).json()
+            text = "\n".join(line["message"] or "" for line in lines)
+            return text if words in text else None
+
+        return await until(look, f"the log of '{execution_id}' to contain '{words}'", within_s=within_s)
+
+    async def health(self, service: str) -> tuple[int, dict[str, Any]]:
+        """Return status and body of a process's `/health`."""
+        answer = await self.http.get(f"http://127.0.0.1:{self._port(service)}/health")
+        return answer.status_code, answer.json()
+
+    async def metric(self, service: str, name: str, **labels: str) -> float | None:
+        """Return the value of a metric of a process, None when it has none."""
+        text = (await self.http.get(f"http://127.0.0.1:{self._port(service)}/metrics")).text
+        for line in text.splitlines():
+            if line.startswith(name) and all(f'{key}="{value}"' in line for key, value in labels.items()):
+                return float(line.rsplit(" ", 1)[1])
+        return None
+
+    async def sql(self, statement: str, *values: Any, database: str = DATABASE) -> list[tuple[Any, ...]]:
+        """Run a statement in the embedded database; return its rows."""
+        host = (self.server.data / "postgres.socket").read_text()
+        uri = f"postgresql://{ROLE}@/{database}?host={host}"
+        async with await psycopg.AsyncConnection.connect(uri, autocommit=True) as connection:
+            cursor = await connection.execute(statement.encode(), values)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def history_sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        return await self.sql(statement, *values, database=HISTORY_DATABASE)
+
+    def actions(self, action: str) -> list[dict[str, Any]]:
+        """Return what the processes have logged under a name."""
+        return [event for event in self.server.events() if event.get("action") == action]
+
+    async def close(self) -> None:
+        await self.http.aclose()
+
+    def _port(self, service: str) -> int:
+        return self.server.management_port + SERVICES.index(service)
+
+
+async def until(look: Callable[[], Awaitable[T | None]], what: str, *, within_s: float) -> T:
+    """Look again and again until there is something; fail when the time is over."""
+    deadline = time.monotonic() + within_s
+    while (found := await look()) is None:
+        assert time.monotonic() < deadline, f"Waited {within_s:g} s for {what}, in vain."
+        await asyncio.sleep(POLL_S)
+    return found
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the memory that a process holds now."""
+    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return int(fields["VmRSS"].split()[0]) * 1024
+
+
+def processes_with(mark: str) -> list[int]:
+    """Return the living processes whose command line or environment contains a text, except this one."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit() or int(folder.name) == os.getpid():
+            continue
+        try:
+            living = (folder / "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+            said = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
+        except OSError:  # it has ended meanwhile
+            continue
+        if living and mark.encode() in said:
+            found.append(int(folder.name))
+    return found
