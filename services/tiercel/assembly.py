@@ -63,9 +63,14 @@ def make(name: str, settings: Settings, adapters: Adapters) -> Service:
     """Construct a service."""
     service = getattr(importlib.import_module(f"tiercel.{name}.service"), f"{name.title()}Service")
     own = settings.sections.get(name) or settings_class(name)()
-    given = {field: read(settings) for field, read in COMMON.items() if field in type(own).__struct_fields__}
-    made: Service = service(adapters, msgspec.structs.replace(own, **given))
+    made: Service = service(adapters, msgspec.structs.replace(own, **common_fields(name, settings)))
     return made
+
+
+def common_fields(name: str, settings: Settings) -> dict[str, Any]:
+    """Return what the settings of the installation say for fields of a service's own settings."""
+    fields = settings_class(name).__struct_fields__
+    return {field: read(settings) for field, read in COMMON.items() if field in fields}
 
 
 def assemble(name: str, settings: Settings) -> process.Assembly:
