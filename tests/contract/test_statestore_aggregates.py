@@ -15,7 +15,7 @@ async def test_scopes_are_guarded_by_their_version(backend: Backend) -> None:
     """A scope is an aggregate of its own, in the partition of its id."""
     leases = await leases_of(backend.leases)
     first = Scope(id="s", holders=("a",), waiting=("b", "c"), version=1)
-    second = Scope(id="s", holders=("b",), waiting=("c",), version=2)
+    second = Scope(id="s", holders=("b",), waiting=("c",), body={"met": {"a": True}}, version=2)
     async with backend.state.transaction(leases) as unit:
         unit.save_scope(first, partition_of("s"), None)
     async with backend.state.transaction(leases) as unit:
