@@ -115,7 +115,7 @@ def test_run_prints_every_mistake_and_fails(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "format", "words"),
+    ("name", "template", "words"),
     [
         ("undefined", "{{ outputs.nobody.value }}", "nobody"),
         ("unparsable", "{{ 1 + }}", "1 +"),
@@ -124,10 +124,10 @@ def test_run_prints_every_mistake_and_fails(tmp_path: Path) -> None:
     ],
 )
 async def test_an_expression_that_fails_fails_its_task_alone(
-    installation: Installation, name: str, format: str, words: str
+    installation: Installation, name: str, template: str, words: str
 ) -> None:
     """The log of its execution says why, and other executions go on."""
-    flow = WELL.replace("id: well", f"id: {name}").replace("format: fine", f'format: "{format}"')
+    flow = WELL.replace("id: well", f"id: {name}").replace("format: fine", f'format: "{template}"')
 
     answer = await installation.http.post(f"{API}/flows", content=flow.encode(), headers=YAML)
     if 422 == answer.status_code:  # what no execution could ever render is refused before
@@ -137,7 +137,10 @@ async def test_an_expression_that_fails_fails_its_task_alone(
 
     assert "FAILED" == execution["state"]["current"]
     assert words in await installation.said(execution["id"], words)
-    assert "SUCCESS" == (await installation.run(WELL.replace("well", f"after-{name}"), f"after-{name}"))["state"]["current"]
+    assert (
+        "SUCCESS"
+        == (await installation.run(WELL.replace("well", f"after-{name}"), f"after-{name}"))["state"]["current"]
+    )
 
 
 async def test_inputs_that_are_missing_or_of_another_type_are_refused_at_once(installation: Installation) -> None:
@@ -246,7 +249,7 @@ async def test_outputs_over_the_cap_fail_their_task(installation: Installation) 
     """The sentence says which and how large."""
     flow = shell(
         "heavy",
-        'python3 -c "import json; [print(\'::\' + json.dumps(dict(outputs={\'o%d\' % i: \'x\' * 900000})) + \'::\')'
+        "python3 -c \"import json; [print('::' + json.dumps(dict(outputs={'o%d' % i: 'x' * 900000})) + '::')"
         ' for i in range(25)]"',
     )
     execution = await installation.run(flow, "heavy", within_s=30)

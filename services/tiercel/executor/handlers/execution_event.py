@@ -38,7 +38,7 @@ PASSES_MAX = 50
 """A decision that still lacks facts after so many rounds asks in circles."""
 
 
-OwnScope = events.SlotRequested | events.SlotReleased | events.UpstreamChanged
+OwnScope = events.SlotRequested | events.SlotReleased | events.UpstreamChanged | events.WindowEnded
 """Events of the aggregates beside executions, which are kept as scopes."""
 
 
@@ -53,6 +53,8 @@ class Batch:
         self.scopes_read: dict[str, Scope] = {}
         self.scope_was: dict[str, int | None] = {}
         self.messages: list[Outgoing] = []
+        self.unreadable: dict[str, str] = {}
+        """Executions whose records cannot be read, and why: their events become dead letters, others go on."""
 
 
 class ExecutionEventHandler:
@@ -80,7 +82,10 @@ class ExecutionEventHandler:
         """A create is taken for a new execution without asking; the insert refuses one that exists (StaleState)."""
 
     async def handle(
-        self, deliveries: Sequence[Delivery[Any]], own: Sequence[ExecutionOnly], leases: Sequence[Lease]
+        self,
+        deliveries: Sequence[Delivery[Any]],
+        own: Sequence[ExecutionOnly | events.WindowEnded],
+        leases: Sequence[Lease],
     ) -> list[Timer]:
         """
         Decide and save a batch: messages, and events of our own (timers, lost workers); return the timers it set.
@@ -100,7 +105,7 @@ class ExecutionEventHandler:
             await self._decide_safely(batch, event, None)
         return await self._save(batch, deliveries, leases)
 
-    async def _prepare(self, batch: Batch, received: Iterable[Any], own: Iterable[ExecutionOnly]) -> None:
+    async def _prepare(self, batch: Batch, received: Iterable[Any], own: Iterable[Any]) -> None:
         """Read what the batch touches and memory does not hold, in one query."""
         wanted: dict[str, None] = {}
         wanted_scopes: dict[str, None] = {}
@@ -112,17 +117,7 @@ class ExecutionEventHandler:
             ):
                 wanted[event.execution_id] = None
         if wanted:
-            loaded = await self._store.load(list(wanted))
-            for execution_id in wanted:
-                found = loaded.get(execution_id)
-                if found is not None:
-                    execution = found.head.execution
-                    plan = await self._source.plan(
-                        execution.tenant_id, execution.namespace, execution.flow_id, execution.flow_revision
-                    )
-                    self._cache.put(
-                        execution_id, Entry(self._partition(execution_id), inside(plan, execution.loop_run), found)
-                    )
+            await self._load(batch, list(wanted))
         if wanted_scopes:
             stored = await self._store.scopes(list(wanted_scopes))
             for scope_id in wanted_scopes:
@@ -130,11 +125,36 @@ class ExecutionEventHandler:
                 batch.scopes[scope_id] = batch.scopes_read[scope_id] = scope or Scope(id=scope_id)
                 batch.scope_was[scope_id] = None if scope is None else scope.version
 
+    async def _load(self, batch: Batch, wanted: Sequence[str]) -> None:
+        """Put executions into the cache; one that cannot be read is found by reading them one by one."""
+        try:
+            for execution_id, found in (await self._store.load(wanted)).items():
+                execution = found.head.execution
+                plan = await self._source.plan(
+                    execution.tenant_id, execution.namespace, execution.flow_id, execution.flow_revision
+                )
+                entry = Entry(self._partition(execution_id), inside(plan, execution.loop_run), found)
+                self._cache.put(execution_id, entry)
+        except Unavailable:
+            raise
+        except Exception as error:  # reason: what is wrong with one execution's records must not stop its partition
+            if len(wanted) > 1:
+                for execution_id in wanted:
+                    await self._load(batch, [execution_id])
+                return
+            metrics.FAILED_EVENTS.inc()
+            log.exception("state could not be read", extra={"action": "state_unreadable", "execution_id": wanted[0]})
+            batch.unreadable[wanted[0]] = f"The state of execution '{wanted[0]}' cannot be read: {error}"
+
     def _partition(self, key: str) -> int:
         return partition_of(key, self._queue.partitions)
 
     async def _decide_safely(self, batch: Batch, event: Any, delivery: Delivery[Any] | None) -> None:
         """Decide an event; one that raises fails its execution, with the reason, and goes to the dead letters."""
+        if event.execution_id in batch.unreadable:
+            if delivery is not None:
+                await self._queue.bury(EXECUTION_EVENT, delivery, batch.unreadable[event.execution_id])
+            return
         try:
             await self._decide(batch, event)
         except Unavailable:
@@ -155,7 +175,7 @@ class ExecutionEventHandler:
                 await self._decide_safely(batch, failed, None)
 
     async def _decide(self, batch: Batch, event: Any) -> None:
-        if isinstance(event, events.UpstreamChanged):
+        if isinstance(event, events.UpstreamChanged | events.WindowEnded):
             await self._decide_trigger(batch, event)
             return
         if isinstance(event, events.SlotRequested | events.SlotReleased):
@@ -186,7 +206,7 @@ class ExecutionEventHandler:
             else:
                 below.absorb(draft)
 
-    async def _decide_trigger(self, batch: Batch, event: events.UpstreamChanged) -> None:
+    async def _decide_trigger(self, batch: Batch, event: events.UpstreamChanged | events.WindowEnded) -> None:
         key = event.execution_id
         outcome = await self._listeners.decide(batch.scopes[key], event, self._partition(key))
         batch.scopes[key] = outcome.scope

@@ -39,7 +39,10 @@ class PostgresNode:
     async def open(cls, uri: str, *, partitions: int = PARTITIONS_DEFAULT, size: int = SIZE_DEFAULT) -> PostgresNode:
         """Connect, and agree with the installation on the number of partitions."""
         node = cls(uri, partitions, size=size)
-        ((fixed, hashing),) = await node.pool.fetch(SQL["layout"], {"partitions": partitions})
+        rows = await node.pool.fetch(SQL["layout"], {"partitions": partitions})
+        if not rows:  # another process has fixed it meanwhile, in a transaction that the statement could not see yet
+            rows = await node.pool.fetch(SQL["layout"], {"partitions": partitions})
+        ((fixed, hashing),) = rows
         if fixed != partitions or hashing != "crc32":
             await node.close()
             raise InvalidSettings(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -115,7 +116,7 @@ class PostgresPool:
         await self._acquire()
         connection: Connection | None = None
         try:
-            connection = self._idle.pop() if self._idle else await self._opened()
+            connection = await self._rested() or await self._opened()
             yield connection
         except psycopg.Error as error:
             if connection is None or connection.pgconn.status == ConnStatus.BAD:
@@ -144,6 +145,15 @@ class PostgresPool:
         self._closed = True
         await self._drop_idle()
 
+    async def _rested(self) -> Connection | None:
+        """Return an idle connection; one on which the server has spoken unasked says goodbye, and is not used."""
+        while self._idle:
+            connection = self._idle.pop()
+            if _is_silent(connection):
+                return connection
+            await connection.close()
+        return None
+
     async def _opened(self) -> Connection:
         return await connect(self.uri, self._session, name=self._name, prompt=self._prompt)
 
@@ -169,3 +179,9 @@ class PostgresPool:
         idle, self._idle = self._idle, []
         for connection in idle:
             await connection.close()
+
+
+def _is_silent(connection: Connection) -> bool:
+    poll = select.poll()
+    poll.register(connection.pgconn.socket, select.POLLIN)
+    return not poll.poll(0)

@@ -1,0 +1,158 @@
+"""Messages that nobody can work on, put where messages wait: they become dead letters, all else goes on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.acceptance.installation import Installation, until
+from tiercel.messages import codec
+from tiercel.messages.execution_event import KillRequested
+from tiercel.messages.topics import partition_of
+from tiercel.testing.server import StandaloneServer
+
+WELL = """\
+id: well
+namespace: bad
+tasks:
+  - id: done
+    type: io.kestra.plugin.core.debug.Return
+    format: fine
+"""
+DAILY = """\
+triggers:
+  - id: daily
+    type: io.kestra.plugin.core.trigger.Schedule
+    cron: "0 4 * * *"
+"""
+"""A trigger, so that the scheduler hears of the flow."""
+WAITING = """\
+id: waiting
+namespace: bad
+tasks:
+  - id: pause
+    type: io.kestra.plugin.core.flow.Pause
+  - id: done
+    type: io.kestra.plugin.core.debug.Return
+    format: fine
+"""
+GARBAGE = (b"", b"\xc1", b"\x00", b"no message at all", b"\x82\xa4type\xa2\xff\xfe", b"\x91" * 100_000)
+"""Nothing, a byte that means nothing, another type, a text, a text that is no UTF-8, and a list without end."""
+LEVEL = 1
+
+
+@pytest.fixture(scope="module")
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneServer]:
+    with StandaloneServer(tmp_path_factory.mktemp("bad-messages")) as server:
+        yield server
+
+
+@pytest.fixture
+async def installation(own_server: StandaloneServer) -> AsyncIterator[Installation]:
+    """The server, and afterwards the proof that no process of it has ended."""
+    before = own_server.processes()
+    installation = Installation(own_server)
+    yield installation
+    await installation.close()
+    assert before == own_server.processes()
+
+
+async def buried(installation: Installation, topic: str, key: str, count: int) -> bool | None:
+    rows = await installation.sql("SELECT reason FROM tq.dead_letter WHERE topic = %s AND key = %s", topic, key)
+    return True if len(rows) == count and all(reason for (reason,) in rows) else None
+
+
+@pytest.mark.parametrize("topic", ["execution_event", "history", "trigger_event"])
+async def test_a_message_that_cannot_be_decoded_goes_to_the_dead_letters(
+    installation: Installation, topic: str
+) -> None:
+    """With its reason; what stands behind it in the same partition is worked on."""
+    key = f"poison-{topic}"
+    for part in range(16):
+        for body in GARBAGE:
+            await installation.sql(
+                f"INSERT INTO tq.{topic} (part, key, level, body) VALUES (%s, %s, %s, %s)", part, key, LEVEL, body
+            )
+
+    flow_id = f"after-{topic.replace('_', '-')}"
+    execution = await installation.run(WELL.replace("id: well", f"id: {flow_id}") + DAILY, flow_id)
+    await until(lambda: buried(installation, topic, key, 16 * len(GARBAGE)), "the dead letters", within_s=15)
+
+    assert "SUCCESS" == execution["state"]["current"]
+    assert [(0,)] == await installation.sql(f"SELECT count(*) FROM tq.{topic} WHERE key = %s", key)
+
+
+async def test_a_job_that_cannot_be_decoded_goes_to_the_dead_letters(installation: Installation) -> None:
+    """And the worker goes on to claim."""
+    for body in GARBAGE:
+        await installation.sql(
+            "INSERT INTO tq.worker_job (lane, rank, owner, seq, level, body) SELECT lane, 0, %s, 1, %s, %s"
+            " FROM unnest(ARRAY['default', '']) AS lane",
+            *("poison-job", LEVEL, body),
+        )
+
+    execution = await installation.run(WELL.replace("id: well", "id: after-job"), "after-job")
+
+    assert "SUCCESS" == execution["state"]["current"]
+
+    async def look() -> bool | None:
+        rows = await installation.sql("SELECT 1 FROM tq.dead_letter WHERE topic = 'worker_job' AND key = 'poison-job'")
+        return True if len(rows) >= len(GARBAGE) else None
+
+    await until(look, "the dead letters", within_s=15)
+
+
+@pytest.mark.parametrize("topic", ["broadcast", "worker_event"])
+async def test_a_broadcast_that_cannot_be_decoded_is_passed_over(installation: Installation, topic: str) -> None:
+    """By everybody who listens."""
+    for body in GARBAGE:
+        await installation.sql(f"INSERT INTO tq.{topic} (level, body) VALUES (%s, %s)", LEVEL, body)
+
+    flow_id = f"after-{topic.replace('_', '-')}"
+    execution = await installation.run(WELL.replace("id: well", f"id: {flow_id}"), flow_id)
+
+    assert "SUCCESS" == execution["state"]["current"]
+
+
+async def test_dead_letters_are_counted_in_the_metrics(installation: Installation) -> None:
+    """An operator is told by the depth of the topic `dead_letter`."""
+    await installation.sql(
+        "INSERT INTO tq.dead_letter (topic, key, reason, body) VALUES ('history', 'counted', 'A test.', '')"
+    )
+
+    async def look() -> float | None:
+        return await installation.metric("webserver", "tiercel_queue_messages", topic="dead_letter") or None
+
+    assert await until(look, "the metric", within_s=15)
+
+
+async def test_state_that_cannot_be_decoded_fails_no_other_execution(installation: Installation) -> None:
+    """Another execution of the same partition runs, though the ruined one's events cannot be decided."""
+    await installation.put(WAITING)
+    await installation.put(WELL.replace("id: well", "id: neighbour"))
+    ruined = await installation.start("waiting")
+
+    async def paused() -> bool | None:
+        return True if (await installation.execution(ruined))["state"]["current"] == "PAUSED" else None
+
+    await until(paused, "the pause", within_s=10)
+    await installation.sql("UPDATE ts.execution SET head = %s WHERE id = %s", b"\xc1", ruined)
+    await installation.sql("UPDATE tq.lease SET token = gen_random_uuid()::text WHERE service = 'executor'")
+
+    partition = partition_of(ruined)
+    kill = codec.encode(KillRequested(execution_id=ruined, at=datetime.now(UTC)))
+    await installation.sql(
+        "INSERT INTO tq.execution_event (part, key, level, body) VALUES (%s, %s, %s, %s)",
+        partition,
+        ruined,
+        LEVEL,
+        kill,
+    )
+    others = [await installation.start("neighbour") for _ in range(40)]
+    ended = [await installation.ended(each) for each in others]
+
+    assert any(partition_of(each) == partition for each in others)
+    assert {"SUCCESS"} == {each["state"]["current"] for each in ended}
+    await until(lambda: buried(installation, "execution_event", ruined, 1), "the dead letter", within_s=10)
