@@ -12,16 +12,19 @@ from typing import Any, Final
 
 import msgspec
 
-from tiercel.errors import NotFound
+from tiercel.errors import NotFound, Refused
 from tiercel.model import ids
 from tiercel.model.execution import Execution, OutputRef, TaskRun
 from tiercel.model.execution_json import execution_json
 from tiercel.model.live import OutputKind
-from tiercel.repository.base import Repository
+from tiercel.repository.base import Page, Repository
+from tiercel.repository.filter import Field, Filter
 from tiercel.runtime.clock import Clock
 from tiercel.statestore.base import StateStore
 from tiercel.webserver.follower import Followers
 
+ITERATIONS_MAX: Final = 1000
+"""So many iterations of loops are looked through for a task run."""
 PENDING_MAX: Final = 10_000
 """Executions that this process remembers having created, until an executor has saved them."""
 JUST_NOW: Final = timedelta(seconds=30)
@@ -105,6 +108,20 @@ class Reader:
             return View(execution=execution)
         runs = await self._repository.runs(tenant_id, execution_id)
         return View(execution=execution, runs=runs, outputs=await self._repository.outputs(tenant_id, execution_id))
+
+    async def owner(self, tenant_id: str, execution_id: str, task_run_id: str) -> View:
+        """Return the execution that a task run belongs to: this one, or an iteration of a Loop below it."""
+        waiting, seen = [execution_id], 0
+        while waiting and seen < ITERATIONS_MAX:
+            view = await self.view(tenant_id, waiting.pop(0))
+            if view.run(task_run_id) is not None:
+                return view
+            seen += 1
+            below = [Filter(field=Field.PARENT_ID, value=view.execution.id), Filter(field=Field.KIND, value="LOOP")]
+            page = Page(size=ITERATIONS_MAX, total=False)
+            found = await self._repository.search(tenant_id, below, page)
+            waiting += [one.id for one in found.results]
+        raise Refused(f"Task run id '{task_run_id}' not found in execution '{execution_id}'")
 
     async def _appears(self, execution_id: str) -> bool:
         """Wait for an execution whose id says that it is new."""

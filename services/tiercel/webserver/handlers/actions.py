@@ -159,10 +159,12 @@ async def replay_with_inputs(request: AnyRequest, execution_id: FromPath[str]) -
 
 
 async def _replay(call: Call, execution_id: str, form: multipart.Form | None) -> Response[Any]:
-    view = await call.api.reader.view(call.tenant_id, execution_id)
     task_run_id = call.query.one("taskRunId") or None
-    if task_run_id is not None and view.run(task_run_id) is None:
-        raise Refused(f"Task run id '{task_run_id}' not found in execution '{execution_id}'")
+    if task_run_id is None:
+        view = await call.api.reader.view(call.tenant_id, execution_id)
+    else:
+        view = await call.api.reader.owner(call.tenant_id, execution_id, task_run_id)
+        execution_id = view.execution.id
     if call.query.one("breakpoints"):
         raise Refused("Breakpoints are not supported; leave the parameter 'breakpoints' out.")
     revision = call.query.number("revision", least=1)
@@ -191,12 +193,10 @@ async def set_task_run_state(request: AnyRequest, execution_id: FromPath[str]) -
     if not isinstance(body, Mapping) or not isinstance(body.get("taskRunId"), str):
         raise Refused('The body must be {"taskRunId": …, "state": …}.')
     task_run_id, state = body["taskRunId"], read_state(body.get("state"), "state")
-    view = await call.api.reader.view(call.tenant_id, execution_id)
-    execution = view.execution
+    view = await call.api.reader.owner(call.tenant_id, execution_id, task_run_id)
+    execution, execution_id = view.execution, view.execution.id
     if not (execution.state.is_terminated or execution.state is State.PAUSED) or execution.state is State.KILLED:
         raise Conflict("Cannot change task run state: execution must be terminated and not killed.")
-    if view.run(task_run_id) is None:
-        raise Refused(f"Task run id '{task_run_id}' not found in execution '{execution_id}'")
     event = TaskRunStateRequested(
         execution_id=execution_id, at=call.api.clock.now(), task_run_id=task_run_id, state=state
     )
