@@ -89,6 +89,12 @@ class Engine:
         tree: dict[str, Any] = {}
         for record in records:
             _plant(tree, (record.task_id, *record.path), outputs[record.seq])
+        for run in runs:
+            tree.setdefault(run.run.task_id, {})
+        loop = loaded.head.execution.loop_run
+        for around in loop.executions if loop is not None else ():
+            for record in await self.statestore.outputs(around):
+                _plant(tree, (record.task_id, *record.path), await self._value(record.ref))
         return Snapshot(loaded.head.execution, [record.run for record in runs], outputs, tree)
 
     async def _from_history(self, execution_id: str) -> Snapshot | None:
