@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Awaitable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.integration.test_executor import Desk
 from tests.statemachine.flows import flow
+from tiercel.executor.core import misses
 from tiercel.messages.broadcast import FlowUpdated
 from tiercel.messages.topics import BROADCAST
 from tiercel.model import ids
@@ -19,10 +23,10 @@ from tiercel.queue.base import Outgoing
 TYPE = "io.kestra.plugin.core.trigger.Flow"
 
 
-def listener(*flow_ids: str) -> str:
+def listener(*flow_ids: str, **properties: Any) -> str:
     """A flow that waits for these."""
     depends = [{"namespace": "company.team", "flowId": flow_id} for flow_id in flow_ids]
-    trigger = {"id": "t", "type": TYPE, "dependsOn": depends}
+    trigger = {"id": "t", "type": TYPE, "dependsOn": depends, **properties}
     return flow("y", triggers=[trigger]).replace("id: f\n", "id: listener\n", 1)
 
 
@@ -104,3 +108,22 @@ async def test_what_was_met_outlives_the_executor(desk: Desk) -> None:
             await desk.create("e2", "g")
             await desk.until(work.of_listener)
             assert [State.SUCCESS] == await desk.ended(*work.of_listener())
+
+
+async def test_a_window_that_ends_unmet_is_noticed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody tells the executor: it asks by itself, and a FAILED execution says what was missed."""
+    monkeypatch.setattr(misses, "GRACE", timedelta())
+    await desk.deploy(listener("f", onMiss={"behavior": "FAIL"}, window={"every": "PT0.2S"}))
+    partitions = range(desk.backend.partitions)
+
+    def missed() -> Awaitable[list[tuple[str, int]]]:
+        return desk.backend.ended_before(partitions, datetime.now(UTC), 1)
+
+    async with desk.executor():
+        await desk.until(missed)
+        ((execution_id, _),) = await missed()
+        head = await desk.head(execution_id)
+
+    assert head is not None
+    assert State.FAILED == head.execution.state
+    assert "not met" in (head.execution.error or "")

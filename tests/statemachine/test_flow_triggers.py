@@ -10,7 +10,7 @@ import pytest
 
 from tests.statemachine.flows import flow
 from tests.statemachine.machine import EXECUTION, Machine
-from tiercel.executor.core import flow_triggers
+from tiercel.executor.core import flow_triggers, misses
 from tiercel.executor.core.facts import Facts, Missing, Want
 from tiercel.executor.core.listening import Listeners
 from tiercel.executor.core.plan import FlowPlan
@@ -18,7 +18,7 @@ from tiercel.executor.settings import ExecutorSettings
 from tiercel.executor.surroundings import surroundings_of
 from tiercel.flowspec.parse import parse_flow
 from tiercel.messages import codec
-from tiercel.messages.execution_event import CreateExecution, TaskFinished, UpstreamChanged
+from tiercel.messages.execution_event import CreateExecution, TaskFinished, UpstreamChanged, WindowEnded
 from tiercel.model.execution import Execution, ExecutionKind
 from tiercel.model.state import State, StateChange
 from tiercel.statestore.base import Scope
@@ -67,15 +67,26 @@ class Listening:
             started += self.decide(event)
         return started
 
-    def decide(self, event: UpstreamChanged) -> list[CreateExecution]:
+    def decide(self, event: UpstreamChanged | WindowEnded) -> list[CreateExecution]:
         facts = Facts(self.plan, surroundings_of(ExecutorSettings()))
         facts.known.update(self.known)
-        outcome = flow_triggers.decide(self.scopes.get(event.execution_id, Scope(id=event.execution_id)), event, facts)
+        scope = self.scopes.get(event.execution_id, Scope(id=event.execution_id))
+        if isinstance(event, WindowEnded):
+            outcome = flow_triggers.judge(scope, event, facts)
+        else:
+            outcome = flow_triggers.decide(scope, event, facts)
         # It is kept as it is stored.
         stored = msgspec.msgpack.decode(codec.encode(outcome.scope), type=Scope)
         self.scopes[event.execution_id] = stored
         self.logs += [entry.message for entry in outcome.logs]
         return [each.message for each in outcome.messages]
+
+    def ends(self, now: datetime) -> list[CreateExecution]:
+        """Let the triggers with `onMiss` judge the last window that is over."""
+        started = []
+        for trigger in misses.watched(self.plan.flow):
+            started += self.decide(misses.event_of(self.plan.flow, trigger, now))
+        return started
 
     @property
     def empty(self) -> bool:
@@ -291,6 +302,55 @@ def test_a_multiple_condition_collects_in_its_window() -> None:
     assert started.trigger is not None
     assert "b-1" == started.trigger.variables["executionId"]
     assert listening.empty
+
+
+DEADLINE = {**depends("a", "b"), "window": {"deadline": "13:00:00"}, "onMiss": {"labels": {"late": "yes"}}}
+
+
+def test_a_deadline_that_passes_unmet_fails_an_execution() -> None:
+    """Once for each day, with the labels of `onMiss`; days before the trigger was first seen do not count."""
+    listening = Listening(DEADLINE)
+    yesterday, today = NOON - timedelta(hours=3), NOON + timedelta(hours=2)
+
+    assert [] == listening.ends(yesterday)
+    listening.hears(upstream("a"))
+    (started,) = listening.ends(today)
+    assert [] == listening.ends(today + timedelta(minutes=1))
+    (later,) = listening.ends(today + timedelta(days=1))
+
+    assert started.failed is not None
+    assert "2026-03-04T13:00:00Z" in started.failed
+    assert ("late", "yes") in started.labels
+    assert started.execution_id != later.execution_id
+
+
+def test_a_deadline_that_was_met_is_not_missed() -> None:
+    """What fired within the window is enough."""
+    listening = Listening(DEADLINE)
+    listening.ends(NOON - timedelta(hours=3))
+
+    assert [0, 1] == [len(listening.hears(upstream(flow_id))) for flow_id in "ab"]
+
+    assert [] == listening.ends(NOON + timedelta(hours=2))
+
+
+@pytest.mark.parametrize(
+    ("window", "due"),
+    [
+        ({"deadline": "13:00:00"}, NOON + timedelta(hours=1)),
+        ({"deadline": "11:00:00"}, NOON + timedelta(hours=23)),
+        ({"from": "09:00:00", "to": "12:30:00"}, NOON + timedelta(minutes=30)),
+        ({"every": "PT1H"}, NOON + timedelta(hours=1, milliseconds=-1)),
+    ],
+)
+def test_a_window_is_judged_a_moment_after_its_end(window: dict[str, Any], due: datetime) -> None:
+    """The moment is for news that is still under way."""
+    (trigger,) = misses.watched(Listening({**depends("a"), "window": window, "onMiss": {}}).plan.flow)
+
+    assert due + misses.GRACE == misses.next_end(trigger, NOON)
+    judged = misses.last_window(trigger, misses.next_end(trigger, NOON))
+    assert judged is not None
+    assert due == judged.end
 
 
 def test_a_trigger_that_is_gone_forgets_what_it_has_met() -> None:

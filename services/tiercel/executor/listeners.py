@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from typing import Final
 
 from tiercel.definitions.base import Definitions
 from tiercel.errors import InternalError, InvalidFlow
 from tiercel.executor.cache import Entry
-from tiercel.executor.core import flow_triggers
+from tiercel.executor.core import flow_triggers, misses
 from tiercel.executor.core.draft import Draft
 from tiercel.executor.core.facts import Missing, Surroundings
-from tiercel.executor.core.listening import Listeners, listens
+from tiercel.executor.core.listening import Listeners, key_of, listens
 from tiercel.executor.facts_source import FactsSource
-from tiercel.messages.execution_event import UpstreamChanged
+from tiercel.messages.execution_event import UpstreamChanged, WindowEnded
 from tiercel.model.flow import Flow
+from tiercel.plugins.core.trigger.flow import FlowTrigger
 from tiercel.queue.base import Outgoing
 from tiercel.statestore.base import Scope
 
@@ -40,6 +42,9 @@ class FlowListeners:
         self._revisions: dict[Key, int] = {}
         self._flows: dict[Key, Flow] = {}
         self._listeners = Listeners()
+        self._watched: list[tuple[Flow, FlowTrigger]] = []
+        self._dues: dict[str, datetime] = {}
+        """When a window of each watched trigger is next judged."""
 
     async def refresh(self) -> None:
         """Read all flows again."""
@@ -54,7 +59,7 @@ class FlowListeners:
                     await self._learn(key)
                 else:
                     self._flows.pop(key, None)
-        self._listeners = Listeners(self._flows.values())
+        self._index()
 
     async def follow(self, tenant_id: str, namespace: str, flow_id: str) -> None:
         """Read a flow's new revision."""
@@ -63,7 +68,13 @@ class FlowListeners:
         was = self._flows.get(key)
         await self._learn(key)
         if was is not None or key in self._flows:
-            self._listeners = Listeners(self._flows.values())
+            self._index()
+
+    def _index(self) -> None:
+        self._listeners = Listeners(self._flows.values())
+        self._watched = [(flow, trigger) for flow in self._flows.values() for trigger in misses.watched(flow)]
+        # Asked anew, so that a changed window is not waited for in vain.
+        self._dues.clear()
 
     async def _learn(self, key: Key) -> None:
         try:
@@ -84,15 +95,37 @@ class FlowListeners:
         """Return what triggers are told of the states that an execution has come into."""
         return self._listeners.told(draft.execution, draft.moves) if draft.moves else []
 
-    async def decide(self, scope: Scope, event: UpstreamChanged, partition: int) -> flow_triggers.Outcome:
+    def ended(self, now: datetime) -> list[WindowEnded]:
+        """Return the questions about windows that have ended since the last call, each once."""
+        if not self._watched:
+            return []
+        found = []
+        for flow, trigger in self._watched:
+            key = key_of(flow, trigger)
+            due = self._dues.get(key, now)
+            if due <= now:
+                self._dues[key] = misses.next_end(trigger, now)
+                found.append(misses.event_of(flow, trigger, now))
+        return found
+
+    def judge_again(self) -> None:
+        """Ask about all windows at once: partitions have come, and what their owner has judged is not known here."""
+        self._dues.clear()
+
+    async def decide(self, scope: Scope, event: UpstreamChanged | WindowEnded, partition: int) -> flow_triggers.Outcome:
         """Decide for a trigger, fetching facts when it asks for them."""
-        tenant_id = event.upstream.tenant_id
+        if isinstance(event, WindowEnded):
+            tenant_id, subject = event.tenant_id, event.execution_id
+        else:
+            tenant_id, subject = event.upstream.tenant_id, event.upstream.id
         plan = await self._source.plan(tenant_id, event.namespace, event.flow_id, None)
         entry = Entry(partition, plan, None)
         facts = entry.facts(self._around)
         for _ in range(PASSES_MAX):
             try:
+                if isinstance(event, WindowEnded):
+                    return flow_triggers.judge(scope, event, facts)
                 return flow_triggers.decide(scope, event, facts)
             except Missing as missing:
-                await self._source.fetch(missing.wants, event.upstream.id, tenant_id, entry, facts)
+                await self._source.fetch(missing.wants, subject, tenant_id, entry, facts)
         raise InternalError("The decision still lacks facts after many rounds.")

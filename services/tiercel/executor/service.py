@@ -21,7 +21,7 @@ from tiercel.executor.liveness import Liveness
 from tiercel.executor.settings import ExecutorSettings
 from tiercel.executor.surroundings import surroundings_of
 from tiercel.executor.timers import HORIZON, Timers
-from tiercel.messages.execution_event import WorkerLost
+from tiercel.messages.execution_event import WindowEnded, WorkerLost
 from tiercel.messages.topics import EXECUTION_EVENT, partition_of
 from tiercel.model import ids
 from tiercel.queue.base import Lease
@@ -112,6 +112,7 @@ class ExecutorService(Service):
         taken = self._own(owned)
         self._liveness.contact(self._clock.now())
         if taken:
+            self._listeners.judge_again()
             await self._read_timers(taken)
             self._queue.wake(EXECUTION_EVENT)
 
@@ -177,7 +178,8 @@ class ExecutorService(Service):
             return False
         partitions = [lease.partition for lease in leases]
         deliveries = await self._queue.read(EXECUTION_EVENT, partitions, count=self._settings.batch_count)
-        noticed: list[ExecutionOnly] = [*self._timers.due(self._clock.now()), *self._lost]
+        now = self._clock.now()
+        noticed: list[ExecutionOnly | WindowEnded] = [*self._timers.due(now), *self._lost, *self._listeners.ended(now)]
         self._lost = []
         own = [e for e in noticed if partition_of(e.execution_id, self._queue.partitions) in self._leases]
         self._liveness.contact(self._clock.now())
@@ -193,12 +195,14 @@ class ExecutorService(Service):
             log.warning("batch was refused: %s", error, extra={"action": "batch_refused"})
             self._cache.clear()
             self._timers.clear()
+            self._listeners.judge_again()
             self._handler.trusts_creates = isinstance(error, LeaseLost)
             await self._renew()
             await self._read_timers(list(self._leases))
             return True
         except Unavailable:
             self._timers.clear()
+            self._listeners.judge_again()
             raise
         self._handler.trusts_creates = True
         self._timers.add(timers, self._clock.now())

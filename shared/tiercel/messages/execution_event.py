@@ -255,6 +255,15 @@ class UpstreamChanged(Event, frozen=True, kw_only=True):
     upstream: Execution
 
 
+class WindowEnded(Event, frozen=True, kw_only=True):
+    """A window of a Flow trigger has ended: it is to be judged whether it was missed."""
+
+    tenant_id: str = "main"
+    namespace: str
+    flow_id: str
+    trigger_id: str
+
+
 class EventFailed(Event, frozen=True, kw_only=True):
     """An event could not be decided (`reason`): the execution ends FAILED."""
 
@@ -289,6 +298,7 @@ ExecutionEvent = (
     | SlotRequested
     | SlotReleased
     | UpstreamChanged
+    | WindowEnded
     | EventFailed
 )
 

@@ -8,7 +8,7 @@ what it has met so far in its windows are its rows, executions that it starts ar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -26,13 +26,14 @@ from tiercel.condition.flow_trigger import (
 )
 from tiercel.condition.window import OpenWindow, window_at
 from tiercel.errors import ExpressionError, FlowAuthorError, InvalidInput
+from tiercel.executor.core import misses
 from tiercel.executor.core.context import LazyContext, nested_labels
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.host import FactsHost
 from tiercel.executor.core.inputs import typed_inputs
 from tiercel.executor.core.listening import asks_attempts, listens
 from tiercel.expression.rendering import Renderer
-from tiercel.messages.execution_event import CreateExecution, UpstreamChanged
+from tiercel.messages.execution_event import CreateExecution, UpstreamChanged, WindowEnded
 from tiercel.messages.topics import EXECUTION_EVENT
 from tiercel.model import ids
 from tiercel.model.execution import LogEntry, TriggerInfo
@@ -47,6 +48,9 @@ class Collected(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     windows: dict[str, OpenWindow] = {}
     outputs: dict[str, dict[str, Any]] = {}
+    fired: datetime | None = None
+    """When it last fired, and until when windows were judged; kept for triggers with `onMiss`."""
+    judged: datetime | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +59,23 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     scope: Scope
     messages: list[Outgoing] = []
     logs: list[LogEntry] = []
+
+
+def judge(scope: Scope, event: WindowEnded, facts: Facts) -> Outcome:
+    """Start a FAILED execution when the last window of a trigger with `onMiss` has ended without firing."""
+    facts.at = event.at
+    flow = facts.plan.flow if facts.plan is not None else None
+    trigger = _trigger(flow, event)
+    if flow is None or trigger is None:
+        return Outcome(scope=_with(scope, Collected()))
+    if trigger not in misses.watched(flow):
+        return Outcome(scope=scope)
+    collected = msgspec.convert(scope.body, Collected)
+    judged, missed = misses.missed(trigger, event, collected.judged, collected.fired)
+    after = _with(scope, msgspec.structs.replace(collected, judged=judged))
+    if not missed or judged is None:
+        return Outcome(scope=after)
+    return Outcome(scope=after, messages=[misses.failed_execution(flow, trigger, judged, event, facts)])
 
 
 def decide(scope: Scope, event: UpstreamChanged, facts: Facts) -> Outcome:
@@ -79,10 +100,13 @@ def decide(scope: Scope, event: UpstreamChanged, facts: Facts) -> Outcome:
     if not concerned or not _complete(trigger, after):
         return Outcome(scope=_with(scope, after), logs=asking.logs)
     messages = _fired(asking, after)
-    return Outcome(scope=_with(scope, _after_firing(trigger, after)), messages=messages, logs=asking.logs)
+    rest = _after_firing(trigger, after)
+    if trigger.on_miss is not None:
+        rest = msgspec.structs.replace(rest, fired=event.at)
+    return Outcome(scope=_with(scope, rest), messages=messages, logs=asking.logs)
 
 
-def _trigger(flow: Flow | None, event: UpstreamChanged) -> FlowTrigger | None:
+def _trigger(flow: Flow | None, event: UpstreamChanged | WindowEnded) -> FlowTrigger | None:
     for trigger in flow.triggers if flow is not None and listens(flow) else ():
         if isinstance(trigger, FlowTrigger) and trigger.id == event.trigger_id and not trigger.disabled:
             return trigger
@@ -118,7 +142,7 @@ def _collected(before: Collected, asking: _Asking) -> tuple[Collected, bool]:
     upstream = asking.event.upstream
     if concerned and upstream.outputs:
         outputs = {**outputs, upstream.flow_id: upstream.outputs}
-    return Collected(windows=opened, outputs=outputs), concerned
+    return msgspec.structs.replace(before, windows=opened, outputs=outputs), concerned
 
 
 def _complete(trigger: FlowTrigger, collected: Collected) -> bool:
@@ -138,7 +162,7 @@ def _after_firing(trigger: FlowTrigger, collected: Collected) -> Collected:
         for name, window in collected.windows.items()
         if kept_after_firing(trigger, name)
     }
-    return Collected(windows=kept, outputs=collected.outputs if kept else {})
+    return msgspec.structs.replace(collected, windows=kept, outputs=collected.outputs if kept else {})
 
 
 def _fired(asking: _Asking, collected: Collected) -> list[Outgoing]:
