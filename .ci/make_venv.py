@@ -4,12 +4,15 @@ Make a virtual environment with pip in it, on a machine that may have nothing bu
 usage: make_venv.py FOLDER
 
 Debian splits `ensurepip` off into a package of its own. Where it is missing, pip comes from the machine's own pip if
-there is one, else as a wheel from the package index that the environment names (PIP_INDEX_URL), else the public one.
+there is one, else as a wheel from the package index that pip's settings name (PIP_INDEX_URL or pip.conf), else by way of
+Debian's package `python3-venv`, which root may install.
 """
 
+import configparser
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,7 +20,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-PUBLIC_INDEX = "https://pypi.org/simple"
+CONFIGURATIONS = ("/etc/pip.conf", "~/.config/pip/pip.conf", "~/.pip/pip.conf")
 
 
 def main(folder: Path) -> None:
@@ -29,14 +32,43 @@ def main(folder: Path) -> None:
     if importlib.util.find_spec("pip") is not None:
         subprocess.run([sys.executable, "-m", "pip", "--python", python, "install", "-q", "pip"], check=True)
         return
+    index = package_index()
+    if index is None:
+        install_ensurepip()
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        return
     with tempfile.TemporaryDirectory() as scratch:
-        wheel = download_pip(Path(scratch))
+        wheel = download_pip(index, Path(scratch))
         subprocess.run([python, f"{wheel}/pip", "install", "-q", "--no-index", wheel], check=True)
 
 
-def download_pip(folder: Path) -> Path:
+def package_index() -> str | None:
+    """Return the index that pip's settings name, None when they name none."""
+    if "PIP_INDEX_URL" in os.environ:
+        return os.environ["PIP_INDEX_URL"]
+    for name in (os.environ.get("PIP_CONFIG_FILE"), *CONFIGURATIONS):
+        settings = configparser.ConfigParser()
+        if name is not None and settings.read(Path(name).expanduser()):
+            found = settings.get("global", "index-url", fallback=None)
+            if found:
+                return found
+    return None
+
+
+def install_ensurepip() -> None:
+    """Let Debian's package manager install what Python's own `venv` needs."""
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        sys.exit(
+            "This Python has neither ensurepip nor pip; install python3-venv, or set PIP_INDEX_URL, and try again."
+        )
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    subprocess.run(["apt-get", "update", "-qq"], check=True)
+    subprocess.run(["apt-get", "install", "-y", "-qq", f"python{version}-venv"], check=True)
+
+
+def download_pip(index: str, folder: Path) -> Path:
     """Download the newest wheel of pip and return its path."""
-    page = os.environ.get("PIP_INDEX_URL", PUBLIC_INDEX).rstrip("/") + "/pip/"
+    page = index.rstrip("/") + "/pip/"
     with urllib.request.urlopen(page) as answer:
         links = re.findall(r'href="([^"]+/(pip-([\d.]+)-py3-none-any\.whl)[^"]*)"', answer.read().decode())
     if not links:
