@@ -4,8 +4,8 @@ Make a virtual environment with pip in it, on a machine that may have nothing bu
 usage: make_venv.py FOLDER
 
 Debian splits `ensurepip` off into a package of its own. Where it is missing, pip comes from the machine's own pip if
-there is one, else as a wheel from the package index that pip's settings name (PIP_INDEX_URL or pip.conf), else by way of
-Debian's package `python3-venv`, which root may install.
+there is one, else as a wheel from the package index that pip's settings name (PIP_INDEX_URL or pip.conf), else by way
+of Debian's package `python3-venv`, which root may install.
 """
 
 import configparser
