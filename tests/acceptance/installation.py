@@ -71,7 +71,9 @@ class Installation:
         """Return the log of an execution when it contains these words."""
 
         async def look() -> str | None:
-            lines = (await self.http.get(f"{API}/logs/{execution_id}")).json()
+            answer = await self.http.get(f"{API}/logs/{execution_id}")
+            assert 200 == answer.status_code, answer.text
+            lines = answer.json()
             text = "\n".join(line["message"] or "" for line in lines)
             return text if words in text else None
 

@@ -23,7 +23,7 @@ Check = Callable[[], Awaitable[str | None]]
 REQUEST_SIZE_MAX: Final = 16 << 10
 REQUEST_TIMEOUT_S: Final = 10.0
 CHECK_TIMEOUT_S: Final = 5.0
-"""A check that hangs is a check that fails."""
+"""A check that hangs is a check that fails. It is not cancelled, which a hanging server would delay as well."""
 
 
 class ManagementServer:
@@ -34,6 +34,8 @@ class ManagementServer:
         self._checks = checks
         self._ready = ready
         self._server: asyncio.Server | None = None
+        self._asking: dict[str, asyncio.Task[str | None]] = {}
+        """The last question of each check: there is never more than one without an answer."""
 
     @property
     def port(self) -> int:
@@ -47,6 +49,8 @@ class ManagementServer:
 
     async def stop(self) -> None:
         """Close the port."""
+        for question in self._asking.values():
+            question.cancel()
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
@@ -89,7 +93,7 @@ class ManagementServer:
 
     async def _health(self) -> tuple[str, str, bytes]:
         names = list(self._checks)
-        said = await asyncio.gather(*(_asked(self._checks[name]) for name in names))
+        said = await asyncio.gather(*(self._asked(name) for name in names))
         details = {
             name: {"status": "UP"} if sentence is None else {"status": "DOWN", "details": sentence}
             for name, sentence in zip(names, said, strict=True)
@@ -97,13 +101,12 @@ class ManagementServer:
         well = self._ready() and all(sentence is None for sentence in said)
         return _json(well, {"name": self._service, "status": "UP" if well else "DOWN", "details": details})
 
-
-async def _asked(check: Check) -> str | None:
-    try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
-            return await check()
-    except TimeoutError:
-        return f"No answer within {CHECK_TIMEOUT_S:g} s."
+    async def _asked(self, name: str) -> str | None:
+        question = self._asking.get(name)
+        if question is None or question.done():
+            question = self._asking[name] = asyncio.ensure_future(self._checks[name]())
+        await asyncio.wait({question}, timeout=CHECK_TIMEOUT_S)
+        return question.result() if question.done() else f"No answer within {CHECK_TIMEOUT_S:g} s."
 
 
 def _path(head: bytes) -> str:

@@ -11,6 +11,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from tiercel.errors import Unavailable
+from tiercel.runtime.postgres.pool import is_silent
 
 _SESSION: Final = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=30s -c jit=off -c TimeZone=UTC"
 """A search that takes longer is not worth its load; nothing may sit in a transaction."""
@@ -27,6 +28,7 @@ class Pool:
             max_size=size_max,
             open=False,
             timeout=_CONNECT_TIMEOUT_S,
+            check=_refuse_ended,
             kwargs={"autocommit": True, "options": _SESSION, "tcp_user_timeout": 10_000, "keepalives_idle": 5},
             name="history",
         )
@@ -54,3 +56,9 @@ class Pool:
 
     async def close(self) -> None:
         await self._pool.close()
+
+
+async def _refuse_ended(connection: AsyncConnection[Any]) -> None:
+    if not is_silent(connection):
+        await connection.close()  # else the pool would offer it again
+        raise psycopg.OperationalError("The server has ended the connection while it was idle.")

@@ -149,7 +149,7 @@ class PostgresPool:
         """Return an idle connection; one on which the server has spoken unasked says goodbye, and is not used."""
         while self._idle:
             connection = self._idle.pop()
-            if _is_silent(connection):
+            if is_silent(connection):
                 return connection
             await connection.close()
         return None
@@ -181,7 +181,8 @@ class PostgresPool:
             await connection.close()
 
 
-def _is_silent(connection: Connection) -> bool:
+def is_silent(connection: Connection) -> bool:
+    """Tell, without asking the server, whether it has left an idle connection alone; a goodbye or an end is noise."""
     poll = select.poll()
     poll.register(connection.pgconn.socket, select.POLLIN)
     return not poll.poll(0)
