@@ -19,7 +19,8 @@ from tiercel.executor.surroundings import surroundings_of
 from tiercel.flowspec.parse import parse_flow
 from tiercel.messages import codec
 from tiercel.messages.execution_event import CreateExecution, TaskFinished, UpstreamChanged, WindowEnded
-from tiercel.model.execution import Execution, ExecutionKind
+from tiercel.model.execution import Attempt, Execution, ExecutionKind, TaskRun
+from tiercel.model.live import RunRecord
 from tiercel.model.state import State, StateChange
 from tiercel.statestore.base import Scope
 
@@ -186,6 +187,28 @@ def test_outputs_of_upstream_tasks_are_asked_for() -> None:
         listening.hears(upstream())
 
     assert (Want("outer", ("a-1", "only")),) == missing.value.wants
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        {"conditions": [condition("HasRetryAttempt", **{"in": ["FAILED"]})]},
+        {**depends("a"), "when": "{{ hasRetryAttempt }}"},
+    ],
+)
+def test_attempts_of_upstream_task_runs_are_asked_for(trigger: dict[str, Any]) -> None:
+    """A trigger for retried executions holds when a task run had more than one attempt."""
+    listening = Listening(trigger)
+    failed = Attempt(state=State.FAILED, history=())
+    run = TaskRun(id="r", seq=0, task_id="x", state=State.SUCCESS, history=(), attempts=(failed, failed))
+    runs = Want("runs_of", ("a-1",))
+
+    with pytest.raises(Missing) as missing:
+        listening.hears(upstream())
+    listening.known[runs] = [RunRecord(run=run)]
+
+    assert (runs,) == missing.value.wants
+    assert 1 == len(listening.hears(upstream()))
 
 
 def test_inputs_are_rendered_and_typed() -> None:
