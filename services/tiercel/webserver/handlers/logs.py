@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 from litestar import Request, delete, get
@@ -108,7 +109,7 @@ async def download_logs(request: AnyRequest, execution_id: FromPath[str]) -> Str
         async for lines in all_lines(call, wanted):
             yield "".join(_text(line) for line in lines).encode()
 
-    headers = {"content-disposition": f'attachment; filename="{execution_id}.log"'}
+    headers = {"content-disposition": f'attachment; filename="{quote(execution_id)}.log"'}
     return Stream(text(), media_type="text/plain; charset=utf-8", headers=headers)
 
 

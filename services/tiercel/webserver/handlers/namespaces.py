@@ -6,6 +6,7 @@ import io
 import zipfile
 from collections.abc import AsyncIterator
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 from litestar import Request, Response, delete, get, post, put
@@ -206,7 +207,7 @@ async def export_files(request: AnyRequest, namespace: FromPath[str]) -> Respons
                 raise Refused(f"The files of '{namespace}' are larger than {EXPORT_MAX} bytes; export parts of them.")
             content = await call.api.storage.read(call.tenant_id, uri)
             archive.writestr(uris.path_of(uri).removeprefix(root).lstrip("/"), content)
-    headers = {"content-disposition": f'attachment; filename="{namespace}_files.zip"'}
+    headers = {"content-disposition": f'attachment; filename="{quote(namespace)}_files.zip"'}
     return Response(buffer.getvalue(), media_type="application/octet-stream", headers=headers)
 
 

@@ -1,0 +1,137 @@
+"""Requests that make no sense: the API refuses them with a sentence, and never with an error of the server."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from tests.acceptance.installation import API, Installation
+from tiercel.testing.server import StandaloneServer
+
+WELL = """\
+id: well
+namespace: bad
+tasks:
+  - id: done
+    type: io.kestra.plugin.core.debug.Return
+    format: fine
+"""
+UNKNOWN: Final = "0352t2aIsqE6Dunrqj87td"
+"""An id as ours are, of an execution that does not exist."""
+NAMES: Final = (
+    "nobody",
+    UNKNOWN,
+    "%00",
+    "%0D%0Ax",
+    "..%2F..",
+    "%FF%FE",
+    "a" * 2000,
+    "-1",
+    "%C3%A9",
+    "bad",
+    "well",
+    "%27%3B--",
+)
+BODIES: Final = (
+    *(b"", b"{", b"null", b"[]", b'{"a":1}', b'"x"', b"\xff\xfe", b"[null]", b"1e999", b"id: [", b"[" * 5000, b"\0"),
+    *(b'["nobody"]', b'[{"key":null}]', b'{"taskRunId":"x","state":"WHAT"}', b'{"labels":"x"}', b'{"a":"\\u0000"}'),
+)
+KINDS: Final = (
+    *("application/json", "application/x-yaml", "multipart/form-data; boundary=x", "multipart/form-data"),
+    *("text/plain", "application/x-www-form-urlencoded"),
+)
+QUERIES: Final = (
+    *("", "page=-1", "page=x&size=x", "size=999999999999999999999", "page=99999999999999&size=100", "size=0"),
+    *("filters[state][EQUALS]=WHAT", "filters[x][y]=%FF", "filters[startDate][EQUALS]=x", "sort=x:y", "state=WHAT"),
+    *("startDate=x", "timeRange=x", "labels=x", "path=/etc/passwd", "path=kestra:///../../etc/passwd", "path=%00"),
+    *("taskRunId=x", "revision=x", "revision=99999999999999999999", "minLevel=x", "q=%00", "namespace=%27"),
+    *("expression=%7B%7B", "flowScope=x", "scheduleDate=x", "kind=x", "newStatus=WHAT", "status=WHAT"),
+)
+ROUNDS_READING: Final = 12
+ROUNDS_WRITING: Final = 12
+AT_ONCE: Final = 8
+TIMEOUT_S: Final = 10.0
+SIDE_WORDS: Final = ("by-query", "follow")
+"""What works on everything there is, and what never ends."""
+
+
+@pytest.fixture(scope="module")
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneServer]:
+    with StandaloneServer(tmp_path_factory.mktemp("bad-requests")) as server:
+        yield server
+
+
+@pytest.fixture
+async def installation(own_server: StandaloneServer) -> AsyncIterator[Installation]:
+    """The server, and afterwards the proof that no process of it has ended."""
+    before = own_server.processes()
+    installation = Installation(own_server)
+    yield installation
+    await installation.close()
+    assert before == own_server.processes()
+
+
+async def test_no_request_is_answered_with_an_error_of_the_server(installation: Installation) -> None:
+    """Each path and method of the API with names, queries and bodies that nobody means; the same ones each time."""
+    chance = random.Random(11)
+    await installation.put(WELL)
+    paths: dict[str, dict[str, Any]] = (await installation.http.get("/api/docs/openapi.json")).json()["paths"]
+    requests = [
+        request
+        for path, methods in paths.items()
+        if not any(word in path for word in SIDE_WORDS)
+        for method in methods
+        for request in _requests(chance, path, method)
+    ]
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    wrong = [said for said in await asyncio.gather(*(_sent(installation, gate, each) for each in requests)) if said]
+
+    assert len(requests) > 1000
+    assert [] == wrong
+    await installation.put(WELL.replace("id: well", "id: afterwards"))
+    assert "SUCCESS" == (await installation.ended(await installation.start("afterwards")))["state"]["current"]
+
+
+@pytest.mark.parametrize("route", ["kill", "restart", "resume", "pause", "replay", "state", "labels", "force-run"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH"])
+async def test_a_command_to_an_unknown_execution_is_refused(
+    installation: Installation, route: str, method: str
+) -> None:
+    """By every method: it does not exist, or the method is not allowed."""
+    answer = await installation.http.request(method, f"{API}/executions/{UNKNOWN}/{route}")
+
+    assert 400 <= answer.status_code < 500
+    assert {"message", "_links"} <= answer.json().keys()
+
+
+def _requests(chance: random.Random, path: str, method: str) -> Iterator[dict[str, Any]]:
+    for _ in range(ROUNDS_READING if method == "get" else ROUNDS_WRITING):
+        filled = re.sub(r"\{[^}]*\}", lambda _: chance.choice(NAMES), path)
+        request = {"method": method.upper(), "url": f"{filled}?{chance.choice(QUERIES)}"}
+        if method != "get":
+            request |= {"content": chance.choice(BODIES), "headers": {"content-type": chance.choice(KINDS)}}
+        yield request
+
+
+async def _sent(installation: Installation, gate: asyncio.Semaphore, request: dict[str, Any]) -> str | None:
+    """Return what is wrong with the answer, None when nothing is."""
+    what = f"{request['method']} {request['url'][-120:]} {request.get('content', b'')[:40]!r} {request.get('headers')}"
+    async with gate:
+        try:
+            answer = await installation.http.request(**request, timeout=TIMEOUT_S)
+        except httpx.HTTPError as error:
+            return f"{what}: {error!r}"
+    if answer.status_code < 400:
+        return None
+    try:
+        sentence = answer.json()["message"]
+    except (ValueError, KeyError, TypeError):
+        return f"{what}: {answer.status_code}, but not as errors are: {answer.text[:200]}"
+    return None if answer.status_code < 500 and sentence else f"{what}: {answer.status_code} {sentence[:200]}"
