@@ -80,10 +80,10 @@ async def test_a_flow_with_several_mistakes_is_refused_with_all_of_them(installa
     errors = answer.json()["_embedded"]["errors"]
     said = " ".join(error["message"] for error in errors)
     assert 422 == answer.status_code
-    assert len(errors) >= 2
+    assert len(errors) >= 3
     assert all(error["line"] > 0 and error["column"] > 0 for error in errors)
     assert "io.kestra.plugin.core.log.Log'" in said
-    assert "INT" in said
+    assert "did you mean 'INT'?" in said
     assert 404 == (await installation.http.get(f"{API}/flows/bad/broken")).status_code
 
 
