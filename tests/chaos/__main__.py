@@ -1,21 +1,29 @@
-"""The whole siege: `make chaos`."""
+"""The whole siege: `python -m tests.chaos [--executions N] [--kills N] [--restarts N]`, as `make chaos` runs it."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import shutil
 import sys
 from pathlib import Path
 
-from tests.chaos.siege import Plan, Siege, report
+from tests.chaos.siege import VICTIMS, Plan, Siege
+from tests.chaos.verdict import report
 from tiercel.testing.server import StandaloneServer
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Besiege a server of our own; return 0 when everything holds."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--executions", type=int, default=2000, help="so many are started (2000)")
+    parser.add_argument("--kills", type=int, default=20, help=f"so often each of {', '.join(VICTIMS)} is killed (20)")
+    parser.add_argument("--restarts", type=int, default=2, help="so often PostgreSQL is restarted (2)")
+    parser.add_argument("--pause", type=float, default=3.0, help="seconds between two blows (3)")
+    given = parser.parse_args(arguments)
     folder = Path(__file__).parents[2] / "build" / "chaos"
     shutil.rmtree(folder, ignore_errors=True)
-    plan = Plan(executions=2000, rounds=20, restarts=2, pause_s=3.0)
+    plan = Plan(executions=given.executions, rounds=given.kills, restarts=given.restarts, pause_s=given.pause)
     with StandaloneServer(folder) as server:
         verdict = asyncio.run(Siege(server, plan).run())
     print(report(verdict))
@@ -23,4 +31,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -11,17 +11,20 @@ _PROCESS: Final = "taskRunner:\n      type: io.kestra.plugin.core.runner.Process
 
 
 class SiegeFlow(msgspec.Struct, frozen=True, kw_only=True):
-    """A flow, how many task runs of each task an execution has, and how many executions it starts."""
+    """A flow, how many task runs of each task an execution has, what it logs, and how many executions it starts."""
 
     id: str
     source: str
     runs: Mapping[str, int]
+    lines: tuple[str, ...] = ()
+    """Messages that its log must hold: at least once, because the code of a task may run twice."""
     children: int = 0
 
 
 STEPS: Final = SiegeFlow(
     id="steps",
     runs={"first": 1, "second": 1, "third": 1},
+    lines=("the first says 1",),
     source="""\
 id: steps
 namespace: siege
@@ -31,7 +34,7 @@ tasks:
     format: "1"
   - id: second
     type: io.kestra.plugin.core.log.Log
-    message: "{{ outputs.first.value }}"
+    message: "the first says {{ outputs.first.value }}"
   - id: third
     type: io.kestra.plugin.core.debug.Return
     format: "{{ outputs.first.value }}"
@@ -54,9 +57,35 @@ tasks:
         format: "{{ taskrun.value }}"
 """,
 )
+PARALLEL: Final = SiegeFlow(
+    id="parallel",
+    runs={"both": 1, "left": 1, "right": 1, "rightmost": 1, "after": 1},
+    lines=("left", "rightmost"),
+    source="""\
+id: parallel
+namespace: siege
+tasks:
+  - id: both
+    type: io.kestra.plugin.core.flow.Parallel
+    tasks:
+      - id: left
+        type: io.kestra.plugin.core.log.Log
+        message: left
+      - id: right
+        type: io.kestra.plugin.core.debug.Return
+        format: right
+      - id: rightmost
+        type: io.kestra.plugin.core.log.Log
+        message: rightmost
+  - id: after
+    type: io.kestra.plugin.core.debug.Return
+    format: "{{ outputs.right.value }}"
+""",
+)
 SCRIPT: Final = SiegeFlow(
     id="script",
     runs={"shell": 1, "after": 1},
+    lines=("the shell has slept",),
     source=f"""\
 id: script
 namespace: siege
@@ -66,6 +95,7 @@ tasks:
     {_PROCESS}
     commands:
       - sleep 0.3
+      - echo the shell has slept
       - echo '::{{"outputs":{{"done":1}}}}::'
   - id: after
     type: io.kestra.plugin.core.debug.Return
@@ -124,4 +154,25 @@ tasks:
     format: "1"
 """,
 )
-FLOWS: Final = (STEPS, LOOP, SCRIPT, RETRY, PAUSE, CALL)
+FLOWS: Final = (STEPS, PARALLEL, LOOP, SCRIPT, RETRY, PAUSE, CALL)
+
+CLOCK_PERIOD_S: Final = 2
+
+
+def clock(*, disabled: bool) -> str:
+    """Return a flow that a schedule starts every two seconds, in a namespace of its own."""
+    return f"""\
+id: clock
+namespace: clockwork
+tasks:
+  - id: tick
+    type: io.kestra.plugin.core.debug.Return
+    format: "{{{{ trigger.date }}}}"
+triggers:
+  - id: schedule
+    type: io.kestra.plugin.core.trigger.Schedule
+    cron: "*/{CLOCK_PERIOD_S} * * * * *"
+    withSeconds: true
+    recoverMissedSchedules: ALL
+    disabled: {"true" if disabled else "false"}
+"""

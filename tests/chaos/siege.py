@@ -6,28 +6,31 @@ restarted. When it is over, every execution that the API has confirmed must have
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import time
-from collections import Counter
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from itertools import cycle, islice
 from typing import Any, Final
 
 import httpx
 import msgspec
 
-from tests.chaos.flows import CALL, FLOWS, SiegeFlow
-from tests.chaos.history import mistakes
+from tests.chaos.flows import FLOWS, SiegeFlow, clock
+from tests.chaos.judge import Judge
+from tests.chaos.verdict import Verdict
 from tiercel.cli.api import Api
 from tiercel.errors import Refused, Unavailable
 from tiercel.model.state import State
 from tiercel.testing.server import StandaloneServer
 
+log = logging.getLogger(__name__)
+
 VICTIMS: Final = ("executor", "worker", "indexer", "scheduler", "webserver")
 SETTLE_S: Final = 150.0
 """How long work may take to end after the last blow: a silent worker is lost after 30 s, a lease after 10 s."""
-STILL_S: Final = 15.0
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,21 +44,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     pause_s: float
 
 
-class Verdict(msgspec.Struct, kw_only=True):
-    """What came of it; all lists must be empty."""
-
-    confirmed: int = 0
-    kills: int = 0
-    lost: list[str] = []
-    stuck: list[str] = []
-    wrong: list[str] = []
-    unwritten: list[str] = []
-
-    @property
-    def holds(self) -> bool:
-        return not (self.lost or self.stuck or self.wrong or self.unwritten)
-
-
 class Siege:
     """One siege of one server."""
 
@@ -65,18 +53,17 @@ class Siege:
         self._api = Api(server.url)
         self._started: dict[str, SiegeFlow] = {}
         self._verdict = Verdict()
-        self._over = False
 
     async def run(self) -> Verdict:
         """Load, strike, wait, judge."""
         for flow in FLOWS:
             await self._api.put_flow(flow.source)
+        await self._api.put_flow(clock(disabled=False))
         await asyncio.gather(self._load(), self._strike())
         self._verdict.confirmed = len(self._started)
+        await self._stop_the_clock()
         ended = await self._settled()
-        self._judge(ended)
-        await self._judge_repository(ended)
-        await self._judge_children(ended)
+        await Judge(self._api, self._started, ended, self._verdict).run()
         await self._api.close()
         return self._verdict
 
@@ -108,14 +95,37 @@ class Siege:
             blows.insert((number + 1) * len(blows) // (self._plan.restarts + 1), f"postgres-{number}")
         for blow in blows:
             await asyncio.sleep(self._plan.pause_s)
-            name, _, number = blow.partition("-")
-            pid = self._server.processes().get(name)
-            if pid is None:  # it is being started again this moment
-                continue
-            power_cut = number and int(number) % 2 == 0
+            name, _, turn = blow.partition("-")
+            pid = await self._alive(name)
+            power_cut = bool(turn) and int(turn) % 2 == 0
             gently = signal.SIGQUIT if power_cut else signal.SIGINT
             os.kill(pid, gently if name == "postgres" else signal.SIGKILL)
             self._verdict.kills += 1
+
+    async def _alive(self, name: str) -> int:
+        """Return a process that works; one that was struck a moment ago is started again first."""
+        deadline = time.monotonic() + SETTLE_S
+        while (pid := self._server.processes().get(name)) is None:
+            if time.monotonic() > deadline:
+                raise Unavailable(f"The process '{name}' was not started again within {SETTLE_S:g} s.")
+            await asyncio.sleep(0.1)
+        return pid
+
+    async def _stop_the_clock(self) -> None:
+        """Disable the schedule, when it has caught up with all dates of the siege."""
+        over = datetime.now(UTC)
+        deadline = time.monotonic() + SETTLE_S
+        while time.monotonic() < deadline:
+            try:
+                dates = [each["trigger"]["variables"]["date"] for each in await self._api.search("clockwork")]
+                if any(datetime.fromisoformat(date) >= over for date in dates):
+                    break
+            except (Unavailable, Refused) as error:
+                log.info("the server cannot be asked for dates: %s", error, extra={"action": "siege_answer_awaited"})
+            await asyncio.sleep(0.5)
+        else:
+            self._verdict.stuck.append(f"clock has not caught up with {over} within {SETTLE_S:g} s")
+        await self._api.put_flow(clock(disabled=True))
 
     async def _settled(self) -> dict[str, dict[str, Any]]:
         """Wait until everything has ended, or nothing has moved for long; return what could be read."""
@@ -132,7 +142,9 @@ class Siege:
                 for run in execution.get("taskRunList") or []
                 if not State(run["state"]["current"]).is_terminated
             ]
-            self._verdict.stuck.append(f"{self._name(execution)} is {execution['state']['current']}: {open_runs}")
+            self._verdict.stuck.append(
+                f"{execution['flowId']} {execution['id']} is {execution['state']['current']}: {open_runs}"
+            )
         return ended
 
     async def _read(self, ids: Iterable[str]) -> list[dict[str, Any]]:
@@ -146,44 +158,3 @@ class Siege:
             except Unavailable:
                 break
         return found
-
-    def _judge(self, ended: dict[str, dict[str, Any]]) -> None:
-        for execution_id, execution in ended.items():
-            for sentence in mistakes(execution, self._started[execution_id]):
-                self._verdict.wrong.append(f"{self._name(execution)}: {sentence}")
-
-    async def _judge_children(self, ended: dict[str, dict[str, Any]]) -> None:
-        for execution in ended.values():
-            if self._started[execution["id"]] is CALL:
-                deadline = time.monotonic() + STILL_S
-                while len(children := await self._api.children(execution["id"])) < CALL.children:
-                    if time.monotonic() > deadline:
-                        break
-                    await asyncio.sleep(0.5)
-                if len(children) != CALL.children:
-                    self._verdict.wrong.append(f"{self._name(execution)} has {len(children)} children")
-
-    async def _judge_repository(self, ended: dict[str, dict[str, Any]]) -> None:
-        """What lists show must come to be what single reads show."""
-        deadline = time.monotonic() + STILL_S
-        while time.monotonic() < deadline:
-            listed = await self._api.search("siege")
-            states = {each["id"]: each["state"]["current"] for each in listed}
-            unwritten = [each for each in ended if states.get(each) != ended[each]["state"]["current"]]
-            if not unwritten:
-                break
-            await asyncio.sleep(0.5)
-        self._verdict.unwritten = [f"{self._name(ended[each])} is listed as {states.get(each)}" for each in unwritten]
-
-    def _name(self, execution: dict[str, Any]) -> str:
-        return f"{execution['flowId']} {execution['id']}"
-
-
-def report(verdict: Verdict) -> str:
-    """Say what came of it, with the first few examples of each kind of mistake."""
-    lines = [f"{verdict.confirmed} executions confirmed, {verdict.kills} processes struck"]
-    for kind in ("lost", "stuck", "wrong", "unwritten"):
-        sentences = getattr(verdict, kind)
-        lines.append(f"{kind}: {len(sentences)} {dict(Counter(each.split()[0] for each in sentences)) or ''}".rstrip())
-        lines += [f"  {sentence}" for sentence in sentences[:10]]
-    return "\n".join(lines)

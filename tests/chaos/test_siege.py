@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.siege import Plan, Siege, report
+from tests.chaos.siege import Plan, Siege
+from tests.chaos.verdict import report
 from tiercel.testing.server import StandaloneServer
 
 
