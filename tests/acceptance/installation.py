@@ -74,6 +74,8 @@ class Installation:
             answer = await self.http.get(f"{API}/logs/{execution_id}")
             assert 200 == answer.status_code, answer.text
             lines = answer.json()
+            if not isinstance(lines, list):
+                return None  # the execution is in the queue still
             text = "\n".join(line["message"] or "" for line in lines)
             return text if words in text else None
 
