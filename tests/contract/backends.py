@@ -21,7 +21,7 @@ from tiercel.statestore.postgres.statestore import PostgresStateStore
 CLEARED = (
     "tq.member, tq.lease, tq.worker_job, tq.execution_event, tq.trigger_event, tq.history, tq.broadcast, "
     "tq.worker_event, tq.dead_letter, ts.execution, ts.task_run, ts.task_output, ts.held, ts.timer, ts.scope, "
-    "ts.trigger, td.flow, td.revision"
+    "ts.trigger, ts.parked, td.flow, td.revision"
 )
 
 

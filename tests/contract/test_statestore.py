@@ -325,7 +325,7 @@ async def test_ended_executions_are_found_and_forgotten(backend: Backend) -> Non
     await saved(backend, changes("lives", None, new_runs=[run(0)]))
 
     found = await backend.state.ended_before(ALL, NOW + timedelta(minutes=3), 10)
-    await backend.state.forget_ended(["a", "lives", "unknown"])
+    await backend.state.forget_ended([("a", 1), ("c", 7), ("lives", 1), ("unknown", 1)])
 
     assert [("a", 1), ("c", 1)] == found
     assert [("a", 1)][:0] == await backend.state.ended_before([partition_of("a")], NOW, 10)
@@ -338,10 +338,20 @@ async def test_a_restarted_execution_has_not_ended(backend: Backend) -> None:
     await saved(backend, changes("a", None, head("a", 1, State.FAILED)))
     await saved(backend, changes("a", 1, head("a", 2, State.RESTARTED)))
 
-    await backend.state.forget_ended(["a"])
+    await backend.state.forget_ended([("a", 1), ("a", 2)])
 
     assert [] == await backend.state.ended_before(ALL, NOW + timedelta(days=1), 10)
     assert {"a"} == set(await backend.state.versions(["a"]))
+
+
+async def test_an_ended_execution_that_waits_for_a_timer_is_kept(backend: Backend) -> None:
+    """It has ended, but something of it is still to come: the new try of a flow's retry."""
+    due = Timer(owner="a", kind=TimerKind.FLOW_RETRY, due=NOW + timedelta(hours=5))
+    await saved(backend, changes("a", None, head("a", 1, State.RETRIED), timers=[due]))
+
+    assert [] == await backend.state.ended_before(ALL, NOW + timedelta(days=1), 10)
+    await saved(backend, changes("a", 1, head("a", 2, State.RETRIED), cleared_timers=[(TimerKind.FLOW_RETRY, 0)]))
+    assert [("a", 2)] == await backend.state.ended_before(ALL, NOW + timedelta(days=1), 10)
 
 
 async def test_a_batch_of_many_executions_is_saved(backend: Backend) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.contract.backends import Backend
-from tests.contract.samples import leases_of
+from tests.contract.samples import event, leases_of, minutes
 from tiercel.messages.topics import partition_of
 from tiercel.model.trigger_state import TriggerState
 from tiercel.statestore.base import Scope, StaleState
@@ -27,6 +27,34 @@ async def test_scopes_are_guarded_by_their_version(backend: Backend) -> None:
                 unit.save_scope(first, partition_of("s"), was)
 
     assert {"s": second} == await backend.state.scopes(["s", "unknown"])
+
+
+async def test_parked_events_are_kept_in_order_until_they_are_removed(backend: Backend) -> None:
+    """In one transaction with what caused them; found by partition, read by execution, so many of each."""
+    leases = await leases_of(backend.leases)
+    async with backend.state.transaction(leases) as unit:
+        for minute in range(3):
+            unit.park("a", partition_of("a"), event("a", minute).message)
+        unit.park("b", partition_of("b"), event("b", 7).message)
+
+    async def refused() -> None:
+        async with backend.state.transaction(leases) as unit:
+            unit.park("c", partition_of("c"), event("c").message)
+            unit.save_scope(Scope(id="s"), partition_of("s"), 5)
+
+    with pytest.raises(StaleState):
+        await refused()
+
+    everywhere = sorted({partition_of("a"), partition_of("b"), partition_of("c")})
+    first = await backend.state.parked_events(["a", "b", "c"], 2)
+    assert {("a", partition_of("a")), ("b", partition_of("b"))} == set(await backend.state.parked(everywhere))
+    assert [("a", 0), ("a", 1), ("b", 7)] == list(zip([d.key for d in first], minutes(first), strict=True))
+
+    async with backend.state.transaction(leases) as unit:
+        unit.unpark(first)
+
+    assert [2] == minutes(await backend.state.parked_events(["a", "b"], 2))
+    assert [("a", partition_of("a"))] == await backend.state.parked(everywhere)
 
 
 def _trigger(uid: str, version: int, why: str | None = None) -> TriggerState:

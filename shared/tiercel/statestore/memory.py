@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from tiercel.messages import codec
 from tiercel.messages.topics import Topic
 from tiercel.model.live import OutputKind, OutputRecord, RunRecord, Timer, TimerKind
 from tiercel.model.state import State
@@ -43,6 +45,8 @@ class MemoryUnit:
         self.scopes: list[tuple[Scope, int, int | None]] = []
         self.triggers: list[tuple[TriggerState, int, int | None]] = []
         self.deleted_triggers: list[str] = []
+        self.parked: list[tuple[str, int, bytes]] = []
+        self.unparked: list[int] = []
         self.messages: list[Outgoing] = []
         self.jobs: list[OutgoingJob] = []
 
@@ -61,6 +65,12 @@ class MemoryUnit:
     def delete_trigger(self, uid: str) -> None:
         self.deleted_triggers.append(uid)
 
+    def park(self, execution_id: str, partition: int, event: Any) -> None:
+        self.parked.append((execution_id, partition, codec.encode(event)))
+
+    def unpark(self, deliveries: Sequence[Delivery[Any]]) -> None:
+        self.unparked.extend(delivery.id for delivery in deliveries)
+
     def emit(self, *messages: Outgoing) -> None:
         self.messages.extend(messages)
 
@@ -76,6 +86,8 @@ class MemoryStateStore:
         self._timers: dict[tuple[str, int], dict[tuple[str, TimerKind, int], datetime]] = {}
         self._held: dict[int, dict[tuple[str, int], Held]] = {}
         self._scopes: dict[str, tuple[int, bytes]] = {}
+        self._parked: dict[int, tuple[str, int, bytes]] = {}
+        self._parked_numbers = itertools.count(1)
         self._triggers: dict[str, tuple[int, int, bytes]] = {}
 
     @contextlib.asynccontextmanager
@@ -150,6 +162,21 @@ class MemoryStateStore:
         rows = ((name, self._executions.get(name)) for name in execution_ids)
         return {name: (row.version, row.state) for name, row in rows if row is not None}
 
+    async def parked(self, partitions: Sequence[int]) -> list[tuple[str, int]]:
+        """Return the executions that have parked events."""
+        found = {name: part for name, part, _ in self._parked.values() if part in partitions}
+        return list(found.items())
+
+    async def parked_events(self, execution_ids: Sequence[str], limit: int) -> list[Delivery[Any]]:
+        """Return parked events in order."""
+        wanted = dict.fromkeys(execution_ids, limit)
+        found = []
+        for number, (name, part, body) in sorted(self._parked.items()):
+            if wanted.get(name, 0) > 0:
+                wanted[name] -= 1
+                found.append(records.parked_delivery(number, part, name, body))
+        return found
+
     async def scopes(self, ids: Sequence[str]) -> dict[str, Scope]:
         """Return the scopes that exist."""
         return {name: records.decode_scope(self._scopes[name][1]) for name in ids if name in self._scopes}
@@ -164,19 +191,20 @@ class MemoryStateStore:
             if (partitions is None or part in partitions) and (uids is None or uid in uids)
         ]
 
-    async def forget_ended(self, execution_ids: Sequence[str]) -> None:
+    async def forget_ended(self, executions: Sequence[tuple[str, int]]) -> None:
         """Remove terminated executions."""
-        for name in execution_ids:
+        for name, version in executions:
             row = self._executions.get(name)
-            if row is not None and row.ended_at is not None:
+            if row is not None and row.ended_at is not None and row.version == version:
                 self._remove(name)
 
     async def ended_before(self, partitions: Sequence[int], instant: datetime, limit: int) -> list[tuple[str, int]]:
-        """Return executions that ended before the instant, the earliest first."""
+        """Return executions that ended before the instant and wait for no timer, the earliest first."""
+        timed = {owner for timers in self._timers.values() for owner, _, _ in timers}
         found = [
             (row.ended_at, name, row.version)
             for name, row in self._executions.items()
-            if row.ended_at is not None and row.ended_at < instant and row.partition in partitions
+            if row.ended_at is not None and row.ended_at < instant and row.partition in partitions and name not in timed
         ]
         return [(name, version) for _, name, version in sorted(found)[:limit]]
 
@@ -210,6 +238,10 @@ class MemoryStateStore:
             expect("trigger", trigger.uid, old[1] if old is not None else None, was, trigger.version)
 
     def _apply(self, unit: MemoryUnit, services: dict[int, str]) -> None:
+        for number in unit.unparked:
+            self._parked.pop(number, None)
+        for parked in unit.parked:
+            self._parked[next(self._parked_numbers)] = parked
         for changes in unit.changes:
             self._apply_changes(changes, services.get(changes.partition, "executor"))
         for scope, part, _ in unit.scopes:

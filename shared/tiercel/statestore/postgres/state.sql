@@ -24,8 +24,12 @@ WITH gone AS (DELETE FROM ts.execution WHERE ctid = ANY(ARRAY(
 SELECT tq.expect((SELECT count(*) FROM gone), %(count)s, 'TQ002', 'executions are at their version')
 
 -- name: forget_executions
--- Executions that have ended; returns which were removed.
-DELETE FROM ts.execution WHERE id = ANY(%(ids)s) AND ended_at IS NOT NULL RETURNING id
+-- Executions that have ended and are at these versions; returns which were removed.
+DELETE FROM ts.execution WHERE ctid = ANY(ARRAY(
+  SELECT m.ctid FROM unnest(%(ids)s, %(versions)s) AS u (id, version)
+  CROSS JOIN LATERAL (SELECT x.ctid FROM ts.execution x
+    WHERE x.id = u.id AND x.version = u.version AND x.ended_at IS NOT NULL LIMIT 1) m))
+RETURNING id
 
 -- name: delete_of_executions
 -- Everything of these executions that a table holds.
@@ -107,6 +111,24 @@ SELECT tq.expect((SELECT count(*) FROM changed), %(count)s, 'TQ002', 'triggers a
 -- Triggers whose flow no longer has them.
 DELETE FROM ts.trigger WHERE uid = ANY(%(ids)s)
 
+-- name: park
+-- Events that have to wait, in order.
+INSERT INTO ts.parked (part, execution_id, body) SELECT * FROM unnest(%(parts)s, %(ids)s, %(bodies)s)
+
+-- name: unpark
+-- Events that wait no longer.
+DELETE FROM ts.parked WHERE id = ANY(%(numbers)s)
+
+-- name: parked
+-- Executions of these partitions that have parked events.
+SELECT DISTINCT execution_id, part FROM ts.parked WHERE part = ANY(%(parts)s)
+
+-- name: parked_events
+-- Parked events of these executions, in order.
+SELECT m.id, m.part, m.execution_id, m.body FROM unnest(%(ids)s) AS u (id) CROSS JOIN LATERAL (
+  SELECT id, part, execution_id, body FROM ts.parked p WHERE p.execution_id = u.id ORDER BY p.id LIMIT %(count)s) m
+ORDER BY m.id
+
 -- name: load
 -- Heads with the task runs that are not folded, as one snapshot.
 SELECT e.id, e.head, ARRAY(
@@ -170,8 +192,9 @@ SELECT body FROM ts.trigger WHERE uid = ANY(%(ids)s) ORDER BY uid
 SELECT body FROM ts.trigger WHERE uid = ANY(%(ids)s) AND part = ANY(%(parts)s) ORDER BY uid
 
 -- name: ended_before
--- Executions that ended before an instant, the earliest first.
+-- Executions that ended before an instant and wait for no timer, the earliest first.
 SELECT m.id, m.version FROM unnest(%(parts)s) AS o (part) CROSS JOIN LATERAL (
   SELECT id, version, ended_at FROM ts.execution e
-  WHERE e.part = o.part AND e.ended_at < %(until)s ORDER BY e.ended_at LIMIT %(count)s) m
+  WHERE e.part = o.part AND e.ended_at < %(until)s AND NOT EXISTS (SELECT FROM ts.timer t WHERE t.owner = e.id)
+  ORDER BY e.ended_at LIMIT %(count)s) m
 ORDER BY m.ended_at, m.id LIMIT %(count)s

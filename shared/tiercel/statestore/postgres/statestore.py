@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from typing import Any
 
 import psycopg
 from psycopg import errors
@@ -13,7 +14,7 @@ from psycopg import errors
 from tiercel.model.live import OutputKind, OutputRecord, RunRecord, Timer, TimerKind
 from tiercel.model.state import State
 from tiercel.model.trigger_state import TriggerState
-from tiercel.queue.base import Lease
+from tiercel.queue.base import Delivery, Lease
 from tiercel.queue.postgres.node import PostgresNode
 from tiercel.queue.postgres.sending import LEASE_LOST, STALE
 from tiercel.runtime.postgres.array import int2s, int8s, texts
@@ -106,6 +107,15 @@ class PostgresStateStore:
         rows = await self._pool.fetch(SQL["versions"], {"ids": texts(execution_ids)})
         return {name: (version, State(state)) for name, version, state in rows}
 
+    async def parked(self, partitions: Sequence[int]) -> list[tuple[str, int]]:
+        """Return the executions that have parked events."""
+        return [(name, part) for name, part in await self._pool.fetch(SQL["parked"], {"parts": int2s(partitions)})]
+
+    async def parked_events(self, execution_ids: Sequence[str], limit: int) -> list[Delivery[Any]]:
+        """Return parked events in order."""
+        rows = await self._pool.fetch(SQL["parked_events"], {"ids": texts(execution_ids), "count": limit})
+        return [records.parked_delivery(*row) for row in rows]
+
     async def scopes(self, ids: Sequence[str]) -> dict[str, Scope]:
         """Return the scopes that exist."""
         rows = await self._pool.fetch(SQL["scopes"], {"ids": texts(ids)})
@@ -127,10 +137,14 @@ class PostgresStateStore:
         rows = await self._pool.fetch(statement, about)
         return [records.decode_trigger(body) for (body,) in rows]
 
-    async def forget_ended(self, execution_ids: Sequence[str]) -> None:
+    async def forget_ended(self, executions: Sequence[tuple[str, int]]) -> None:
         """Remove terminated executions, in one transaction."""
+        known = {
+            "ids": texts([name for name, _ in executions]),
+            "versions": int8s([version for _, version in executions]),
+        }
         async with self._pool.connection() as connection, connection.transaction():
-            cursor = await connection.execute(SQL["forget_executions"], {"ids": texts(execution_ids)}, binary=True)
+            cursor = await connection.execute(SQL["forget_executions"], known, binary=True)
             gone = texts([name for (name,) in await cursor.fetchall()])
             async with connection.pipeline():
                 for statement, parameters in removals(gone):

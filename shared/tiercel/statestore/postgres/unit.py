@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from tiercel.messages import codec
 from tiercel.messages.topics import Topic
 from tiercel.model.trigger_state import TriggerState
 from tiercel.queue.base import Delivery, Lease, Outgoing, OutgoingJob
@@ -39,6 +40,8 @@ class PostgresUnit:
         self._scopes: list[tuple[Scope, int, int | None]] = []
         self._triggers: list[tuple[TriggerState, int, int | None]] = []
         self._deleted_triggers: list[str] = []
+        self._parked: list[tuple[str, int, bytes]] = []
+        self._unparked: list[int] = []
         self.sending = Sending(partitions)
 
     def acknowledge(self, topic: Topic[Any], deliveries: Sequence[Delivery[Any]]) -> None:
@@ -62,6 +65,12 @@ class PostgresUnit:
 
     def delete_trigger(self, uid: str) -> None:
         self._deleted_triggers.append(uid)
+
+    def park(self, execution_id: str, partition: int, event: Any) -> None:
+        self._parked.append((execution_id, partition, codec.encode(event)))
+
+    def unpark(self, deliveries: Sequence[Delivery[Any]]) -> None:
+        self._unparked.extend(delivery.id for delivery in deliveries)
 
     def emit(self, *messages: Outgoing) -> None:
         self.sending.add(messages)
@@ -91,13 +100,18 @@ class PostgresUnit:
         await self.sending.execute(connection)
 
     def _rows(self) -> Iterator[Statement]:
-        """Yield the statements of scopes and triggers."""
+        """Yield the statements of scopes, triggers and parked events."""
         scopes = [(s.id, part, was, s.version, records.encode(s)) for s, part, was in self._scopes]
         yield from _guarded("ts.scope", SQL["update_scopes"], scopes)
         triggers = [(t.uid, part, was, t.version, records.encode(t)) for t, part, was in self._triggers]
         yield from _guarded("ts.trigger", SQL["update_triggers"], triggers)
         if self._deleted_triggers:
             yield SQL["delete_triggers"], {"ids": texts(self._deleted_triggers)}
+        if self._unparked:
+            yield SQL["unpark"], {"numbers": int8s(self._unparked)}
+        if self._parked:
+            names, parts, bodies = zip(*self._parked, strict=True)
+            yield SQL["park"], {"ids": texts(names), "parts": int2s(parts), "bodies": byteas(bodies)}
 
 
 def _guarded(table: str, update: bytes, rows: list[tuple[str, int, int | None, int, bytes]]) -> Iterator[Statement]:
