@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -23,6 +24,8 @@ from tiercel.storage import uris
 from tiercel.storage.keyvalues import KeyExpired, StorageKeyValues
 
 PLANS_MAX = 2000
+SECRET_THREADS_MAX = 16
+"""Secrets that are asked for at a time, in threads of their own: a manager that hangs must not stop files."""
 
 
 class FactsSource:
@@ -37,6 +40,7 @@ class FactsSource:
         self._secrets = adapters.secrets
         self._clock = adapters.clock
         self._value_files = ValueFiles(self._storage)
+        self._threads = ThreadPoolExecutor(SECRET_THREADS_MAX, thread_name_prefix="secret")
         self._plans: OrderedDict[tuple[str, str, str, int], FlowPlan] = OrderedDict()
 
     async def plan(self, tenant_id: str, namespace: str, flow_id: str, revision: int | None) -> FlowPlan | None:
@@ -71,9 +75,10 @@ class FactsSource:
             elif want.sort == "runs":
                 facts.runs = await self._store.runs(execution_id)
             else:
-                facts.known[want] = await self._answer(want, execution_id, tenant_id, entry)
+                facts.known[want] = await self.answer(want, execution_id, tenant_id, entry)
 
-    async def _answer(self, want: Want, execution_id: str, tenant_id: str, entry: Entry) -> Any:
+    async def answer(self, want: Want, execution_id: str, tenant_id: str, entry: Entry | None = None) -> Any:
+        """Return one fact, or a Failure; raise Unavailable while it cannot be asked for."""
         try:
             return await self._ask(want, execution_id, tenant_id, entry)
         except (Absent, OSError, NotFound) as error:
@@ -86,9 +91,9 @@ class FactsSource:
                 raise
             return Failure(error)
 
-    async def _ask(self, want: Want, execution_id: str, tenant_id: str, entry: Entry) -> Any:
+    async def _ask(self, want: Want, execution_id: str, tenant_id: str, entry: Entry | None) -> Any:
         match want.sort, want.key:
-            case "values", (int() as seq,):
+            case "values", (int() as seq,) if entry is not None:
                 records = await self._store.outputs(execution_id, seqs=[seq], kind=OutputKind.VALUES)
                 entry.values[seq] = (records[0].ref.value or {})["values"] if records else []
                 return entry.values[seq]
@@ -115,7 +120,8 @@ class FactsSource:
             case "flow", (str() as namespace, str() as flow_id, revision):
                 return await self.plan(tenant_id, namespace, flow_id, revision)
             case "secret", (str() as namespace, str() as key):
-                return await asyncio.to_thread(self._secrets.get, tenant_id, namespace, key)
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._threads, self._secrets.get, tenant_id, namespace, key)
             case "kv", (str() as namespace, str() as key, bool() as inherited):
                 return await self._kv(tenant_id, namespace, key, inherited)
             case _:

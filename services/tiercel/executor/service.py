@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from tiercel.errors import Unavailable
 from tiercel.executor import metrics
+from tiercel.executor.archive import Archive
 from tiercel.executor.cache import ExecutionCache
 from tiercel.executor.core.decide import ExecutionOnly
 from tiercel.executor.facts_source import FactsSource
@@ -18,6 +19,7 @@ from tiercel.executor.handlers.execution_event import ExecutionEventHandler
 from tiercel.executor.handlers.worker_event import WorkerEventHandler
 from tiercel.executor.listeners import REREAD_S, FlowListeners
 from tiercel.executor.liveness import Liveness
+from tiercel.executor.parking import Parking
 from tiercel.executor.settings import ExecutorSettings
 from tiercel.executor.surroundings import surroundings_of
 from tiercel.executor.timers import HORIZON, Timers
@@ -62,9 +64,12 @@ class ExecutorService(Service):
         self._idle = asyncio.Event()
         source, around = FactsSource(adapters), surroundings_of(self._settings)
         self._listeners = FlowListeners(adapters.definitions, source, around)
+        self._parking = Parking(self._store, source.answer, lambda: self._queue.wake(EXECUTION_EVENT))
+        archive = Archive(adapters.repository, self._store, source, self._clock, self._settings.kept_after_end_s)
         self._handler = ExecutionEventHandler(
-            self._queue, self._store, source, self._cache, around, self._listeners, self.instance
-        )
+            self._queue, self._store, source, self._cache, around, self._listeners, self._parking, archive,
+            self.instance,
+        )  # fmt: skip
         self._worker_events = WorkerEventHandler(self._queue, self._liveness, self._clock)
 
     async def start(self) -> None:
@@ -84,6 +89,7 @@ class ExecutorService(Service):
     async def drain(self) -> None:
         """Finish the batch in hand and give the partitions back."""
         self._queue.wake(EXECUTION_EVENT)
+        self._parking.close()
         with contextlib.suppress(TimeoutError, Unavailable):
             async with asyncio.timeout(10):
                 await self._idle.wait()
@@ -109,6 +115,8 @@ class ExecutorService(Service):
             self._own([lease for lease in owned if lease.partition not in surplus])
             await self._lease_port.release(SERVICE, self.instance, surplus)
             owned = [lease for lease in owned if lease.partition not in surplus]
+        # Before anything new of a partition is worked on it must be known what waits in it.
+        await self._parking.take(lease.partition for lease in owned if self._is_new(lease))
         taken = self._own(owned)
         self._liveness.contact(self._clock.now())
         if taken:
@@ -116,13 +124,15 @@ class ExecutorService(Service):
             await self._read_timers(taken)
             self._queue.wake(EXECUTION_EVENT)
 
+    def _is_new(self, lease: Lease) -> bool:
+        known = self._leases.get(lease.partition)
+        return known is None or known.token != lease.token
+
     def _own(self, owned: Sequence[Lease]) -> list[int]:
         """Take note of the leases; return the partitions that are new."""
         now_owned = {lease.partition: lease for lease in owned}
-        changed = {
-            partition for partition, lease in now_owned.items()
-            if partition not in self._leases or self._leases[partition].token != lease.token
-        }  # fmt: skip
+        changed = {partition for partition, lease in now_owned.items() if self._is_new(lease)}
+        self._parking.keep(now_owned)
         gone = set(self._leases) - set(now_owned)
         if changed or gone:
             self._cache.drop_partitions(changed | gone)
@@ -183,9 +193,11 @@ class ExecutorService(Service):
         self._lost = []
         own = [e for e in noticed if partition_of(e.execution_id, self._queue.partitions) in self._leases]
         self._liveness.contact(self._clock.now())
-        if not deliveries and not own:
+        returning = self._parking.returning()
+        if not deliveries and not own and not returning:
             return False
-        touched = {delivery.partition for delivery in deliveries}
+        touched = returning & self._leases.keys()
+        touched.update(delivery.partition for delivery in deliveries)
         touched.update(partition_of(event.execution_id, self._queue.partitions) for event in own)
         try:
             timers = await self._handler.handle(
@@ -240,5 +252,5 @@ class ExecutorService(Service):
                 if ended:
                     confirmed = await repository.confirmed([execution_id for execution_id, _ in ended])
                     await self._store.forget_ended(
-                        [execution_id for execution_id, version in ended if confirmed.get(execution_id, -1) >= version]
+                        [(name, version) for name, version in ended if confirmed.get(name, -1) >= version]
                     )

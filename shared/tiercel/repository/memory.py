@@ -84,6 +84,9 @@ class MemoryRepository:
     async def confirmed(self, execution_ids: Sequence[str]) -> dict[str, int]:
         return {id_: kept.execution.version for id_ in execution_ids if (kept := self._executions.get(id_))}
 
+    async def anywhere(self, execution_ids: Sequence[str]) -> dict[str, Execution]:
+        return {id_: kept.execution for id_ in execution_ids if (kept := self._executions.get(id_))}
+
     async def execution(self, tenant_id: str, execution_id: str) -> Execution | None:
         return (await self.executions(tenant_id, [execution_id])).get(execution_id)
 

@@ -33,6 +33,12 @@ INLINE_VALUES: Final = 2048
 
 def begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
     """Render the values of a loop and keep them beside the execution."""
+    total, data = keep_values(draft, facts, seq, node)
+    draft.set_branch(seq, Branch(total=total, data=data))
+
+
+def keep_values(draft: Draft, facts: Facts, seq: int, node: Node) -> tuple[int, dict[str, Any]]:
+    """Render the values of a loop; return how many children it has in all, and what its counters note of the values."""
     task = node.task
     assert isinstance(task, ForEach | EachSequential | EachParallel)
     source = task.values if isinstance(task, ForEach) else task.value
@@ -46,7 +52,7 @@ def begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
         draft.outputs.append(OutputRecord(seq=seq, task_id=node.id, kind=OutputKind.VALUES, ref=ref))
     width = len(node.branches["tasks"])
     total = 0 if width == 0 else len(values) * (width if node.kind is Kind.EACH_PARALLEL else 1)
-    draft.set_branch(seq, Branch(total=total, data=data))
+    return total, data
 
 
 def values_of(source: Any, rendering: Rendering) -> list[str]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tiercel.executor.core import pausing
+from tiercel.executor.core import loops, pausing
 from tiercel.executor.core.context import all_runs
 from tiercel.executor.core.draft import Draft, moved, replace
 from tiercel.executor.core.ending import count_end, decides, end_attempt
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.jobs import forget_job
 from tiercel.executor.core.plan import ROOT, Kind, Node
+from tiercel.executor.core.revival import LOST
 from tiercel.executor.core.starting import activate
 from tiercel.executor.core.updates import merged
 from tiercel.messages.execution_event import RestartRequested, TaskRunStateRequested
@@ -70,7 +71,7 @@ def begin_opened(draft: Draft, facts: Facts, leaves: Iterable[RunRecord]) -> Non
         node = facts.plan.nodes.get(record.run.task_id)
         if node is None:
             continue
-        if node.kind.has_children:
+        if node.kind.has_children and record.branch is not None:
             draft.turn(seq, State.RUNNING)
             draft.ready.append(seq)
         else:
@@ -206,6 +207,9 @@ def _recounted(
         name = _list_name(node.task, children, facts) or old.name
         total = old.total if old.phase is Phase.TASKS else _total(old, node.branches.get(name, ()), node.kind)
     started = _started(children, seq, facts, records)
+    if old.data.get(LOST):
+        total, values = loops.keep_values(draft, facts, seq, facts.plan.nodes[records[seq].run.task_id])
+        old = replace(old, data={**{key: value for key, value in old.data.items() if key != LOST}, **values})
     return replace(
         old,
         phase=Phase.TASKS,

@@ -2,13 +2,15 @@
 Execution events: a batch of them is decided in memory and saved in one transaction.
 
 Events of the same execution are decided on top of each other, each in a layer of its own, so that one that fails takes
-only its layer with it. Memory follows the database: aggregates change after the commit, and when a commit fails every
-execution of the batch is dropped from memory and read again.
+only its layer with it; one that must wait for facts is parked, and what comes later for its execution behind it.
+Memory follows the database: aggregates change after the commit, and when a commit fails every execution of the batch
+is dropped from memory and read again.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,15 +18,17 @@ import msgspec
 
 from tiercel.errors import InternalError, Unavailable
 from tiercel.executor import metrics
+from tiercel.executor.archive import COMMANDS, Archive, HistoryAway
 from tiercel.executor.cache import Entry, ExecutionCache
 from tiercel.executor.changes import changes_of, history_of, stamp
 from tiercel.executor.core import scopes
 from tiercel.executor.core.decide import ExecutionOnly, decide
 from tiercel.executor.core.draft import Draft
-from tiercel.executor.core.facts import Missing, Surroundings
+from tiercel.executor.core.facts import Facts, Missing, Surroundings, Want
 from tiercel.executor.core.plan import inside
 from tiercel.executor.facts_source import FactsSource
 from tiercel.executor.listeners import FlowListeners
+from tiercel.executor.parking import EVENTS_MAX, FAR, MustWait, Parking, Wait
 from tiercel.messages import execution_event as events
 from tiercel.messages.history import LogBatch
 from tiercel.messages.topics import EXECUTION_EVENT, HISTORY, partition_of
@@ -55,6 +59,14 @@ class Batch:
         self.messages: list[Outgoing] = []
         self.unreadable: dict[str, str] = {}
         """Executions whose records cannot be read, and why: their events become dead letters, others go on."""
+        self.repeated: set[str] = set()
+        """Executions whose create is an old one that came again."""
+        self.returned: dict[str, Wait] = {}
+        """Executions whose wait is over: their parked events are decided first."""
+        self.waits: dict[str, Wait] = {}
+        """Executions that wait from now on, or still."""
+        self.parked: list[Any] = []
+        self.unparked: list[Delivery[Any]] = []
 
 
 class ExecutionEventHandler:
@@ -68,6 +80,8 @@ class ExecutionEventHandler:
         cache: ExecutionCache,
         around: Surroundings,
         listeners: FlowListeners,
+        parking: Parking,
+        archive: Archive,
         instance: str,
     ) -> None:
         self._queue = queue
@@ -76,6 +90,8 @@ class ExecutionEventHandler:
         self._cache = cache
         self._around = around
         self._listeners = listeners
+        self._parking = parking
+        self._archive = archive
         self._instance = instance
         self._sequence = 0
         self.trusts_creates = True
@@ -98,14 +114,34 @@ class ExecutionEventHandler:
             if delivery.message is None:
                 await self._queue.bury(EXECUTION_EVENT, delivery, delivery.error or "It cannot be decoded.")
                 metrics.DEAD_LETTERS.inc()
-        await self._prepare(batch, [delivery.message for delivery in readable], own)
+        batch.returned, parked = await self._parking.begin(lease.partition for lease in leases)
+        received = [delivery.message for delivery in (*parked, *readable) if delivery.message is not None]
+        await self._prepare(batch, received, own, leases)
+        await self._decide_parked(batch, parked)
         for delivery in readable:
             await self._decide_safely(batch, delivery.message, delivery)
         for event in own:
             await self._decide_safely(batch, event, None)
         return await self._save(batch, deliveries, leases)
 
-    async def _prepare(self, batch: Batch, received: Iterable[Any], own: Iterable[Any]) -> None:
+    async def _decide_parked(self, batch: Batch, parked: Sequence[Delivery[Any]]) -> None:
+        """Decide events that were parked before; those of an execution that must wait again stay."""
+        for delivery in parked:
+            if delivery.key in batch.waits:
+                continue
+            if delivery.message is None:
+                await self._queue.bury(EXECUTION_EVENT, delivery, delivery.error or "It cannot be decoded.")
+            else:
+                await self._decide_safely(batch, delivery.message, delivery, is_parked=True)
+            if delivery.key not in batch.waits:
+                batch.unparked.append(delivery)
+        for execution_id, count in Counter(delivery.key for delivery in parked).items():
+            if count >= EVENTS_MAX:  # there may be more, which come before what is new
+                batch.waits.setdefault(execution_id, Wait(self._partition(execution_id)))
+
+    async def _prepare(
+        self, batch: Batch, received: Sequence[Any], own: Iterable[Any], leases: Sequence[Lease]
+    ) -> None:
         """Read what the batch touches and memory does not hold, in one query."""
         wanted: dict[str, None] = {}
         wanted_scopes: dict[str, None] = {}
@@ -118,12 +154,30 @@ class ExecutionEventHandler:
                 wanted[event.execution_id] = None
         if wanted:
             await self._load(batch, list(wanted))
+        await self._ask_archive(batch, received, leases)
         if wanted_scopes:
             stored = await self._store.scopes(list(wanted_scopes))
             for scope_id in wanted_scopes:
                 scope = stored.get(scope_id)
                 batch.scopes[scope_id] = batch.scopes_read[scope_id] = scope or Scope(id=scope_id)
                 batch.scope_was[scope_id] = None if scope is None else scope.version
+
+    async def _ask_archive(self, batch: Batch, received: Sequence[Any], leases: Sequence[Lease]) -> None:
+        """Bring back what is commanded and was forgotten, and learn which old creates are repeated ones."""
+        gone = {event.execution_id: event for event in received if isinstance(event, COMMANDS)}
+        gone = {
+            one: event for one, event in gone.items() if self._cache.get(one) is None and one not in batch.unreadable
+        }
+        creates = [event for event in received if isinstance(event, events.CreateExecution)]
+        try:
+            batch.repeated = await self._archive.repeated(creates)
+            if gone:
+                await self._archive.bring_back(list(gone), self._queue.partitions, leases)
+                await self._load(batch, list(gone))
+        except HistoryAway as error:
+            log.warning("history cannot be asked: %s", error, extra={"action": "history_awaited"})
+            for execution_id in error.execution_ids:
+                batch.waits[execution_id] = self._parking.pause(self._partition(execution_id))
 
     async def _load(self, batch: Batch, wanted: Sequence[str]) -> None:
         """Put executions into the cache; one that cannot be read is found by reading them one by one."""
@@ -149,8 +203,27 @@ class ExecutionEventHandler:
     def _partition(self, key: str) -> int:
         return partition_of(key, self._queue.partitions)
 
-    async def _decide_safely(self, batch: Batch, event: Any, delivery: Delivery[Any] | None) -> None:
+    def _waits(self, batch: Batch, event: Any) -> bool:
+        """Tell whether an event comes behind others that wait; a kill of an execution that exists waits for nothing."""
+        execution_id = event.execution_id
+        if execution_id not in batch.waits and (execution_id not in self._parking or execution_id in batch.returned):
+            return False
+        if isinstance(event, events.KillRequested) and self._exists(batch, execution_id):
+            self._parking.end(execution_id)
+            return False
+        return True
+
+    def _exists(self, batch: Batch, execution_id: str) -> bool:
+        entry = self._cache.get(execution_id)
+        return execution_id in batch.drafts or (entry is not None and entry.aggregate is not None)
+
+    async def _decide_safely(
+        self, batch: Batch, event: Any, delivery: Delivery[Any] | None, *, is_parked: bool = False
+    ) -> None:
         """Decide an event; one that raises fails its execution, with the reason, and goes to the dead letters."""
+        if not is_parked and self._waits(batch, event):
+            batch.parked.append(event)
+            return
         if event.execution_id in batch.unreadable:
             if delivery is not None:
                 await self._queue.bury(EXECUTION_EVENT, delivery, batch.unreadable[event.execution_id])
@@ -159,6 +232,10 @@ class ExecutionEventHandler:
             await self._decide(batch, event)
         except Unavailable:
             raise
+        except MustWait as waits:
+            batch.waits[event.execution_id] = waits.wait
+            if not is_parked:
+                batch.parked.append(event)
         except Exception as error:  # reason: whatever a decision raises concerns one execution, never the batch
             metrics.FAILED_EVENTS.inc()
             log.exception(
@@ -183,16 +260,21 @@ class ExecutionEventHandler:
             batch.scopes[event.execution_id] = scope
             batch.messages += answers
             return
+        if event.execution_id in batch.repeated and isinstance(event, events.CreateExecution):
+            return
         entry = batch.entries.get(event.execution_id) or await self._entry(event)
         below = batch.drafts.get(event.execution_id)
         facts = entry.facts(self._around)
         tenant_id = _tenant(event, entry)
+        if (waited := batch.returned.get(event.execution_id)) is not None:
+            facts.known |= waited.known
+            waited.known = {}
         for _ in range(PASSES_MAX):
             try:
                 draft = decide(below if below is not None else entry.aggregate, event, facts)
                 break
             except Missing as missing:
-                await self._source.fetch(missing.wants, event.execution_id, tenant_id, entry, facts)
+                await self._fetch(missing.wants, event.execution_id, tenant_id, entry, facts)
         else:
             raise InternalError("The decision still lacks facts after many rounds.")
         draft.messages += self._listeners.told(draft)
@@ -205,6 +287,15 @@ class ExecutionEventHandler:
                 batch.drafts[event.execution_id] = draft
             else:
                 below.absorb(draft)
+
+    async def _fetch(
+        self, wants: Sequence[Want], execution_id: str, tenant_id: str, entry: Entry, facts: Facts
+    ) -> None:
+        near = [want for want in wants if want.sort not in FAR]
+        await self._source.fetch(near, execution_id, tenant_id, entry, facts)
+        far = [want for want in wants if want.sort in FAR]
+        if far:
+            await self._parking.fetch(far, execution_id, tenant_id, entry.partition, facts.known)
 
     async def _decide_trigger(self, batch: Batch, event: events.UpstreamChanged | events.WindowEnded) -> None:
         key = event.execution_id
@@ -233,6 +324,9 @@ class ExecutionEventHandler:
         try:
             async with self._store.transaction(leases) as unit:
                 unit.acknowledge(EXECUTION_EVENT, deliveries)
+                unit.unpark(batch.unparked)
+                for event in batch.parked:
+                    unit.park(event.execution_id, self._partition(event.execution_id), event)
                 for execution_id, draft in batch.drafts.items():
                     if draft.exists and draft.touched:
                         was = batch.was[execution_id]
@@ -252,7 +346,11 @@ class ExecutionEventHandler:
                 unit.emit(*batch.messages)
         except BaseException:
             self._cache.drop(batch.entries)
+            self._parking.doubt(lease.partition for lease in leases)
+            for wait in batch.waits.values():
+                wait.end()
             raise
+        self._parking.saved(batch.returned, batch.waits)
         for execution_id, draft in saved:
             self._commit(execution_id, batch.entries[execution_id], draft)
         self._cache.shrink()

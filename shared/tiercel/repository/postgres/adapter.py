@@ -67,6 +67,10 @@ class PostgresRepository:
         rows = await self._pool.rows(_SQL["confirmed"], (list(execution_ids),))
         return dict(rows)
 
+    async def anywhere(self, execution_ids: Sequence[str]) -> dict[str, Execution]:
+        found = [_EXECUTION(body) for (body,) in await self._pool.rows(_SQL["anywhere"], (list(execution_ids),))]
+        return {execution.id: execution for execution in found}
+
     async def execution(self, tenant_id: str, execution_id: str) -> Execution | None:
         return (await self.executions(tenant_id, [execution_id])).get(execution_id)
 

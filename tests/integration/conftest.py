@@ -1,0 +1,25 @@
+"""Fixtures: executors on a queue and a state store in memory, and on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.backends import MemoryContract, PostgresContract
+from tests.contract.conftest import postgres_database, postgres_uri
+from tests.integration.workshop import Workshop
+
+__all__ = ["postgres_database", "postgres_uri"]
+
+
+@pytest.fixture(params=["memory", "postgres"])
+async def workshop(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Workshop]:
+    """Yield the surroundings of executors."""
+    if request.param == "memory":
+        backend: MemoryContract | PostgresContract = MemoryContract()
+    else:
+        backend = await PostgresContract.open(request.getfixturevalue("postgres_database"))
+    yield Workshop(backend, tmp_path)
+    await backend.close()
