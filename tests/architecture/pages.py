@@ -1,6 +1,6 @@
 """
 Pages that are drawn from code: `docs/dataflow.md` from the table of topics, `docs/state-machine.md` from the table of
-states. `make docs` writes them, a test compares.
+states, `docs/metrics.md` from the modules `metrics.py`. `make docs` writes them, a test compares.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from tests.architecture.metrics import metrics
 from tests.architecture.tree import ROOT, SERVICES
 from tiercel.messages.topics import TOPICS, Route, Topic
 from tiercel.model.state import EXECUTION_TRANSITIONS, TASK_RUN_TRANSITIONS, TERMINATED, State
@@ -84,7 +85,11 @@ def _bold(state: State) -> str:
     return f"**{state}**" if state in TERMINATED else str(state)
 
 
-PAGES: Final[Mapping[str, Callable[[], str]]] = {"docs/dataflow.md": dataflow, "docs/state-machine.md": state_machine}
+PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "docs/dataflow.md": dataflow,
+    "docs/metrics.md": metrics,
+    "docs/state-machine.md": state_machine,
+}
 
 if __name__ == "__main__":
     for name, draw in PAGES.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -26,6 +27,7 @@ from tiercel.executor.timers import HORIZON, Timers
 from tiercel.messages.execution_event import WindowEnded, WorkerLost
 from tiercel.messages.topics import EXECUTION_EVENT, partition_of
 from tiercel.model import ids
+from tiercel.queue import backlog
 from tiercel.queue.base import Lease
 from tiercel.runtime.adapters import Adapters
 from tiercel.runtime.service import Service
@@ -85,6 +87,7 @@ class ExecutorService(Service):
         self.spawn("workers", self._worker_events.listen())
         self.spawn("liveness", self._liveness_loop())
         self.spawn("janitor", self._forget_loop())
+        self.spawn("backlog", self._backlog_loop())
 
     async def drain(self) -> None:
         """Finish the batch in hand and give the partitions back."""
@@ -199,11 +202,16 @@ class ExecutorService(Service):
         touched = returning & self._leases.keys()
         touched.update(delivery.partition for delivery in deliveries)
         touched.update(partition_of(event.execution_id, self._queue.partitions) for event in own)
+        began = time.perf_counter()
+        for delivery in deliveries:
+            if delivery.message is not None:
+                metrics.LAG_SECONDS.observe(max(0.0, (now - delivery.message.at).total_seconds()))
         try:
             timers = await self._handler.handle(
                 deliveries, own, [lease for lease in leases if lease.partition in touched]
             )
         except (LeaseLost, StaleState) as error:
+            metrics.REFUSED.inc()
             log.warning("batch was refused: %s", error, extra={"action": "batch_refused"})
             self._cache.clear()
             self._timers.clear()
@@ -217,6 +225,7 @@ class ExecutorService(Service):
             self._listeners.judge_again()
             raise
         self._handler.trusts_creates = True
+        metrics.BATCH_SECONDS.observe(time.perf_counter() - began)
         self._timers.add(timers, self._clock.now())
         metrics.CACHED.set(len(self._cache))
         return True
@@ -240,6 +249,12 @@ class ExecutorService(Service):
                     ]
                 if self._lost:
                     self._queue.wake(EXECUTION_EVENT)
+
+    async def _backlog_loop(self) -> None:
+        while not self.stopping:
+            with contextlib.suppress(Unavailable):
+                await backlog.measure(self._queue)
+            await self._clock.sleep(backlog.INTERVAL_S)
 
     async def _forget_loop(self) -> None:
         """Remove executions that are over, when the repository has them and an hour has passed."""

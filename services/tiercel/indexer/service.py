@@ -83,6 +83,9 @@ class IndexerService(Service):
         surplus = await self._leases.surplus(self.name, self.instance)
         for partition in surplus:
             owned.pop(partition, None)
+        changed = {partition for partition, lease in owned.items() if self._owned.get(partition) != lease}
+        metrics.LEASE_CHANGES.inc(len(changed | (self._owned.keys() - owned.keys())))
+        metrics.LEASES.set(len(owned))
         self._owned = owned
         if surplus:
             await self._leases.release(self.name, self.instance, surplus)
@@ -91,6 +94,8 @@ class IndexerService(Service):
         while True:
             written = 0
             async for attempt in retry.backend("history"):
+                if attempt.retry_state.attempt_number > 1:
+                    metrics.RETRIES.inc()
                 with attempt:
                     written = await self.write_once()
             if not written:
@@ -109,6 +114,9 @@ class IndexerService(Service):
         if not deliveries:
             return 0
         began = time.perf_counter()
+        metrics.REQUESTS.inc()
+        metrics.RECEIVED.inc(len(deliveries))
+        metrics.BATCH_SIZE.observe(len(deliveries))
         await history.write(self._repository, self._queue, deliveries)
         touched = {delivery.partition for delivery in deliveries}
         if not await self._queue.acknowledge(HISTORY, deliveries, [owned[partition] for partition in touched]):
@@ -118,6 +126,5 @@ class IndexerService(Service):
             await self._renew()
             return 0
         metrics.BATCH_SECONDS.observe(time.perf_counter() - began)
-        metrics.BATCH_SIZE.observe(len(deliveries))
-        metrics.MESSAGES.inc(len(deliveries))
+        metrics.REQUEST_SECONDS.observe(time.perf_counter() - began)
         return len(deliveries)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -126,7 +127,7 @@ class SchedulerService(Service):
                 await self._take_over(new)
             if surplus:
                 await self._leases.release(self.name, self.instance, surplus)
-            metrics.PARTITIONS.set(len(self._owned))
+            metrics.LEASES.set(len(self._owned))
             metrics.TRIGGERS.set(len(self._book))
 
     async def read_events(self) -> int:
@@ -152,6 +153,8 @@ class SchedulerService(Service):
             uids = self._book.take_due(now, self._settings.batch_count)
             if not uids:
                 return 0
+            metrics.LOOPS.inc()
+            began = time.perf_counter()
             pending = self._pending()
             for uid in uids:
                 state, plan = pending.known(uid)
@@ -166,6 +169,7 @@ class SchedulerService(Service):
                     log.exception("trigger failed", extra={"action": "trigger_failed", "trigger": uid})
                     self._book.postpone(uid, now + FAILED_PAUSE)
             await self._commit(pending)
+            metrics.LOOP_SECONDS.observe(time.perf_counter() - began)
             return len(uids)
 
     async def follow(self, tenant_id: str, namespace: str, flow_id: str) -> None:
@@ -258,13 +262,15 @@ class SchedulerService(Service):
 
     def _forget(self, partitions: Sequence[int]) -> None:
         for partition in partitions:
-            self._owned.pop(partition, None)
+            if self._owned.pop(partition, None) is not None:
+                metrics.LEASE_CHANGES.inc()
         if partitions:
             self._book.drop_partitions(partitions)
 
     async def _take_over(self, new: dict[int, Lease]) -> None:
         """Read the triggers of partitions that are newly owned, and make them agree with the flows."""
         self._owned.update(new)
+        metrics.LEASE_CHANGES.inc(len(new))
         states = {state.uid: state for state in await self._store.triggers(partitions=sorted(new))}
         uids: dict[str, set[str]] = {key: set() for key in self._catalogue}
         for uid in states:

@@ -14,6 +14,7 @@ from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT
 from tiercel.messages.worker_job import TriggerJob
 from tiercel.model.trigger_state import TriggerState
 from tiercel.queue.base import LANE_DEFAULT, Outgoing, OutgoingJob
+from tiercel.runtime.metrics import FLOWS
 from tiercel.scheduler import metrics
 from tiercel.scheduler.book import Book
 from tiercel.scheduler.core.dates import variables_at
@@ -83,17 +84,27 @@ class Pending:
 
     def committed(self) -> set[str]:
         """Make memory follow the database; return the names of the topics that were written to."""
+        metrics.BATCH_SIZE.observe(len(self._states))
         for uid in {**self._states, **self._plans}:
             state, plan = self.known(uid)
+            self._count_lock(uid, state)
             if state is None:
                 self._book.drop(uid)
             else:
                 self._book.put(state, plan)
         for message in self._messages:
             if message.topic is EXECUTION_EVENT:
-                metrics.EXECUTIONS.labels("scheduled" if message.message.schedule_date else "evaluated").inc()
+                _count_execution(message.message)
         metrics.EVALUATIONS.inc(len(self._jobs))
         return {message.topic.name for message in self._messages} | ({"worker_job"} if self._jobs else set())
+
+    def _count_lock(self, uid: str, state: TriggerState | None) -> None:
+        entry = self._book.get(uid)
+        if entry is None or state is None or entry.state.execution_id is None or state.execution_id is not None:
+            return
+        since, until = entry.state.last_triggered_date, state.updated_at
+        if since is not None and until is not None:
+            metrics.LOCK_SECONDS.observe(max(0.0, (until - since).total_seconds()))
 
     async def _made(
         self, uid: str, plan: TriggerPlan | None, decision: Decision, now: datetime
@@ -119,6 +130,11 @@ class Pending:
                 case _:
                     assert_never(effect)
         return messages, jobs
+
+
+def _count_execution(command: Any) -> None:
+    flow = FLOWS.labels(command.tenant_id, command.namespace, command.flow_id)
+    metrics.EXECUTIONS.labels(*flow, command.trigger.type if command.trigger is not None else "unknown").inc()
 
 
 def leases_of(owned: dict[int, Any], partitions: Iterable[int]) -> list[Any] | None:

@@ -21,7 +21,7 @@ from litestar.openapi import OpenAPIConfig
 from tiercel.errors import NotFound
 from tiercel.model import ids
 from tiercel.runtime.adapters import Adapters
-from tiercel.webserver import problem
+from tiercel.webserver import metrics, problem
 from tiercel.webserver.context import Api
 from tiercel.webserver.handlers import HANDLERS, creation
 from tiercel.webserver.settings import WebserverSettings
@@ -70,6 +70,10 @@ class WebApp:
         if scope["type"] != "http":
             await self.litestar(scope, receive, send)
             return
+        with metrics.OPEN_REQUESTS.track_inprogress():
+            await self._answer(scope, receive, metrics.counted(scope["method"], send))
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
         path: str = scope["path"]
         try:
             if "\0" in path or b"%00" in scope["query_string"]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from tiercel.messages.topics import HISTORY
+from tiercel.queue import backlog
 from tiercel.runtime.adapters import Adapters
 from tiercel.secrets.encryption import Encryption
-from tiercel.webserver import metrics
 from tiercel.webserver.emitter import Emitter
 from tiercel.webserver.expressions import Expressions
 from tiercel.webserver.flowcache import FlowCache
@@ -19,9 +19,6 @@ from tiercel.webserver.settings import WebserverSettings
 if TYPE_CHECKING:
     from litestar import Request
     from litestar.datastructures import State
-
-
-BACKLOG_INTERVAL_S: Final = 10.0
 
 
 class Api:
@@ -52,13 +49,10 @@ class Api:
     async def watch_backlog(self) -> None:
         """Look from time to time how far behind the writing of history is, until cancelled."""
         while True:
-            depths = await self.queue.depths()
-            for depth in depths:
-                metrics.QUEUE_MESSAGES.labels(depth.topic).set(depth.messages)
-                metrics.QUEUE_OLDEST_SECONDS.labels(depth.topic).set(depth.oldest_s)
+            depths = await backlog.measure(self.queue)
             age_s = max((depth.oldest_s for depth in depths if depth.topic == HISTORY.name), default=0.0)
             self.is_behind = age_s > self.settings.backlog_age_max_s
-            await self.clock.sleep(BACKLOG_INTERVAL_S)
+            await self.clock.sleep(backlog.INTERVAL_S)
 
     async def close(self) -> None:
         """End what runs in the background."""

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Final
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
-QUEUE_MESSAGES: Final = Gauge(
-    "tiercel_queue_messages", "Messages that wait; of `dead_letter`, that are kept.", ["topic"]
+REQUESTS: Final = Counter("tiercel_webserver_requests", "Requests that were answered.", ["method", "status"])
+REQUEST_SECONDS: Final = Histogram(
+    "tiercel_webserver_request_seconds",
+    "Time until an answer began.",
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
 )
-QUEUE_OLDEST_SECONDS: Final = Gauge("tiercel_queue_oldest_seconds", "Age of the oldest message that waits.", ["topic"])
+OPEN_REQUESTS: Final = Gauge("tiercel_webserver_open_requests", "Requests that are being answered, streams included.")
+METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+"""Anybody can send any word as a method: others are counted as one."""
+
+Send = Callable[[Any], Awaitable[None]]
+
+
+def counted(method: str, send: Send) -> Send:
+    """Return the `send` of a request that counts the request when its answer begins."""
+    began = time.perf_counter()
+
+    async def counting(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            REQUESTS.labels(method if method in METHODS else "other", str(message["status"])).inc()
+            REQUEST_SECONDS.observe(time.perf_counter() - began)
+        await send(message)
+
+    return counting

@@ -45,6 +45,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     exception: BaseException | None = None
     lost: bool = False
+    timed_out: bool = False
 
 
 class Run:
@@ -107,7 +108,9 @@ def stopped(reason: Stop, timeout: timedelta | None = None) -> Outcome:
     """Return the outcome of a run that was stopped."""
     if reason is Stop.TIMEOUT:
         text = format_duration(timeout) if timeout is not None else "its timeout"
-        return Outcome(state=State.FAILED, error=f"Timeout after {text}: the task took longer than it may.")
+        return Outcome(
+            state=State.FAILED, error=f"Timeout after {text}: the task took longer than it may.", timed_out=True
+        )
     return Outcome(state=State.KILLED, lost=reason is Stop.LOST)
 
 

@@ -70,8 +70,6 @@ class Crew:
         self._idle.clear()
         if self._is_killed(job, claim):
             run.stop(Stop.KILLED)
-        metrics.STARTED.inc()
-        metrics.RUNNING.set(len(self._running))
         run.start()
 
     def ended(self, run: JobRun) -> None:
@@ -82,7 +80,6 @@ class Crew:
             if not self._running:
                 self._idle.set()
         self.ended_count += 1
-        metrics.RUNNING.set(len(self._running))
         self.freed()
 
     async def idle(self) -> None:

@@ -41,7 +41,8 @@ class JobRun:
     """A claimed job at work."""
 
     __slots__ = (
-        "_asyncio_task", "_context", "_handle", "_log_file", "_run", "_started", "_stop", "crew", "job", "reported",
+        "_asyncio_task", "_context", "_handle", "_labels", "_log_file", "_run", "_started", "_stop", "crew", "job",
+        "reported",
     )  # fmt: skip
 
     def __init__(self, job: TaskJob, crew: Crew) -> None:
@@ -49,6 +50,7 @@ class JobRun:
         self.crew = crew
         self.reported = False
         self._started = crew.surroundings.clock.now()
+        self._labels: tuple[str, ...] = ()
         self._stop: Stop | None = None
         self._run: Run | FolderRun | None = None
         self._context: TaskContext | None = None
@@ -89,9 +91,11 @@ class JobRun:
         try:
             task = self.crew.binder.task(job.definition)
         except TiercelError as error:
+            self._count_start("unknown")
             self._open_context(None)
             self._refuse(str(error))
             return
+        self._count_start(task.type)
         context = self._open_context(task)
         try:
             outcome = await self._outcome(task, context)
@@ -108,6 +112,25 @@ class JobRun:
                 self._handle.cancel()
             with contextlib.suppress(OSError):
                 await context.close()
+
+    def _count_start(self, task_type: str) -> None:
+        self._labels = metrics.task_labels(self.job, task_type)
+        metrics.STARTED.labels(*self._labels).inc()
+        if self.job.sent_at is not None:
+            seconds = max(0.0, (self._started - self.job.sent_at).total_seconds())
+            metrics.QUEUED_SECONDS.labels(*self._labels).observe(seconds)
+            metrics.WAIT_SECONDS.observe(seconds)
+
+    def _count_end(self, outcome: Outcome, seconds: float) -> None:
+        if outcome.lost:
+            metrics.LOST.inc()
+            return
+        labels = self._labels or metrics.task_labels(self.job, "unknown")
+        metrics.ENDED.labels(*labels, str(outcome.state)).inc()
+        metrics.ENDED_SECONDS.labels(*labels, str(outcome.state)).observe(seconds)
+        metrics.TASK_SECONDS.observe(seconds)
+        if outcome.timed_out:
+            metrics.TIMEOUTS.labels(*labels).inc()
 
     def _open_context(self, task: Task | None) -> TaskContext:
         job = self.job
@@ -227,6 +250,5 @@ class JobRun:
                 ),
                 ref.size if ref is not None and ref.value is not None else 0,
             )
-        metrics.ENDED.inc()
-        metrics.TASK_SECONDS.observe((now - self._started).total_seconds())
+        self._count_end(outcome, (now - self._started).total_seconds())
         crew.ended(self)

@@ -145,6 +145,7 @@ class Outbox:
             events, lines, measurements = self._take()
             batch = [*self._batches(lines), *self._measured(measurements), *events]
             self._sending = True
+            metrics.REPORTS_WAITING.set(len(batch) + len(self._events) + len(self._logs))
             try:
                 async for attempt in retry.backend("queue"):
                     with attempt:
@@ -153,6 +154,7 @@ class Outbox:
                 self._sending = False
                 self._sent.set()
             metrics.BATCH_SIZE.observe(len(events))
+            metrics.REPORTS_WAITING.set(len(self._events) + len(self._logs))
 
     def _take(self) -> tuple[list[Outgoing], list[LogEntry], list[MetricEntry]]:
         count = size = 0

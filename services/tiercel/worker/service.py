@@ -73,8 +73,9 @@ class WorkerService(Service):
             error_log=error_log,
         )
         self.crew = Crew(self.worker, self._surroundings, Binder(), self.outbox)
-        self.crew.freed = self._freed.set  # type: ignore[method-assign]
+        self.crew.freed = self._slot_freed  # type: ignore[method-assign]
         self.triggers = TriggerRuns(self.crew)
+        self._count_slots()
         self.heart = Heart(self._queue, self._clock, self.settings, self._beat)
         # Subscribed before the first claim: no kill of a claimed job is missed.
         self._broadcasts = self._queue.subscribe(BROADCAST)
@@ -82,6 +83,10 @@ class WorkerService(Service):
         self.spawn("heart", self.heart.run(self._lost))
         self.spawn("broadcast", self._hear())
         self.spawn("claim", self._claim())
+
+    def _slot_freed(self) -> None:
+        self._count_slots()
+        self._freed.set()
 
     def _beat(self) -> WorkerHeartbeat:
         return WorkerHeartbeat(
@@ -101,6 +106,9 @@ class WorkerService(Service):
         if self.stopping or self.heart.is_mute or self.outbox.is_full:
             return 0
         return self.settings.slots - self.crew.running_count - self.triggers.running_count
+
+    def _count_slots(self) -> None:
+        metrics.slots(self.settings.slots, self.crew.running_count, self.triggers.running_count)
 
     async def _claim(self) -> None:
         stop = asyncio.create_task(self._stopping.wait())
@@ -132,6 +140,8 @@ class WorkerService(Service):
                 self._return(job)
             else:
                 worker_job.handle(job, claim, self.crew, self.triggers)
+        if jobs:
+            self._count_slots()
         return len(jobs)
 
     def _started(self, job: TaskJob) -> TaskStarted:

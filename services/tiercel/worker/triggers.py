@@ -7,6 +7,7 @@ A trigger type that a worker can evaluate has `evaluate(context)`, a coroutine l
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from tiercel.messages.trigger_event import TriggerEvaluated
 from tiercel.messages.worker_job import TriggerJob
 from tiercel.plugins.base import Trigger
 from tiercel.queue.base import Outgoing
+from tiercel.worker import metrics
 from tiercel.worker.context import TaskContext
 from tiercel.worker.core.plain import plain
 from tiercel.worker.runlog import Origin
@@ -79,6 +81,9 @@ class TriggerRuns:
     async def _evaluate(self, job: TriggerJob, context: TaskContext) -> None:
         variables: dict[str, Any] | None = None
         error: str | None = None
+        labels = metrics.trigger_labels(job, _type_of(job))
+        metrics.TRIGGERS_STARTED.labels(*labels).inc()
+        began = time.perf_counter()
         try:
             found = await _evaluator(job)(context)
             variables = None if found is None else plain(dict(found))
@@ -86,12 +91,22 @@ class TriggerRuns:
             error = context.mask.apply(str(failure) or type(failure).__name__)
         finally:
             await context.close()
+            metrics.TRIGGERS_ENDED.labels(*labels).inc()
+            metrics.TRIGGER_SECONDS.labels(*labels).observe(time.perf_counter() - began)
             if self._running.get(job.trigger_uid, (None, None))[0] is asyncio.current_task():
                 del self._running[job.trigger_uid]
             self._crew.freed()
+        if error is not None:
+            metrics.TRIGGER_ERRORS.labels(*labels).inc()
+        elif variables is not None:
+            metrics.TRIGGER_EXECUTIONS.labels(*labels).inc()
         now = self._crew.surroundings.clock.now()
         answer = TriggerEvaluated(trigger_uid=job.trigger_uid, at=now, variables=variables, error=error)
         self._crew.outbox.send(Outgoing(topic=TRIGGER_EVENT, key=job.trigger_uid, message=answer))
+
+
+def _type_of(job: TriggerJob) -> str:
+    return str(msgspec.msgpack.decode(bytes(job.definition)).get("type", "unknown"))
 
 
 def _evaluator(job: TriggerJob) -> Evaluate:

@@ -19,7 +19,7 @@ class TaskJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
 
     `context` holds variables as expressions see them, but for outputs that are in internal storage: `large` maps the
     path of such a value (`outputs`, task id, iteration values …) to its URI, and the worker loads it when it is
-    touched. `timeout` is unrendered. `dialect` is that of the flow.
+    touched. `timeout` is unrendered. `dialect` is that of the flow. `sent_at` is when the executor decided it.
     """
 
     tenant_id: str
@@ -39,6 +39,7 @@ class TaskJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     log_level: str | None = None
     correlation_id: str | None = None
     dialect: str = "2.x"
+    sent_at: datetime | None = None
 
 
 class TriggerJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):

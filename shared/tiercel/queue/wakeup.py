@@ -64,6 +64,10 @@ class Wakeups:
         """Include a topic, for which nobody has waited yet, in what `announce_everything` announces."""
         self._signals.setdefault(topic, _Signal())
 
+    def returned(self, topic: str) -> None:
+        """Note that the caller's wait has ended, in another way than by `wait`: it reads what is there by now."""
+        self._signals.setdefault(topic, _Signal()).note(asyncio.current_task())
+
     def announce_everything(self) -> None:
         """Wake everyone: announcements may have been lost."""
         for topic in list(self._signals):

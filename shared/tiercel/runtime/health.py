@@ -2,7 +2,8 @@
 The management port of a process: `/health`, `/health/liveness`, `/health/readiness` and `/metrics`.
 
 A tiny HTTP/1.1 server of its own, because four GETs do not need a framework in each of five processes. A check returns
-None when all is well, else a sentence; `/health` is 503 as long as one of them has something to say.
+None when all is well, else a sentence; `/health` is 503 as long as one of them has something to say, but for a concern,
+which is only shown.
 """
 
 from __future__ import annotations
@@ -14,11 +15,20 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from tiercel.runtime.metrics import Exposition
 
 log = logging.getLogger(__name__)
 
 Check = Callable[[], Awaitable[str | None]]
+
+
+class Concern(str):
+    """What a check says when somebody should look, and the process works all the same."""
+
+    __slots__ = ()
+
 
 REQUEST_SIZE_MAX: Final = 16 << 10
 REQUEST_TIMEOUT_S: Final = 10.0
@@ -29,10 +39,18 @@ CHECK_TIMEOUT_S: Final = 5.0
 class ManagementServer:
     """Answers the questions of orchestrators and Prometheus."""
 
-    def __init__(self, service: str, checks: Mapping[str, Check], *, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        service: str,
+        checks: Mapping[str, Check],
+        *,
+        ready: Callable[[], bool],
+        exposition: Exposition | None = None,
+    ) -> None:
         self._service = service
         self._checks = checks
         self._ready = ready
+        self._exposition = exposition or Exposition()
         self._server: asyncio.Server | None = None
         self._asking: dict[str, asyncio.Task[str | None]] = {}
         """The last question of each check: there is never more than one without an answer."""
@@ -77,7 +95,7 @@ class ManagementServer:
         """Return status, content type and body for a path."""
         match path:
             case "/metrics" | "/prometheus":
-                return "200 OK", CONTENT_TYPE_LATEST, generate_latest(REGISTRY)
+                return "200 OK", CONTENT_TYPE_LATEST, self._exposition.text()
             case "/health/liveness":
                 return _json(True, {"status": "UP"})
             case "/health/readiness":
@@ -95,10 +113,10 @@ class ManagementServer:
         names = list(self._checks)
         said = await asyncio.gather(*(self._asked(name) for name in names))
         details = {
-            name: {"status": "UP"} if sentence is None else {"status": "DOWN", "details": sentence}
+            name: {"status": "UP"} if sentence is None else {"status": _status(sentence), "details": str(sentence)}
             for name, sentence in zip(names, said, strict=True)
         }
-        well = self._ready() and all(sentence is None for sentence in said)
+        well = self._ready() and all(sentence is None or isinstance(sentence, Concern) for sentence in said)
         return _json(well, {"name": self._service, "status": "UP" if well else "DOWN", "details": details})
 
     async def _asked(self, name: str) -> str | None:
@@ -107,6 +125,10 @@ class ManagementServer:
             question = self._asking[name] = asyncio.ensure_future(self._checks[name]())
         await asyncio.wait({question}, timeout=CHECK_TIMEOUT_S)
         return question.result() if question.done() else f"No answer within {CHECK_TIMEOUT_S:g} s."
+
+
+def _status(sentence: str) -> str:
+    return "WARNING" if isinstance(sentence, Concern) else "DOWN"
 
 
 def _path(head: bytes) -> str:

@@ -21,7 +21,7 @@ import uvloop
 
 from tiercel.errors import OperatorError
 from tiercel.runtime import logging as logs
-from tiercel.runtime import version
+from tiercel.runtime import metrics, version
 from tiercel.runtime.health import Check, ManagementServer
 from tiercel.runtime.service import Service
 from tiercel.runtime.settings import Settings
@@ -54,8 +54,10 @@ async def _serve(name: str, settings: Settings, assemble: Assembly, on_ready: Ca
     async with AsyncExitStack() as stack:
         service, checks = await assemble(stack)
         _obey_signals(service)
+        metrics.begin(name, flows_max=settings.metrics.flows_max)
         if settings.server.management_port:
-            management = ManagementServer(name, checks, ready=service.ready.is_set)
+            exposition = metrics.Exposition(kestra_names=settings.metrics.kestra_names)
+            management = ManagementServer(name, checks, ready=service.ready.is_set, exposition=exposition)
             await management.start(settings.api_host, settings.server.management_port)
             stack.push_async_callback(management.stop)
         announcement = asyncio.create_task(_announce(name, service, on_ready))

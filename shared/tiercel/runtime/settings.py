@@ -125,6 +125,15 @@ class LoggingSettings(msgspec.Struct, frozen=True, kw_only=True):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
 
+class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What processes measure."""
+
+    kestra_names: bool = False
+    """Export what Kestra has as `kestra_…` too, for dashboards that were made for it."""
+    flows_max: int = 1000
+    """So many flows have series of their own, the others share one."""
+
+
 class EnvironmentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the installation is called in expressions and in the UI."""
 
@@ -149,6 +158,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     variables: VariableSettings = VariableSettings()
     plugins: PluginSettings = PluginSettings()
     logging: LoggingSettings = LoggingSettings()
+    metrics: MetricsSettings = MetricsSettings()
     environment: EnvironmentSettings = EnvironmentSettings()
     sections: dict[str, Any] = {}
     warnings: tuple[str, ...] = ()

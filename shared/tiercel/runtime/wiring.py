@@ -32,6 +32,7 @@ from tiercel.runtime.adapters import Adapters
 from tiercel.runtime.health import Check
 from tiercel.runtime.postgres import migration
 from tiercel.runtime.postgres.pool import PostgresPool
+from tiercel.runtime.postgres.snapshot import OldestSnapshot
 from tiercel.runtime.settings import Settings
 from tiercel.secrets.environment import EnvironmentSecrets
 from tiercel.statestore.postgres.leases import PostgresLeases
@@ -73,6 +74,7 @@ async def connect(service: str, settings: Settings, stack: AsyncExitStack) -> tu
     adapters = Adapters(queue=queue, storage=LocalStorage(settings.storage_path), secrets=EnvironmentSecrets())
     if "statestore" in card:
         adapters.statestore = PostgresStateStore(node)
+    snapshot = OldestSnapshot(node.pool)
     if "leases" in card:
         adapters.leases = leases = PostgresLeases(node)
         stack.push_async_callback(leases.close)
@@ -80,13 +82,15 @@ async def connect(service: str, settings: Settings, stack: AsyncExitStack) -> tu
             janitor = PostgresJanitor(node, leases, ids.new_id())
             stack.push_async_callback(janitor.close)
             janitor.start()
+            stack.push_async_callback(snapshot.close)
+            snapshot.start()
     if "definitions" in card:
         adapters.definitions = definitions = PostgresDefinitions(node.uri, parse=parser(settings))
         stack.push_async_callback(definitions.close)
     if "repository" in card:
         adapters.repository = PostgresRepository(history_url(settings))
         stack.push_async_callback(adapters.repository.close)
-    return adapters, {"postgres": _Ping(node.pool)}
+    return adapters, {"postgres": _Ping(node.pool), "snapshot": snapshot}
 
 
 async def migrate(settings: Settings) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from tiercel.runtime.health import ManagementServer
+from tiercel.runtime.health import Concern, ManagementServer
 
 
 class Backend:
@@ -51,6 +51,18 @@ async def test_a_lost_backend_makes_the_process_unhealthy_but_not_dead(
 
     assert (503, 200) == (health.status_code, liveness.status_code)
     assert "Cannot reach PostgreSQL." == health.json()["details"]["postgres"]["details"]
+
+
+async def test_a_concern_is_shown_and_the_process_stays_up(client: httpx.AsyncClient, backend: Backend) -> None:
+    """An orchestrator must not restart or unroute what works; a person should look."""
+    backend.trouble = Concern("A transaction of 45 s keeps dead rows.")
+
+    health = await client.get("/health")
+
+    assert (200, "UP") == (health.status_code, health.json()["status"])
+    assert {"status": "WARNING", "details": "A transaction of 45 s keeps dead rows."} == health.json()["details"][
+        "postgres"
+    ]
 
 
 async def test_metrics_are_in_the_format_of_prometheus(client: httpx.AsyncClient) -> None:

@@ -10,6 +10,7 @@ is dropped from memory and read again.
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -29,6 +30,7 @@ from tiercel.executor.core.plan import inside
 from tiercel.executor.facts_source import FactsSource
 from tiercel.executor.listeners import FlowListeners
 from tiercel.executor.parking import EVENTS_MAX, FAR, MustWait, Parking, Wait
+from tiercel.executor.tally import tally
 from tiercel.messages import execution_event as events
 from tiercel.messages.history import LogBatch
 from tiercel.messages.topics import EXECUTION_EVENT, HISTORY, partition_of
@@ -117,11 +119,16 @@ class ExecutionEventHandler:
         batch.returned, parked = await self._parking.begin(lease.partition for lease in leases)
         received = [delivery.message for delivery in (*parked, *readable) if delivery.message is not None]
         await self._prepare(batch, received, own, leases)
+        began = time.perf_counter()
         await self._decide_parked(batch, parked)
         for delivery in readable:
             await self._decide_safely(batch, delivery.message, delivery)
         for event in own:
             await self._decide_safely(batch, event, None)
+        count = len(readable) + len(own)
+        seconds = (time.perf_counter() - began) / count if count else 0.0
+        for _ in range(count):
+            metrics.EVENT_SECONDS.observe(seconds)
         return await self._save(batch, deliveries, leases)
 
     async def _decide_parked(self, batch: Batch, parked: Sequence[Delivery[Any]]) -> None:
@@ -358,11 +365,12 @@ class ExecutionEventHandler:
         return timers
 
     def _commit(self, execution_id: str, entry: Entry, draft: Draft) -> None:
+        known = entry.aggregate
+        tally(draft, known.head if known else None, known.runs if known else {}, entry.plan)
         entry.commit(draft)
         if draft.deleted or (draft.head.done and draft.head.execution.state.is_terminated):
             # What is over is seldom asked for again; it is read back when it is.
             self._cache.drop((execution_id,))
-            metrics.ENDED.labels(state=str(draft.head.execution.state)).inc()
         else:
             self._cache.put(execution_id, entry)
 

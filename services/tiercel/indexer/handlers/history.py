@@ -30,7 +30,9 @@ async def write(repository: Repository, queue: Queue, deliveries: Sequence[Deliv
     if not readable:
         return
     try:
-        await repository.write(fold(message for _, message in readable))
+        with metrics.SERVER_SECONDS.time():
+            await repository.write(fold(message for _, message in readable))
+        metrics.WRITTEN.inc(len(readable))
     except Unavailable:
         raise
     except Exception as error:  # whatever is wrong with one message must not stop the others

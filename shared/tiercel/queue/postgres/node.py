@@ -15,6 +15,7 @@ from tiercel.messages.topics import PARTITIONS_DEFAULT
 from tiercel.queue.postgres.sending import SQL
 from tiercel.queue.wakeup import Wakeups
 from tiercel.runtime.postgres.pool import SIZE_DEFAULT, PostgresPool
+from tiercel.runtime.postgres.pooling import require_sessions
 from tiercel.runtime.postgres.signal import Listener, Notifier
 
 _CHANNEL: Final = "tiercel_"
@@ -39,6 +40,8 @@ class PostgresNode:
     async def open(cls, uri: str, *, partitions: int = PARTITIONS_DEFAULT, size: int = SIZE_DEFAULT) -> PostgresNode:
         """Connect, and agree with the installation on the number of partitions."""
         node = cls(uri, partitions, size=size)
+        async with node.pool.connection() as connection:
+            await require_sessions(uri, connection)
         rows = await node.pool.fetch(SQL["layout"], {"partitions": partitions})
         if not rows:  # another process has fixed it meanwhile, in a transaction that the statement could not see yet
             rows = await node.pool.fetch(SQL["layout"], {"partitions": partitions})
@@ -78,6 +81,7 @@ class PostgresNode:
             await self._wakeups.wait(name, timeout, partitions)
         else:
             await self.hear(name, timeout)
+            self._wakeups.returned(name)
 
     async def hear(self, name: str, timeout: float) -> None:
         """Return when announcements of the topic reach this process, or after `timeout` seconds."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -14,6 +15,7 @@ from tiercel.messages import codec, topics
 from tiercel.messages.execution_event import ExecutionEvent
 from tiercel.messages.topics import Route, Topic
 from tiercel.messages.worker_job import TaskJob, WorkerJob
+from tiercel.queue import metrics
 from tiercel.queue.base import Delivery, Lease, Outgoing, OutgoingJob, TopicDepth
 from tiercel.queue.postgres.emitter import Emitter
 from tiercel.queue.postgres.fence import fence_columns
@@ -66,6 +68,7 @@ class PostgresQueue:
         """Return the oldest messages of these partitions."""
         if not partitions:
             return []
+        began = time.perf_counter()
         rows = await self._node.pool.fetch(
             SQL.of("read", table_of(topic)), {"parts": int2s(partitions), "count": count, "size": size}
         )
@@ -84,6 +87,7 @@ class PostgresQueue:
             except codec.Undecodable as failure:
                 error = str(failure)
             found.append(Delivery(id=number, partition=part, key=key, message=message, body=body, error=error))
+        metrics.received(topic.name, len(found), time.perf_counter() - began)
         return found
 
     async def _leave_to_newer(self, topic: Topic[Any], part: int, level: int) -> None:
@@ -138,6 +142,7 @@ class PostgresQueue:
             return await self._settle(self._doubtful.pop())
         if count <= 0 or not lanes:
             return []
+        began = time.perf_counter()
         async with self._node.pool.connection() as connection:
             rows = await self._take(connection, lanes, count)
             if not rows:
@@ -145,6 +150,7 @@ class PostgresQueue:
                 return []
             claim = self._claimed(rows, started)
             await self._finish(connection, claim)
+        metrics.received(topics.WORKER_JOB.name, len(rows), time.perf_counter() - began)
         if len(lanes) > 1 and len(rows) == count:
             # Others may have passed over rows that were locked and not taken.
             self._node.announce({topics.WORKER_JOB.name: None})

@@ -8,6 +8,7 @@ from typing import Any, Final
 from tiercel.messages import codec
 from tiercel.messages.topics import WORKER_JOB, Route, Topic, partition_of
 from tiercel.messages.worker_job import TaskJob
+from tiercel.queue import metrics
 from tiercel.queue.base import Outgoing, OutgoingJob
 from tiercel.runtime.postgres.array import byteas, int2s, int4s, int8s, texts
 from tiercel.runtime.postgres.pool import Connection
@@ -83,6 +84,7 @@ class Sending:
 
     async def execute(self, connection: Connection) -> None:
         """Run the statements; in a pipeline they are only queued."""
+        self._count()
         for rows in self._rows.values():
             levels = int2s([rows.topic.level] * len(rows.bodies))
             if rows.topic.route is Route.KEYED:
@@ -101,6 +103,12 @@ class Sending:
                 )
         if self._jobs:
             await connection.execute(SQL["send_jobs"], self._job_columns())
+
+    def _count(self) -> None:
+        for name, rows in self._rows.items():
+            metrics.sent(name, [len(body) for body in rows.bodies])
+        if self._jobs:
+            metrics.sent(WORKER_JOB.name, [len(body) for _, body in self._jobs])
 
     def _job_columns(self) -> dict[str, Any]:
         owners, seqs = [], []

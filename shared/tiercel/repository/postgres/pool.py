@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -11,9 +12,16 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from tiercel.errors import Unavailable
-from tiercel.runtime.postgres.pool import is_silent
+from tiercel.runtime.postgres import metrics
+from tiercel.runtime.postgres.pool import is_silent, setting_statement
 
-_SESSION: Final = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=30s -c jit=off -c TimeZone=UTC"
+_NAME: Final = "history"
+_SESSION: Final[Mapping[str, str]] = {
+    "statement_timeout": "30s",
+    "idle_in_transaction_session_timeout": "30s",
+    "jit": "off",
+    "timezone": "UTC",
+}
 """A search that takes longer is not worth its load; nothing may sit in a transaction."""
 _CONNECT_TIMEOUT_S: Final = 10.0
 
@@ -29,9 +37,11 @@ class Pool:
             open=False,
             timeout=_CONNECT_TIMEOUT_S,
             check=_refuse_ended,
-            kwargs={"autocommit": True, "options": _SESSION, "tcp_user_timeout": 10_000, "keepalives_idle": 5},
-            name="history",
+            configure=_configure,
+            kwargs={"autocommit": True, "tcp_user_timeout": 10_000, "keepalives_idle": 5},
+            name=_NAME,
         )
+        metrics.POOL_SIZE.labels(_NAME).set(size_max)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection[Any]]:
@@ -40,12 +50,17 @@ class Pool:
             await self._pool.open()
         try:
             async with self._pool.connection() as connection:
-                yield connection
+                began = time.perf_counter()
+                with metrics.POOL_LENT.labels(_NAME).track_inprogress():
+                    yield connection
+                metrics.QUERY_SECONDS.labels(_NAME).observe(time.perf_counter() - began)
         except psycopg.errors.QueryCanceled as error:
+            metrics.FAILURES.labels(_NAME).inc()
             raise Unavailable(
                 "A query of the history took longer than 30 s and was given up; narrow it by namespace or time."
             ) from error
         except (PoolTimeout, PoolClosed, psycopg.OperationalError, psycopg.InterfaceError) as error:
+            metrics.FAILURES.labels(_NAME).inc()
             raise Unavailable(f"Cannot reach the history database: {error}; is PostgreSQL running?") from error
 
     async def rows(self, statement: Any, parameters: Any = None) -> list[tuple[Any, ...]]:
@@ -56,6 +71,10 @@ class Pool:
 
     async def close(self) -> None:
         await self._pool.close()
+
+
+async def _configure(connection: AsyncConnection[Any]) -> None:
+    await connection.execute(setting_statement(_SESSION), prepare=False)
 
 
 async def _refuse_ended(connection: AsyncConnection[Any]) -> None:

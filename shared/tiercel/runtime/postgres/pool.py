@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import select
+import time
 from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -22,6 +23,7 @@ from psycopg.adapt import AdaptersMap
 from psycopg.pq import ConnStatus, PipelineStatus, TransactionStatus
 
 from tiercel.errors import Unavailable
+from tiercel.runtime.postgres import metrics
 from tiercel.runtime.postgres.array import ADAPTERS
 from tiercel.runtime.postgres.failure import translated
 from tiercel.runtime.postgres.prompt import PromptConnection
@@ -74,9 +76,7 @@ async def connect(
     uri: str, session: Mapping[str, str] = QUEUE_SESSION, *, name: str = "tiercel", prompt: bool = False
 ) -> Connection:
     """Open one connection with these session settings, in autocommit mode; a `prompt` one waits in place at first."""
-    options = " ".join(f"-c {key}={value}" for key, value in session.items())
-    given = conninfo.conninfo_to_dict(uri)
-    settings = {**_SOCKET, **given, "options": f"{given.get('options') or ''} {options}".strip()}
+    settings = {**_SOCKET, **conninfo.conninfo_to_dict(uri)}
     context: AdaptContext = _Context()
     connection = await (PromptConnection if prompt else psycopg.AsyncConnection).connect(
         conninfo.make_conninfo("", **settings),
@@ -85,9 +85,20 @@ async def connect(
         context=context,
         application_name=name,
     )
+    wanted = dict(session)
     if session is QUEUE_SESSION and connection.info.server_version >= 170000:
-        await connection.execute(f"SET transaction_timeout = '{TRANSACTION_TIMEOUT}'".encode())
+        wanted["transaction_timeout"] = TRANSACTION_TIMEOUT
+    try:
+        await connection.execute(setting_statement(wanted), prepare=False)
+    except BaseException:
+        await connection.close()
+        raise
     return connection
+
+
+def setting_statement(session: Mapping[str, str]) -> bytes:
+    """Return the statement that gives a session its settings; poolers refuse them as options of a connection."""
+    return ("SELECT " + ", ".join(f"set_config('{key}', '{value}', false)" for key, value in session.items())).encode()
 
 
 class PostgresPool:
@@ -109,16 +120,25 @@ class PostgresPool:
         self._idle: list[Connection] = []
         self._free = asyncio.Semaphore(size)
         self._closed = False
+        pool = name.removeprefix("tiercel ")
+        metrics.POOL_SIZE.labels(pool).set(size)
+        self._lent = metrics.POOL_LENT.labels(pool)
+        self._waiting = metrics.POOL_WAITING.labels(pool)
+        self._failures = metrics.FAILURES.labels(pool)
+        self._seconds = metrics.QUERY_SECONDS.labels(pool)
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """Lend a connection in autocommit mode; errors of the library leave the block as ours."""
         await self._acquire()
         connection: Connection | None = None
+        self._lent.inc()
+        began = time.perf_counter()
         try:
             connection = await self._rested() or await self._opened()
             yield connection
         except psycopg.Error as error:
+            self._failures.inc()
             if connection is None or connection.pgconn.status == ConnStatus.BAD:
                 await self._drop_idle()
             raise translated(error) from error
@@ -127,6 +147,8 @@ class PostgresPool:
                 if connection is not None:
                     await self._take_back(connection)
             finally:
+                self._seconds.observe(time.perf_counter() - began)
+                self._lent.dec()
                 self._free.release()
 
     async def fetch(self, statement: bytes, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
@@ -160,10 +182,21 @@ class PostgresPool:
     async def _acquire(self) -> None:
         if self._closed:
             raise Unavailable("The connection pool is closed; the process is stopping.")
+        if self._free.locked():
+            self._waiting.inc()
+            try:
+                await self._acquire_late()
+            finally:
+                self._waiting.dec()
+        else:
+            await self._free.acquire()
+
+    async def _acquire_late(self) -> None:
         try:
             async with asyncio.timeout(ACQUIRE_TIMEOUT_S):
                 await self._free.acquire()
         except TimeoutError as error:
+            self._failures.inc()
             raise Unavailable("All connections to PostgreSQL are busy; is the server overloaded?") from error
 
     async def _take_back(self, connection: Connection) -> None:
