@@ -19,6 +19,7 @@ import msgspec
 from tests.conformance.result import Mismatch
 from tests.conformance.snapshot import Snapshot
 from tiercel.definitions.base import Definitions
+from tiercel.executor.core.facts import Ignored
 from tiercel.messages.execution_event import ExecutionEvent
 from tiercel.messages.topics import EXECUTION_EVENT, HISTORY
 from tiercel.model.execution import Execution, LogEntry, OutputRef
@@ -49,8 +50,8 @@ class Engine:
     """What the webserver's handlers work with, for what a test harness does in their place."""
     tenant: str = "main"
     encryption_key: str | None = None
-    ignored: Any = None
-    """The installation's ignore list, where the runner can reach it."""
+    ignored: Callable[[Ignored], None] | None = None
+    """Sets the installation's ignore list, where the runner can reach it."""
     scratch: Path = Path("/tmp")
     stub_url: str = ""
     stub_bodies: Mapping[str, Any] = dataclasses.field(default_factory=dict)

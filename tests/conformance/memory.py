@@ -86,9 +86,12 @@ async def cluster(config: Config, scratch: Path, stub: Stub | None = None) -> As
     common: dict[str, Any] = {"globals": GLOBALS, "encryption_key": config.encryption_key}
     tmp = str(scratch / "work")
 
+    executors: list[ExecutorService] = []
+
     def services(adapters: Adapters) -> list[Service]:
+        executors.append(ExecutorService(adapters, ExecutorSettings(**common, envs=ENVS)))
         return [
-            ExecutorService(adapters, ExecutorSettings(**common, envs=ENVS)),
+            executors[-1],
             WorkerService(
                 adapters,
                 WorkerSettings(
@@ -121,6 +124,7 @@ async def cluster(config: Config, scratch: Path, stub: Stub | None = None) -> As
             http=client,
             api=app.api,
             encryption_key=config.encryption_key,
+            ignored=executors[-1].ignore,
             scratch=scratch,
             stub_url=stub.url if stub else "",
             stub_bodies=stub.bodies if stub else {},

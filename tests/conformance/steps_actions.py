@@ -14,6 +14,7 @@ from tests.conformance.rewinding import rewound
 from tests.conformance.snapshot import Snapshot
 from tests.conformance.steps_execute import form
 from tests.conformance.world import World, verb
+from tiercel.executor.core.facts import Ignored
 from tiercel.messages.execution_event import TaskRunStateRequested
 from tiercel.model.state import State
 
@@ -196,14 +197,25 @@ async def evaluate(world: World, body: dict[str, Any]) -> None:
 async def ignore(world: World, body: dict[str, Any]) -> None:
     """Have the engine ignore executions, flows or namespaces."""
     if world.engine.ignored is None:
-        raise LeftOut("There is no ignore list: an operator pauses or kills what must not run.")
-    await world.engine.ignored(body)
+        raise LeftOut("The ignore list is a setting of the executor: needs an installation of its own configuration.")
+    lists = {name: frozenset(map(str, body.get(name) or ())) for name in Ignored._fields}
+    world.engine.ignored(Ignored(**lists))
 
 
 @verb("set_concurrency")
 async def set_concurrency(world: World, body: dict[str, Any]) -> None:
-    """Change the stored counter of running executions of a flow."""
-    raise LeftOut("Slots are owned by executions (a set of holders); there is no counter that could be changed.")
+    """Change the number of slots that are taken."""
+    namespace, _, flow_id = str(body["flow"]).partition("/")
+    limits = (await _call(world, "GET", "search", params={"size": 1000})).json()["results"]
+    known = next(one for one in limits if (one["namespace"], one["flowId"]) == (namespace, flow_id))
+    running = max(0, known["running"] + int(body["running_add"]))
+    await _call(world, "PUT", f"{namespace}/{flow_id}", json={"running": running})
+
+
+async def _call(world: World, method: str, path: str, **more: Any) -> httpx.Response:
+    response = await world.engine.http.request(method, f"/api/v1/main/concurrency-limit/{path}", **more)
+    check_status(response, "ok")
+    return response
 
 
 async def _remember(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from tests.conformance.values import Upload, instant, plain
 from tests.conformance.world import World, verb
 from tiercel.errors import TiercelError
 from tiercel.messages.execution_event import CreateExecution
-from tiercel.model.execution import ExecutionKind
+from tiercel.model.execution import ExecutionKind, TaskFixture
 from tiercel.model.flow import Flow
 from tiercel.model.ids import new_id
+from tiercel.model.state import State
 
 
 @verb("execute")
@@ -104,7 +105,7 @@ async def _by_queue(world: World, body: Mapping[str, Any]) -> str:
             flow_revision=revision,
             inputs=inputs,
             labels=_labels(flow, body, execution_id),
-            schedule_date=_date(body.get("schedule_date")),
+            schedule_date=_date(body.get("schedule_date")) or _never(body),
             kind=ExecutionKind(body.get("kind", "NORMAL")),
             **_fixtures(body),
         )
@@ -112,11 +113,23 @@ async def _by_queue(world: World, body: Mapping[str, Any]) -> str:
     return execution_id
 
 
+def _never(body: Mapping[str, Any]) -> datetime | None:
+    """Return a date far away for an execution that is to stay CREATED: the Java tests store one that nobody runs."""
+    return datetime(9999, 1, 1, tzinfo=UTC) if body.get("until") == "created" else None
+
+
 def _fixtures(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a test execution brings along, where the engine knows of it."""
-    if "fixtures" not in body or "fixtures" not in CreateExecution.__struct_fields__:
-        return {}
-    return {"fixtures": body["fixtures"]}
+    """Return what a test execution brings along."""
+    fixtures = [
+        TaskFixture(
+            id=each["task"],
+            value=each.get("value"),
+            state=State(each.get("state", "SUCCESS")),
+            outputs=plain(each["outputs"]) if "outputs" in each else None,
+        )
+        for each in body.get("fixtures") or ()
+    ]
+    return {"fixtures": tuple(fixtures)} if fixtures else {}
 
 
 async def _inputs(world: World, body: Mapping[str, Any], flow: Flow | None, execution_id: str) -> dict[str, Any] | None:

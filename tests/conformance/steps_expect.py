@@ -362,7 +362,7 @@ async def expect_concurrency(world: World, body: dict[str, Any]) -> None:
     namespace, _, flow_id = str(body["flow"]).partition("/")
 
     async def attempt() -> None:
-        scope_id = f"{world.engine.tenant}/{namespace}/{flow_id}"
+        scope_id = f"scope/{world.engine.tenant}/{namespace}/{flow_id}"
         scopes = await world.engine.statestore.scopes([scope_id])
         holders = len(scopes[scope_id].holders) if scope_id in scopes else 0
         _claim(holders == body.get("running", holders), f"{holders} executions hold a slot, expected {body}")

@@ -57,6 +57,20 @@ async def test_parked_events_are_kept_in_order_until_they_are_removed(backend: B
     assert [("a", partition_of("a"))] == await backend.state.parked(everywhere)
 
 
+async def test_scopes_are_listed_by_the_beginning_of_their_ids(backend: Backend) -> None:
+    """In order, a part at a time; `_` and `%` mean themselves."""
+    leases = await leases_of(backend.leases)
+    scopes = [Scope(id=f"scope/main/{name}", reserved=place, version=1) for place, name in enumerate(("a", "b_", "c"))]
+    async with backend.state.transaction(leases) as unit:
+        for scope in (*scopes, Scope(id="scope/other/a", version=1), Scope(id="scope_main/a", version=1)):
+            unit.save_scope(scope, partition_of(scope.id), None)
+
+    assert scopes == await backend.state.scopes_under("scope/main/", count=10)
+    assert scopes[:2] == await backend.state.scopes_under("scope/main/", count=2)
+    assert scopes[2:] == await backend.state.scopes_under("scope/main/", after="scope/main/b_", count=2)
+    assert [] == await backend.state.scopes_under("scope/main/b%", count=2)
+
+
 def _trigger(uid: str, version: int, why: str | None = None) -> TriggerState:
     return TriggerState(uid=uid, namespace="n", flow_id="f", trigger_id="t", flow_revision=1, version=version, why=why)
 

@@ -14,6 +14,7 @@ from tiercel.executor import metrics
 from tiercel.executor.archive import Archive
 from tiercel.executor.cache import ExecutionCache
 from tiercel.executor.core.decide import ExecutionOnly
+from tiercel.executor.core.facts import Ignored
 from tiercel.executor.facts_source import FactsSource
 from tiercel.executor.handlers.broadcast import BroadcastHandler
 from tiercel.executor.handlers.execution_event import ExecutionEventHandler
@@ -88,6 +89,10 @@ class ExecutorService(Service):
         self.spawn("liveness", self._liveness_loop())
         self.spawn("janitor", self._forget_loop())
         self.spawn("backlog", self._backlog_loop())
+
+    def ignore(self, ignored: Ignored) -> None:
+        """Leave these executions alone from the next event on."""
+        self._handler.around = self._handler.around._replace(ignored=ignored)
 
     async def drain(self) -> None:
         """Finish the batch in hand and give the partitions back."""

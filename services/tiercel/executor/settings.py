@@ -27,6 +27,12 @@ class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Children of a loop that one event creates."""
     kept_after_end_s: float = 3600.0
     """A terminated execution stays at least so long, and until the repository has it."""
+    ignored_executions: tuple[str, ...] = ()
+    """Executions that are left alone: they are created, and nothing goes on in them until they are killed."""
+    ignored_flows: tuple[str, ...] = ()
+    """Flows whose executions are left alone, as `tenant|namespace|flow`."""
+    ignored_namespaces: tuple[str, ...] = ()
+    """Namespaces whose executions are left alone, as `tenant|namespace`; those below them are not meant."""
     globals: Mapping[str, Any] = {}
     envs: Mapping[str, Any] = {}
     encryption_key: str | None = None

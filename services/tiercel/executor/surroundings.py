@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tiercel.errors import ExpressionError
-from tiercel.executor.core.facts import Surroundings
+from tiercel.executor.core.facts import Ignored, Surroundings
 from tiercel.executor.settings import ExecutorSettings
 from tiercel.expression.rendering import Engine
 from tiercel.secrets.encryption import Encryption, is_sealed
@@ -26,6 +26,11 @@ def surroundings_of(settings: ExecutorSettings) -> Surroundings:
         unseal=_unsealer(encryption),
         jobs_max=settings.jobs_max,
         chunk=settings.chunk,
+        ignored=Ignored(
+            executions=frozenset(settings.ignored_executions),
+            flows=frozenset(settings.ignored_flows),
+            namespaces=frozenset(settings.ignored_namespaces),
+        ),
     )
 
 

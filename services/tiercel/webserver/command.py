@@ -14,6 +14,7 @@ import msgspec
 
 from tiercel.errors import Conflict
 from tiercel.messages.execution_event import (
+    BreakpointLeft,
     DeleteRequested,
     Event,
     ForceRunRequested,
@@ -29,7 +30,7 @@ from tiercel.messages.execution_event import (
 from tiercel.messages.history import ExecutionDeleted
 from tiercel.messages.topics import EXECUTION_EVENT, HISTORY
 from tiercel.model import ids
-from tiercel.model.execution import Execution
+from tiercel.model.execution import Breakpoint, Execution
 from tiercel.model.state import State
 from tiercel.queue.base import Outgoing
 from tiercel.webserver.context import Api
@@ -94,6 +95,17 @@ def resume(inputs: dict[str, Any] | None = None, by: str | None = None) -> Comma
     )
 
 
+def leave_breakpoint(following: tuple[Breakpoint, ...] = ()) -> Command:
+    """Go on from a breakpoint, to the breakpoints that follow."""
+    return Command(
+        name="resume from breakpoint",
+        allows=lambda e: e.state is State.BREAKPOINT,
+        refusal=lambda e: f"Cannot resume execution from a breakpoint: {_state(e)}, expected BREAKPOINT.",
+        bulk_refusal=lambda e: f"execution not at a breakpoint, {_state(e)}",
+        event=lambda api, e: BreakpointLeft(execution_id=e.id, at=api.clock.now(), breakpoints=following),
+    )
+
+
 def restart(revision: int | None = None) -> Command:
     """Run what failed again: in place, or as a new execution when another revision is asked for."""
 
@@ -118,6 +130,7 @@ def replay(
     task_run_id: str | None = None,
     inputs: dict[str, Any] | None = None,
     new_id: str | None = None,
+    breakpoints: tuple[Breakpoint, ...] = (),
 ) -> Command:
     """Run executions again as new ones."""
 
@@ -130,6 +143,7 @@ def replay(
             task_run_id=task_run_id,
             revision=revision(execution),
             inputs=inputs,
+            breakpoints=breakpoints,
         )
 
     return Command(name="replay", allows=_always, refusal=_state, bulk_refusal=_state, event=event)

@@ -16,7 +16,7 @@ from tiercel.errors import Conflict, NotFound, Refused
 from tiercel.messages.execution_event import CreateExecution
 from tiercel.messages.topics import EXECUTION_EVENT
 from tiercel.model import ids
-from tiercel.model.execution import Execution, ExecutionKind
+from tiercel.model.execution import Breakpoint, Execution, ExecutionKind
 from tiercel.model.execution_json import execution_json
 from tiercel.model.flow import Flow
 from tiercel.model.state import State, StateChange
@@ -36,6 +36,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     revision: int | None = None
     schedule_date: datetime | None = None
     kind: ExecutionKind = ExecutionKind.NORMAL
+    breakpoints: tuple[Breakpoint, ...] = ()
 
 
 _PLAIN = Wish()
@@ -48,8 +49,6 @@ def read_wish(query_string: bytes) -> Wish:
     query = Query(query_string)
     given = labels(query.all("labels"))
     refuse_system_labels(given)
-    if query.one("breakpoints"):
-        raise Refused("Breakpoints are not supported; leave the parameter 'breakpoints' out.")
     kind, date = query.one("kind"), query.one("scheduleDate")
     if kind is not None and kind not in ExecutionKind.__members__:
         raise Refused(f"'{kind}' is not a kind of execution; use one of {', '.join(ExecutionKind)}.")
@@ -59,7 +58,15 @@ def read_wish(query_string: bytes) -> Wish:
         revision=query.number("revision", least=1),
         schedule_date=read_instant("scheduleDate", date) if date else None,
         kind=ExecutionKind(kind) if kind else ExecutionKind.NORMAL,
+        breakpoints=read_breakpoints(query),
     )
+
+
+def read_breakpoints(query: Query) -> tuple[Breakpoint, ...]:
+    """Read tasks to stop before: `task`, or `task.value` for one iteration, separated by commas."""
+    named = [text.strip() for each in query.all("breakpoints") for text in each.split(",")]
+    places = [name.partition(".") for name in named if name]
+    return tuple(Breakpoint(id=task_id, value=value if dot else None) for task_id, dot, value in places)
 
 
 def refuse_system_labels(given: Mapping[str, str]) -> None:
@@ -111,6 +118,7 @@ def creation_event(
         labels=execution_labels(flow, wish.labels, execution_id, origin),
         schedule_date=wish.schedule_date,
         kind=wish.kind,
+        breakpoints=wish.breakpoints,
     )
 
 
@@ -143,6 +151,8 @@ def created(event: CreateExecution) -> Execution:
         original_created=event.original_created,
         schedule_date=event.schedule_date,
         kind=event.kind,
+        fixtures=event.fixtures,
+        breakpoints=event.breakpoints,
     )
 
 

@@ -7,6 +7,7 @@ A cluster has a start and an end of its own. The flow itself is the cluster `roo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from enum import StrEnum
 from typing import Any, Final
@@ -15,6 +16,7 @@ import msgspec
 
 from tiercel.errors import Refused
 from tiercel.flowspec.shapes import is_expression
+from tiercel.model.execution import TaskRun
 from tiercel.model.flow import Flow
 from tiercel.model.task import Task
 from tiercel.plugins.base import FlowableTask
@@ -49,6 +51,14 @@ class Relation(StrEnum):
     DYNAMIC = "DYNAMIC"
 
 
+class NodeRuns(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What has become of a task in an execution: how many runs are in which state, and the run when it is one."""
+
+    states: dict[str, int]
+    id: str | None = None
+    state: str | None = None
+
+
 class GraphNode(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """One node: `kind` is start, end, task or trigger; `relation` says how it runs what it holds."""
 
@@ -58,6 +68,8 @@ class GraphNode(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
     type: str | None = None
     relation: Relation | None = None
     subflow: str | None = None
+    task_runs: NodeRuns | None = None
+    disabled: bool = False
 
 
 class GraphEdge(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -87,16 +99,51 @@ class FlowGraph(msgspec.Struct, frozen=True, kw_only=True):
     clusters: tuple[GraphCluster, ...]
 
 
-def flow_graph(flow: Flow, *, expanded: Collection[str] = (), find: FindFlow | None = None) -> FlowGraph:
+def flow_graph(
+    flow: Flow,
+    *,
+    expanded: Collection[str] = (),
+    find: FindFlow | None = None,
+    runs: Iterable[TaskRun] = (),
+    disabled_triggers: Collection[str] = (),
+) -> FlowGraph:
     """
     Draw a flow; `expanded` holds the uids of subflow tasks to draw from within.
+
+    `runs` are the task runs of an execution of it, which are laid over the tasks; `disabled_triggers` those of the
+    flow's triggers that a person has switched off.
 
     Raises Refused when a subflow to expand is not known before the execution, or does not exist.
     """
     drawing = _Drawing(frozenset(expanded), find)
     drawing.flow(flow, ROOT, ())
     clusters = tuple(cluster for cluster in drawing.clusters() if cluster.uid != ROOT)
-    return FlowGraph(nodes=tuple(drawing.nodes), edges=tuple(drawing.edges), clusters=clusters)
+    nodes = _overlaid(drawing, flow, runs, disabled_triggers)
+    return FlowGraph(nodes=tuple(nodes), edges=tuple(drawing.edges), clusters=clusters)
+
+
+def _overlaid(
+    drawing: _Drawing, flow: Flow, runs: Iterable[TaskRun], disabled_triggers: Collection[str]
+) -> Iterable[GraphNode]:
+    """Yield the nodes with what is known of their tasks and triggers; those of expanded subflows are other flows'."""
+    by_task: dict[str, list[TaskRun]] = {}
+    for run in runs:
+        by_task.setdefault(run.task_id, []).append(run)
+    off = {trigger.id for trigger in flow.triggers if trigger.disabled} | set(disabled_triggers)
+    for node in drawing.nodes:
+        if node.id is None or node.uid in drawing.foreign:
+            yield node
+        elif node.kind == "trigger":
+            yield msgspec.structs.replace(node, disabled=node.id in off)
+        else:
+            found = by_task.get(node.id)
+            yield msgspec.structs.replace(node, task_runs=_runs(found)) if found else node
+
+
+def _runs(found: list[TaskRun]) -> NodeRuns:
+    states = dict(Counter(str(run.state) for run in found))
+    only = found[0] if len(found) == 1 else None
+    return NodeRuns(states=states, id=only.id if only else None, state=str(only.state) if only else None)
 
 
 class _Drawing:
@@ -109,6 +156,9 @@ class _Drawing:
         self._parents: dict[str, tuple[str, ...]] = {}
         self._expanded = expanded
         self._find = find
+        self._inside_subflow = 0
+        self.foreign: set[str] = set()
+        """Nodes of flows that are drawn inside this one."""
 
     def clusters(self) -> Iterable[GraphCluster]:
         for uid, members in self._members.items():
@@ -141,6 +191,8 @@ class _Drawing:
         if len(self.nodes) >= MAX_NODES:
             raise Refused(f"The graph has more than {MAX_NODES} nodes; expand fewer subflows.")
         self.nodes.append(node)
+        if self._inside_subflow:
+            self.foreign.add(node.uid)
         self._members[cluster].append(node.uid)
 
     def _head(self, uid: str, first: GraphNode | None) -> str:
@@ -187,7 +239,7 @@ class _Drawing:
         uid = f"{cluster}.{task.id}"
         if isinstance(task, Subflow) and uid in self._expanded:
             node = self._task_node(task, uid, Relation.SEQUENTIAL)
-            self.flow(self._subflow(task), uid, parents, node)
+            self._add_subflow(self._subflow(task), uid, parents, node)
             return f"{uid}.{START}", f"{uid}.{END}"
         if not isinstance(task, FlowableTask) or not (any(task.children()) or isinstance(task, ForEachItem)):
             self._add(cluster, self._task_node(task, uid, Relation.SEQUENTIAL))
@@ -197,6 +249,13 @@ class _Drawing:
         origin = self._head(uid, self._task_node(task, uid, relation))
         self._branches(task, uid, (*parents, uid), origin, relation)
         return f"{uid}.{START}", f"{uid}.{END}"
+
+    def _add_subflow(self, flow: Flow, uid: str, parents: tuple[str, ...], node: GraphNode) -> None:
+        self._inside_subflow += 1
+        self.flow(flow, uid, parents, node)
+        self._inside_subflow -= 1
+        if not self._inside_subflow:
+            self.foreign.discard(node.uid)
 
     @staticmethod
     def _task_node(task: Task, uid: str, relation: Relation) -> GraphNode:

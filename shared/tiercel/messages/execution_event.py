@@ -12,7 +12,16 @@ from typing import Any
 
 import msgspec
 
-from tiercel.model.execution import Execution, ExecutionKind, LoopRun, OutputRef, ParentTask, TriggerInfo
+from tiercel.model.execution import (
+    Breakpoint,
+    Execution,
+    ExecutionKind,
+    LoopRun,
+    OutputRef,
+    ParentTask,
+    TaskFixture,
+    TriggerInfo,
+)
 from tiercel.model.live import OutputRecord, RunRecord, TimerKind
 from tiercel.model.state import State, StateChange
 
@@ -43,6 +52,8 @@ class CreateExecution(Event, frozen=True, kw_only=True):
     schedule_date: datetime | None = None
     kind: ExecutionKind = ExecutionKind.NORMAL
     loop_run: LoopRun | None = None
+    fixtures: tuple[TaskFixture, ...] = ()
+    breakpoints: tuple[Breakpoint, ...] = ()
     failed: str | None = None
     """Set when it is to be created FAILED at once, with this sentence."""
     copied_runs: tuple[RunRecord, ...] = ()
@@ -143,6 +154,14 @@ class SlotRefused(Event, frozen=True, kw_only=True):
     behavior: str
 
 
+class QuotaAnswered(Event, frozen=True, kw_only=True):
+    """The flow's quotas have room for this execution, or (`behavior` FAIL or CANCEL) not, for this reason."""
+
+    scope: str
+    behavior: str | None = None
+    reason: str | None = None
+
+
 class TimerDue(Event, frozen=True, kw_only=True):
     """A timer of this execution has come due."""
 
@@ -168,6 +187,12 @@ class ResumeRequested(Event, frozen=True, kw_only=True):
     resumed_by: str | None = None
 
 
+class BreakpointLeft(Event, frozen=True, kw_only=True):
+    """Go on from a breakpoint; `breakpoints` are those that hold from now on."""
+
+    breakpoints: tuple[Breakpoint, ...] = ()
+
+
 class RestartRequested(Event, frozen=True, kw_only=True):
     """Run the failed task runs of a terminated execution again, in place."""
 
@@ -185,6 +210,7 @@ class ReplayRequested(Event, frozen=True, kw_only=True):
     restart: bool = False
     inputs: dict[str, Any] | None = None
     labels: tuple[tuple[str, str], ...] = ()
+    breakpoints: tuple[Breakpoint, ...] = ()
 
 
 class TaskRunStateRequested(Event, frozen=True, kw_only=True):
@@ -237,6 +263,28 @@ class SlotRequested(Event, frozen=True, kw_only=True):
     behavior: str
 
 
+class SlotsCounted(Event, frozen=True, kw_only=True):
+    """A person says how many slots of the scope are taken: those that no execution holds are kept free by hand."""
+
+    running: int
+    limit: int
+
+
+class QuotaLimit(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """At most `limit` executions in each window of so many seconds, or what becomes of the next one."""
+
+    seconds: float
+    limit: int
+    behavior: str
+
+
+class QuotaRequested(Event, frozen=True, kw_only=True):
+    """A new execution of the flow (`holder`) asks whether its quotas have room for it."""
+
+    holder: str
+    quotas: tuple[QuotaLimit, ...]
+
+
 class SlotReleased(Event, frozen=True, kw_only=True):
     """A holder has ended, or no longer waits."""
 
@@ -282,10 +330,12 @@ ExecutionEvent = (
     | IterationPaused
     | SlotGranted
     | SlotRefused
+    | QuotaAnswered
     | TimerDue
     | KillRequested
     | PauseRequested
     | ResumeRequested
+    | BreakpointLeft
     | RestartRequested
     | ReplayRequested
     | TaskRunStateRequested
@@ -297,9 +347,11 @@ ExecutionEvent = (
     | ContinueRequested
     | SlotRequested
     | SlotReleased
+    | SlotsCounted
+    | QuotaRequested
     | UpstreamChanged
     | WindowEnded
     | EventFailed
 )
 
-ScopeEvent = SlotRequested | SlotReleased
+ScopeEvent = SlotRequested | SlotReleased | SlotsCounted | QuotaRequested

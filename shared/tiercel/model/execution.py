@@ -70,6 +70,27 @@ class LoopRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ren
     stores: bool = False
 
 
+class TaskFixture(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    What a test says that a task gives: its run is not run, it ends in `state` with `outputs`.
+
+    With `value` it stands for the run of that iteration only.
+    """
+
+    id: str
+    value: str | None = None
+    state: State = State.SUCCESS
+    outputs: dict[str, Any] | None = None
+    description: str | None = None
+
+
+class Breakpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A task (of one iteration, when `value` is given) before which the execution is to stop."""
+
+    id: str
+    value: str | None = None
+
+
 class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """
     One run of a flow, without its task runs.
@@ -99,6 +120,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, r
     schedule_date: datetime | None = None
     kind: ExecutionKind = ExecutionKind.NORMAL
     loop_run: LoopRun | None = None
+    fixtures: tuple[TaskFixture, ...] = ()
+    breakpoints: tuple[Breakpoint, ...] = ()
     generation: int = 0
     version: int = 0
     error: str | None = None
@@ -107,6 +130,14 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, r
     def can_become(self, state: State) -> bool:
         """Tell whether the table knows the edge from this state to `state`."""
         return state in EXECUTION_TRANSITIONS.get(self.state, frozenset())
+
+    def fixture_of(self, task_id: str, value: str | None) -> TaskFixture | None:
+        """Return what stands for a task's run in a test, None when it is to be run."""
+        return next((each for each in self.fixtures if each.id == task_id and each.value in (None, value)), None)
+
+    def stops_before(self, task_id: str, value: str | None) -> bool:
+        """Tell whether there is a breakpoint at a task's run."""
+        return any(each.id == task_id and each.value in (None, value) for each in self.breakpoints)
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

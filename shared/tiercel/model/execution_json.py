@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from tiercel.model.duration import format_duration
-from tiercel.model.execution import Attempt, Execution, OutputRef, TaskRun
+from tiercel.model.execution import Attempt, Execution, OutputRef, TaskFixture, TaskRun
 from tiercel.model.state import State, StateChange
 
 
@@ -63,10 +63,24 @@ def execution_json(
             "value": loop.value,
             "parents": [{"index": item.index, "key": item.key, "value": item.value} for item in loop.parents],
         }
+    if execution.fixtures:
+        data["fixtures"] = [_fixture(each) for each in execution.fixtures]
+    if execution.breakpoints:
+        data["breakpoints"] = [{"id": each.id, "value": each.value} for each in execution.breakpoints]
     data["deleted"] = execution.deleted
     if execution.error is not None:
         data["error"] = execution.error
     return data
+
+
+def _fixture(fixture: TaskFixture) -> dict[str, Any]:
+    return {
+        "id": fixture.id,
+        "value": fixture.value,
+        "state": fixture.state.value,
+        "outputs": fixture.outputs,
+        "description": fixture.description,
+    }
 
 
 def task_run_list(

@@ -70,6 +70,8 @@ class HeadRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     suspended: bool = False
     stalled: tuple[int, ...] = ()
     scope: str | None = None
+    quota: str | None = None
+    """The quotas that it waits for, before it starts."""
     kill_requested: bool = False
     final: str | None = None
     done: bool = False

@@ -76,7 +76,7 @@ EXECUTION_TRANSITIONS: Final[dict[State, frozenset[State]]] = {
         {State.PAUSED, State.RETRYING, State.RETRIED, State.KILLING, State.CANCELLED, State.BREAKPOINT} | _ENDED
     ),
     State.PAUSED: frozenset({State.RUNNING, State.RESTARTED, State.KILLING, State.CANCELLED} | _ENDED),
-    State.BREAKPOINT: frozenset({State.RUNNING, State.KILLING, State.CANCELLED}),
+    State.BREAKPOINT: frozenset({State.RUNNING, State.KILLING, State.CANCELLED, State.FAILED}),
     State.RETRYING: frozenset({State.RUNNING, State.KILLING, State.CANCELLED} | _ENDED),
     State.RESTARTED: frozenset({State.RUNNING, State.QUEUED, State.KILLING, State.CANCELLED, State.PAUSED} | _ENDED),
     State.KILLING: frozenset({State.KILLED, State.CANCELLED, State.FAILED, State.SUCCESS, State.WARNING}),
@@ -100,11 +100,13 @@ TASK_RUN_TRANSITIONS: Final[dict[State, frozenset[State]]] = {
         | _ENDED
     ),
     State.PAUSED: frozenset({State.RUNNING, State.RESTARTED, State.KILLING, State.CANCELLED} | _ENDED),
-    State.BREAKPOINT: frozenset({State.CREATED, State.SUBMITTED, State.RUNNING, State.KILLING, State.KILLED}),
+    State.BREAKPOINT: frozenset({State.CREATED, State.KILLING, State.KILLED}),
     State.KILLING: frozenset({State.KILLED, State.SUCCESS, State.WARNING, State.FAILED, State.CANCELLED}),
     State.FAILED: frozenset({State.RETRYING, State.RETRIED} | _OVERRIDES | {State.RUNNING}),
     State.RETRYING: frozenset({State.CREATED, State.KILLED, State.KILLING, State.CANCELLED, State.FAILED}),
-    State.RESTARTED: frozenset({State.SUBMITTED, State.RUNNING, State.SKIPPED, State.PAUSED, State.KILLING} | _ENDED),
+    State.RESTARTED: frozenset(
+        {State.SUBMITTED, State.RUNNING, State.SKIPPED, State.PAUSED, State.BREAKPOINT, State.KILLING} | _ENDED
+    ),
     State.SUCCESS: frozenset(_OVERRIDES | {State.RUNNING}),
     State.WARNING: frozenset(_OVERRIDES | {State.RUNNING}),
     State.KILLED: frozenset(_OVERRIDES | {State.RUNNING}),

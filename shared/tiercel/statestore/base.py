@@ -80,6 +80,8 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     holders: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
     limit: int = 1
+    reserved: int = 0
+    """Slots that a person keeps from being taken."""
     body: dict[str, Any] = {}
     """What an aggregate that counts no slots knows (the windows of a Flow trigger), in its own form."""
     version: int = 0
@@ -152,6 +154,10 @@ class StateStore(Protocol):
         ...
 
     async def scopes(self, ids: Sequence[str]) -> dict[str, Scope]: ...
+
+    async def scopes_under(self, prefix: str, *, after: str = "", count: int) -> list[Scope]:
+        """Return scopes whose id begins with `prefix` and comes after another one, in order of their ids."""
+        ...
 
     async def triggers(
         self, partitions: Sequence[int] | None = None, uids: Sequence[str] | None = None

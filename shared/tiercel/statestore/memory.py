@@ -181,6 +181,11 @@ class MemoryStateStore:
         """Return the scopes that exist."""
         return {name: records.decode_scope(self._scopes[name][1]) for name in ids if name in self._scopes}
 
+    async def scopes_under(self, prefix: str, *, after: str = "", count: int) -> list[Scope]:
+        """Return scopes by the beginning of their ids."""
+        names = sorted(name for name in self._scopes if name.startswith(prefix) and name > after)
+        return [records.decode_scope(self._scopes[name][1]) for name in names[:count]]
+
     async def triggers(
         self, partitions: Sequence[int] | None = None, uids: Sequence[str] | None = None
     ) -> list[TriggerState]:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tiercel.executor.core.scopes import decide
-from tiercel.messages.execution_event import SlotGranted, SlotRefused, SlotReleased, SlotRequested
+from tiercel.messages.execution_event import (
+    QuotaLimit,
+    QuotaRequested,
+    SlotGranted,
+    SlotRefused,
+    SlotReleased,
+    SlotRequested,
+    SlotsCounted,
+)
 from tiercel.statestore.base import Scope
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -68,3 +76,49 @@ def test_never_more_holders_than_the_limit_and_nobody_is_forgotten(events: list[
         assert len(scope.holders) <= limit
         assert len(set(scope.holders) | set(scope.waiting)) == len(scope.holders) + len(scope.waiting)
         assert not scope.waiting or len(scope.holders) == scope.limit
+
+
+def test_slots_that_a_person_counts_are_taken_by_nobody() -> None:
+    """What no execution holds is reserved; when it is counted again the line moves up."""
+    scope, _ = decide(Scope(id="scope"), request("a", limit=2))
+    scope, [] = decide(scope, SlotsCounted(execution_id="scope", at=AT, running=2, limit=2))
+    assert 1 == scope.reserved
+
+    scope, [refused] = decide(scope, request("b", limit=2))
+    assert isinstance(refused.message, SlotRefused)
+    scope, [] = decide(scope, SlotsCounted(execution_id="scope", at=AT, running=3, limit=2))
+    scope, [] = decide(scope, release("a"))  # two are reserved, of two
+    scope, [granted] = decide(scope, SlotsCounted(execution_id="scope", at=AT, running=0, limit=2))
+
+    assert ("b",) == scope.holders
+    assert isinstance(granted.message, SlotGranted)
+
+
+def _asked(holder: str, at: datetime, *quotas: QuotaLimit) -> QuotaRequested:
+    return QuotaRequested(execution_id="quota", at=at, holder=holder, quotas=quotas)
+
+
+def test_a_quota_is_full_until_its_window_ends() -> None:
+    """Windows are aligned to UTC; the answer says what becomes of the execution, and why."""
+    hourly = QuotaLimit(seconds=3600, limit=2, behavior="CANCEL")
+    at = AT + timedelta(minutes=59)
+    scope, [first] = decide(Scope(id="quota"), _asked("a", at, hourly))
+    scope, [second] = decide(scope, _asked("b", at, hourly))
+    scope, [third] = decide(scope, _asked("c", at, hourly))
+    _, [fourth] = decide(scope, _asked("d", at + timedelta(minutes=1), hourly))
+
+    answers = [answer.message.behavior for answer in (first, second, third, fourth)]
+    assert [None, None, "CANCEL", None] == answers
+    assert "2 times per PT1H" in third.message.reason
+
+
+def test_an_execution_that_one_quota_refuses_is_counted_by_none() -> None:
+    """The other quota has still room for as many as before."""
+    day = QuotaLimit(seconds=86_400, limit=2, behavior="FAIL")
+    minute = QuotaLimit(seconds=60, limit=1, behavior="CANCEL")
+    scope, _ = decide(Scope(id="quota"), _asked("a", AT, day, minute))
+    scope, [refused] = decide(scope, _asked("b", AT, day, minute))
+    _, [later] = decide(scope, _asked("c", AT + timedelta(minutes=1), day, minute))
+
+    assert "CANCEL" == refused.message.behavior
+    assert later.message.behavior is None

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import assert_never
+from typing import Final, assert_never
 
-from tiercel.executor.core import interruptions, killing, lifecycle, pausing, replaying, reports, restarting, sla
+from tiercel.executor.core import (
+    breakpoints,
+    interruptions,
+    killing,
+    lifecycle,
+    pausing,
+    replaying,
+    reports,
+    restarting,
+    sla,
+)
 from tiercel.executor.core.advancing import settle
 from tiercel.executor.core.aggregate import Aggregate
 from tiercel.executor.core.draft import Draft, replace
@@ -27,10 +37,12 @@ ExecutionOnly = (
     | events.IterationPaused
     | events.SlotGranted
     | events.SlotRefused
+    | events.QuotaAnswered
     | events.TimerDue
     | events.KillRequested
     | events.PauseRequested
     | events.ResumeRequested
+    | events.BreakpointLeft
     | events.RestartRequested
     | events.ReplayRequested
     | events.TaskRunStateRequested
@@ -45,6 +57,10 @@ ExecutionOnly = (
 """Events of executions, without those of concurrency scopes."""
 
 
+_HEARD_IGNORED: Final = (events.KillRequested, events.DeleteRequested, events.LabelsRequested, events.TaskStarted)
+"""What happens to an ignored execution nonetheless: a person ends it, and a worker that has a job of it is answered."""
+
+
 def decide(base: Aggregate | Draft | None, event: ExecutionOnly, facts: Facts) -> Draft:
     """
     Fold one event into a draft; raise Missing for what must be fetched first.
@@ -56,6 +72,8 @@ def decide(base: Aggregate | Draft | None, event: ExecutionOnly, facts: Facts) -
     facts.at = draft.at
     if not draft.exists and not isinstance(event, events.CreateExecution):
         _refuse_unknown(draft, facts, event)
+        return draft
+    if draft.exists and not isinstance(event, _HEARD_IGNORED) and facts.around.ignored.covers(draft.execution):
         return draft
     _apply(draft, facts, event)
     settle(draft, facts)
@@ -117,12 +135,16 @@ def _apply_command(draft: Draft, facts: Facts, event: ExecutionOnly) -> None:
             lifecycle.granted(draft, facts, event)
         case events.SlotRefused():
             lifecycle.refused(draft, facts, event)
+        case events.QuotaAnswered():
+            lifecycle.admitted(draft, facts, event)
         case events.KillRequested(cascade=cascade, state=state):
             lifecycle.kill(draft, facts, cascade=cascade, state=state)
         case events.PauseRequested():
             pausing.suspend(draft)
         case events.ResumeRequested(inputs=inputs, resumed_by=by):
             pausing.resume(draft, facts, inputs, by)
+        case events.BreakpointLeft(breakpoints=following):
+            breakpoints.go_on(draft, facts, following)
         case events.RestartRequested():
             restarting.restart(draft, facts, event)
         case events.ReplayRequested():

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from tiercel.executor.core.plan import FlowPlan
 from tiercel.expression.rendering import Engine
+from tiercel.model.execution import Execution
 from tiercel.model.live import OutputRecord, RunRecord
 
 
@@ -46,6 +47,29 @@ OutputIndex = dict[str, dict[tuple[str, ...], dict[int, OutputRecord]]]
 """Outputs by task id, path of iterations, and place of the run."""
 
 
+class Ignored(NamedTuple):
+    """
+    What the operator has the executor leave alone: executions by id, flows (`tenant|namespace|flow`), namespaces.
+
+    It is the brake for executions that do harm: they are created and stay as they are, until they are killed.
+    """
+
+    executions: frozenset[str] = frozenset()
+    flows: frozenset[str] = frozenset()
+    namespaces: frozenset[str] = frozenset()
+
+    def covers(self, execution: Execution) -> bool:
+        """Tell whether an execution is left alone."""
+        if not any(self):
+            return False
+        namespace = f"{execution.tenant_id}|{execution.namespace}"
+        return (
+            execution.id in self.executions
+            or namespace in self.namespaces
+            or f"{namespace}|{execution.flow_id}" in self.flows
+        )
+
+
 class Surroundings(NamedTuple):
     """What is the same for all executions of a process: expression engines, variables of the installation, keys."""
 
@@ -58,6 +82,7 @@ class Surroundings(NamedTuple):
     """Replaces such values, inside maps and lists."""
     jobs_max: int = 1000
     chunk: int = 500
+    ignored: Ignored = Ignored()
 
 
 class Facts:

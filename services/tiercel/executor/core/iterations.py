@@ -194,6 +194,8 @@ def _create(draft: Draft, facts: Facts, seq: int, node: Node, index: int) -> Cre
         parent=ParentTask(execution_id=execution.id, seq=seq, attempt=run.attempt, iteration=index),
         parent_id=execution.id,
         kind=ExecutionKind.LOOP,
+        fixtures=execution.fixtures,
+        breakpoints=execution.breakpoints,
         loop_run=LoopRun(
             task_id=node.id,
             task_run_id=run.id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tiercel.executor.core import killing, pausing, restarting, sla
+from tiercel.executor.core import breakpoints, killing, pausing, quotas, restarting, sla
 from tiercel.executor.core.draft import Draft
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.finishing import after_done, finish
@@ -10,6 +10,7 @@ from tiercel.executor.core.plan import ROOT
 from tiercel.messages.execution_event import (
     CreateExecution,
     LabelsRequested,
+    QuotaAnswered,
     SlotGranted,
     SlotRefused,
     SlotReleased,
@@ -18,7 +19,7 @@ from tiercel.messages.execution_event import (
 )
 from tiercel.messages.topics import EXECUTION_EVENT
 from tiercel.model.execution import Execution
-from tiercel.model.flow import ConcurrencyBehavior
+from tiercel.model.flow import ConcurrencyBehavior, QuotaBehavior
 from tiercel.model.live import Branch, HeadRecord, TimerKind
 from tiercel.model.state import State, StateChange
 from tiercel.queue.base import Outgoing
@@ -48,6 +49,8 @@ def create(draft: Draft, facts: Facts, event: CreateExecution) -> None:
         schedule_date=event.schedule_date,
         kind=event.kind,
         loop_run=event.loop_run,
+        fixtures=event.fixtures,
+        breakpoints=event.breakpoints,
     )
     plan = facts.plan
     total = len(plan.branches["tasks"]) if plan is not None else 0
@@ -62,14 +65,41 @@ def create(draft: Draft, facts: Facts, event: CreateExecution) -> None:
         draft.move(State.FAILED)
         after_done(draft)
         return
+    if facts.around.ignored.covers(execution):
+        return
     sla.arm(draft, plan)
     if event.copied_runs:
         _take_over(draft, facts, event)
         return
-    if event.schedule_date is not None and event.schedule_date > event.at:
-        draft.set_timer(TimerKind.SCHEDULED_START, 0, event.schedule_date)
+    if plan.flow.quotas:
+        quotas.request(draft, plan.flow)
         return
-    request_start(draft, facts)
+    _start_in_time(draft, facts)
+
+
+def _start_in_time(draft: Draft, facts: Facts) -> None:
+    date = draft.execution.schedule_date
+    if date is not None and date > draft.at:
+        draft.set_timer(TimerKind.SCHEDULED_START, 0, date)
+    else:
+        request_start(draft, facts)
+
+
+def admitted(draft: Draft, facts: Facts, event: QuotaAnswered) -> None:
+    """The flow's quotas have room for the execution: it starts; or they have not: it ends as they say."""
+    if draft.head.quota != event.scope:
+        return
+    draft.update(quota=None)
+    if draft.execution.state is not State.CREATED:
+        return
+    if event.behavior is None:
+        _start_in_time(draft, facts)
+        return
+    failed = event.behavior == QuotaBehavior.FAIL
+    draft.log("ERROR" if failed else "WARN", event.reason or "")
+    draft.change(error=event.reason)
+    draft.move(State.FAILED if failed else State.CANCELLED)
+    after_done(draft)
 
 
 def _take_over(draft: Draft, facts: Facts, event: CreateExecution) -> None:
@@ -158,6 +188,8 @@ def force_run(draft: Draft, facts: Facts) -> None:
             start(draft)
         case State.PAUSED:
             pausing.resume(draft, facts, None, None)
+        case State.BREAKPOINT:
+            breakpoints.go_on(draft, facts, ())
         case _:
             draft.ready.append(ROOT)
 

@@ -176,7 +176,13 @@ class FlowPlan:
             assert isinstance(node.task, Loop)
             found = self.loops[loop_id] = FlowPlan.__new__(FlowPlan)
             found.flow = msgspec.structs.replace(
-                self.flow, outputs=node.task.outputs, concurrency=None, sla=(), after_execution=(), listeners=()
+                self.flow,
+                outputs=node.task.outputs,
+                concurrency=None,
+                quotas=(),
+                sla=(),
+                after_execution=(),
+                listeners=(),
             )
             found.loops, found.nodes, found.reached = self.loops, self.nodes, self.reached
             found.branches = {**node.branches, "after": ()}

@@ -38,6 +38,8 @@ def replay(draft: Draft, facts: Facts, event: ReplayRequested) -> None:
         follow = replace(follow, flow_revision=event.revision)
     if event.inputs is not None:
         follow = replace(follow, inputs=event.inputs)
+    if event.breakpoints:
+        follow = replace(follow, breakpoints=event.breakpoints)
     labels = list(event.labels)
     if not event.restart:
         labels.append(("system.replay", "true"))
@@ -66,6 +68,7 @@ def _following(draft: Draft, new_id: str) -> CreateExecution:
         original_created=old.original_created or old.history[0].date,
         kind=old.kind,
         loop_run=old.loop_run,
+        fixtures=old.fixtures,
     )
 
 

@@ -231,6 +231,6 @@ def retry_due(draft: Draft, facts: Facts, seq: int) -> None:
         draft.move(State.RUNNING)
     draft.turn(seq, State.CREATED)
     if node.kind is Kind.RUNNABLE or node.kind is Kind.SUBFLOW:
-        activate(draft, facts, seq, node)
+        activate(draft, facts, seq, node, passes=True)
     else:
         fail(draft, facts, seq, node, f"Tasks of type '{node.task.type}' cannot be tried again.")

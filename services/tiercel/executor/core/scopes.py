@@ -1,5 +1,5 @@
 """
-Concurrency scopes: aggregates of their own, keyed like executions, behind the same fence.
+Concurrency scopes and quotas: aggregates of their own, keyed like executions, behind the same fence.
 
 A scope knows who holds its slots and who waits, in order. Executions ask and are answered by messages, so that two
 executors can never count the same slot.
@@ -7,7 +7,18 @@ executors can never count the same slot.
 
 from __future__ import annotations
 
-from tiercel.messages.execution_event import ScopeEvent, SlotGranted, SlotRefused, SlotReleased, SlotRequested
+import msgspec
+
+from tiercel.executor.core import quotas
+from tiercel.messages.execution_event import (
+    QuotaRequested,
+    ScopeEvent,
+    SlotGranted,
+    SlotRefused,
+    SlotReleased,
+    SlotRequested,
+    SlotsCounted,
+)
 from tiercel.messages.topics import EXECUTION_EVENT
 from tiercel.model.flow import ConcurrencyBehavior
 from tiercel.queue.base import Outgoing
@@ -21,6 +32,11 @@ def decide(scope: Scope, event: ScopeEvent) -> tuple[Scope, list[Outgoing]]:
             return _request(scope, event)
         case SlotReleased():
             return _release(scope, event)
+        case SlotsCounted():
+            reserved = max(0, event.running - len(scope.holders))
+            return _fill(msgspec.structs.replace(scope, reserved=reserved, limit=event.limit), event)
+        case QuotaRequested():
+            return quotas.decide(scope, event)
 
 
 def _request(scope: Scope, event: SlotRequested) -> tuple[Scope, list[Outgoing]]:
@@ -29,7 +45,7 @@ def _request(scope: Scope, event: SlotRequested) -> tuple[Scope, list[Outgoing]]
     if event.holder in scope.waiting:
         return scope, []
     holders, waiting = scope.holders, scope.waiting
-    if len(holders) < event.limit and not waiting:
+    if len(holders) + scope.reserved < event.limit and not waiting:
         return _changed(scope, (*holders, event.holder), waiting, event.limit), [_granted(event.holder, event)]
     if event.behavior == ConcurrencyBehavior.QUEUE:
         waiting = (*waiting, event.holder)
@@ -49,7 +65,7 @@ def _release(scope: Scope, event: SlotReleased) -> tuple[Scope, list[Outgoing]]:
 
 
 def _fill(scope: Scope, event: ScopeEvent) -> tuple[Scope, list[Outgoing]]:
-    free = max(0, scope.limit - len(scope.holders))
+    free = max(0, scope.limit - len(scope.holders) - scope.reserved)
     next_ones, rest = scope.waiting[:free], scope.waiting[free:]
     if not next_ones:
         return scope, []
@@ -58,7 +74,7 @@ def _fill(scope: Scope, event: ScopeEvent) -> tuple[Scope, list[Outgoing]]:
 
 
 def _changed(scope: Scope, holders: tuple[str, ...], waiting: tuple[str, ...], limit: int) -> Scope:
-    return Scope(id=scope.id, holders=holders, waiting=waiting, limit=limit, version=scope.version)
+    return msgspec.structs.replace(scope, holders=holders, waiting=waiting, limit=limit)
 
 
 def _granted(holder: str, event: ScopeEvent) -> Outgoing:

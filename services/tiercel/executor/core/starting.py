@@ -14,7 +14,7 @@ from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.plan import ROOT, Kind, Node
 from tiercel.executor.core.rendering import Rendering, is_truthy
 from tiercel.model import ids
-from tiercel.model.execution import TaskRun
+from tiercel.model.execution import TaskFixture, TaskRun
 from tiercel.model.live import Branch, RunRecord
 from tiercel.model.state import State, StateChange
 from tiercel.plugins.core.flow.choice import If, Switch
@@ -43,12 +43,24 @@ def start_child(
     activate(draft, facts, seq, node)
 
 
-def activate(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
-    """Begin a task run that is CREATED or RESTARTED; a task that cannot be begun ends FAILED with the reason."""
+def activate(draft: Draft, facts: Facts, seq: int, node: Node, *, passes: bool = False) -> None:
+    """
+    Begin a task run that is CREATED or RESTARTED; a task that cannot be begun ends FAILED with the reason.
+
+    At a breakpoint it stops instead, unless it `passes`.
+    """
     run = draft.get(seq).run
+    if not passes and draft.execution.stops_before(run.task_id, run.value):
+        draft.turn(seq, State.BREAKPOINT)
+        draft.move(State.BREAKPOINT)
+        return
     try:
         if node.task.run_if is not None and not is_truthy(Rendering(draft, facts, run, node).text(node.task.run_if)):
             end(draft, facts, seq, node, State.SKIPPED)
+            return
+        fixture = draft.execution.fixture_of(run.task_id, run.value)
+        if fixture is not None:
+            _pretend(draft, facts, seq, node, fixture)
             return
         _begin(draft, facts, seq, node)
     except FlowAuthorError as error:
@@ -83,6 +95,14 @@ def _begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
         case _:
             _running(draft, seq)
             _begin_flowable(draft, facts, seq, node)
+
+
+def _pretend(draft: Draft, facts: Facts, seq: int, node: Node, fixture: TaskFixture) -> None:
+    """End a task run as a test wants it, without running it."""
+    _running(draft, seq)
+    if fixture.outputs is not None:
+        set_outputs(draft, seq, fixture.outputs)
+    end(draft, facts, seq, node, fixture.state)
 
 
 def _running(draft: Draft, seq: int) -> None:

@@ -44,7 +44,7 @@ PASSES_MAX = 50
 """A decision that still lacks facts after so many rounds asks in circles."""
 
 
-OwnScope = events.SlotRequested | events.SlotReleased | events.UpstreamChanged | events.WindowEnded
+OwnScope = events.ScopeEvent | events.UpstreamChanged | events.WindowEnded
 """Events of the aggregates beside executions, which are kept as scopes."""
 
 
@@ -90,7 +90,7 @@ class ExecutionEventHandler:
         self._store = store
         self._source = source
         self._cache = cache
-        self._around = around
+        self.around = around
         self._listeners = listeners
         self._parking = parking
         self._archive = archive
@@ -262,7 +262,7 @@ class ExecutionEventHandler:
         if isinstance(event, events.UpstreamChanged | events.WindowEnded):
             await self._decide_trigger(batch, event)
             return
-        if isinstance(event, events.SlotRequested | events.SlotReleased):
+        if isinstance(event, events.ScopeEvent):
             scope, answers = scopes.decide(batch.scopes[event.execution_id], event)
             batch.scopes[event.execution_id] = scope
             batch.messages += answers
@@ -271,7 +271,7 @@ class ExecutionEventHandler:
             return
         entry = batch.entries.get(event.execution_id) or await self._entry(event)
         below = batch.drafts.get(event.execution_id)
-        facts = entry.facts(self._around)
+        facts = entry.facts(self.around)
         tenant_id = _tenant(event, entry)
         if (waited := batch.returned.get(event.execution_id)) is not None:
             facts.known |= waited.known

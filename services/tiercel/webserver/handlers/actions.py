@@ -165,8 +165,7 @@ async def _replay(call: Call, execution_id: str, form: multipart.Form | None) ->
     else:
         view = await call.api.reader.owner(call.tenant_id, execution_id, task_run_id)
         execution_id = view.execution.id
-    if call.query.one("breakpoints"):
-        raise Refused("Breakpoints are not supported; leave the parameter 'breakpoints' out.")
+    breakpoints = creation.read_breakpoints(call.query)
     revision = call.query.number("revision", least=1)
     if revision is not None:
         await _require_revision(call, execution_id, revision)
@@ -177,7 +176,7 @@ async def _replay(call: Call, execution_id: str, form: multipart.Form | None) ->
             call, msgspec.structs.replace(view.execution, flow_revision=revision or view.execution.flow_revision)
         )
         typed = await inputs.typed(call.api, flow, new_id, form)
-    return await obeyed(call, execution_id, command.replay(lambda _: revision, task_run_id, typed, new_id))
+    return await obeyed(call, execution_id, command.replay(lambda _: revision, task_run_id, typed, new_id, breakpoints))
 
 
 async def _require_revision(call: Call, execution_id: str, revision: int) -> None:
@@ -246,9 +245,9 @@ async def unqueue(request: AnyRequest, execution_id: FromPath[str]) -> Response[
 
 @post(_paths("resume-from-breakpoint"), status_code=200, tags=["Executions"])
 async def resume_from_breakpoint(request: AnyRequest, execution_id: FromPath[str]) -> Response[Any]:
-    """Refuse: there are no breakpoints."""
-    execution = await Call(request).api.reader.head(Call(request).tenant_id, execution_id)
-    raise Conflict(f"Execution '{execution.id}' does not stand at a breakpoint: breakpoints are not supported.")
+    """Go on from a breakpoint; `breakpoints` are those that hold from now on, none by default."""
+    call = Call(request)
+    return await obeyed(call, execution_id, command.leave_breakpoint(creation.read_breakpoints(call.query)))
 
 
 @delete(_ID, status_code=204, tags=["Executions"])

@@ -1,18 +1,19 @@
-"""Drawings: the graph of a flow, what flows depend on one another, and how many executions a flow may have."""
+"""Drawings: the graph of a flow, of an execution with its task runs, and what flows depend on one another."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
-from litestar import Request, get, post, put
+from litestar import Request, get, post
 from litestar.datastructures import State as AppState
 from litestar.params import FromPath
 
-from tiercel.errors import NotFound, Refused
+from tiercel.errors import NotFound
 from tiercel.flowspec.graph import flow_graph
+from tiercel.model.execution import TaskRun
 from tiercel.model.flow import Flow
 from tiercel.topology.relation import Edge, edges, reached
 from tiercel.webserver import deployment
@@ -26,7 +27,7 @@ FLOWS_MAX: Final = 2000
 """Flows that are compared with one another."""
 
 
-async def _drawn(call: Call, flow: Flow) -> dict[str, Any]:
+async def _drawn(call: Call, flow: Flow, runs: Sequence[TaskRun] = ()) -> dict[str, Any]:
     """Return a flow's graph, with the subflows that are asked for drawn from within."""
     expanded = [name for text in call.query.all("subflows") for name in text.split(",") if name]
     known = await _flows(call) if expanded else []
@@ -35,7 +36,9 @@ async def _drawn(call: Call, flow: Flow) -> dict[str, Any]:
     def find(namespace: str, flow_id: str, revision: int | None = None) -> Flow | None:
         return by_name.get((namespace, flow_id))
 
-    drawing = flow_graph(flow, expanded=expanded, find=find)
+    states = await call.api.statestore.triggers(uids=[f"{flow.uid}/{trigger.id}" for trigger in flow.triggers])
+    disabled = {state.trigger_id for state in states if state.disabled}
+    drawing = flow_graph(flow, expanded=expanded, find=find, runs=runs, disabled_triggers=disabled)
     shown: dict[str, Any] = msgspec.to_builtins(drawing)
     return shown
 
@@ -69,9 +72,10 @@ async def draw_source(request: AnyRequest) -> dict[str, Any]:
 
 @get("/api/v1/executions/{execution_id:str}/graph", tags=["Executions"])
 async def draw_execution(request: AnyRequest, execution_id: FromPath[str]) -> dict[str, Any]:
-    """Draw the flow of an execution, at its revision."""
+    """Draw the flow of an execution, at its revision, with what has become of its tasks."""
     call = Call(request)
-    return await _drawn(call, await flow_of(call, await call.api.reader.head(call.tenant_id, execution_id)))
+    view = await call.api.reader.view(call.tenant_id, execution_id)
+    return await _drawn(call, await flow_of(call, view.execution), view.runs)
 
 
 def _graph_json(flows: Iterable[Flow], found: Iterable[Edge]) -> dict[str, Any]:
@@ -111,37 +115,10 @@ async def namespace_dependencies(request: AnyRequest, namespace: FromPath[str]) 
     return _graph_json([flow for flow in flows if flow.uid in named], known)
 
 
-@get("/api/v1/concurrency-limit/search", tags=["Flows"])
-async def search_limits(request: AnyRequest) -> dict[str, Any]:
-    """Return the flows that limit their executions and have had some, with how many run and wait."""
-    call = Call(request)
-    limited = [flow for flow in await _flows(call) if flow.concurrency is not None]
-    scopes = await call.api.statestore.scopes([f"scope/{flow.uid}" for flow in limited])
-    results = []
-    for flow in limited:
-        scope = scopes.get(f"scope/{flow.uid}")
-        if scope is not None and flow.concurrency is not None:
-            names = {"tenantId": flow.tenant_id, "namespace": flow.namespace, "flowId": flow.id}
-            counts = {"running": len(scope.holders), "waiting": len(scope.waiting), "limit": flow.concurrency.limit}
-            results.append({**names, **counts})
-    return {"results": results, "total": len(results)}
-
-
-@put("/api/v1/concurrency-limit/{namespace:str}/{flow_id:str}", status_code=200, tags=["Flows"])
-async def set_limit(request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str]) -> Mapping[str, Any]:
-    """Refuse: what runs is not a number that one can set."""
-    raise Refused(
-        f"The running executions of '{namespace}.{flow_id}' are counted by who they are and cannot be set; "
-        "kill an execution, or force it to run, instead."
-    )
-
-
 HANDLERS: Final[list[Any]] = [
     draw_flow,
     draw_source,
     draw_execution,
     flow_dependencies,
     namespace_dependencies,
-    search_limits,
-    set_limit,
 ]

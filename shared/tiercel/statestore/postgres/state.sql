@@ -175,6 +175,10 @@ SELECT id, version, state FROM ts.execution WHERE id = ANY(%(ids)s)
 -- Scopes by id.
 SELECT id, body FROM ts.scope WHERE id = ANY(%(ids)s)
 
+-- name: scopes_under
+-- Scopes whose ids begin alike, a part of them, in order.
+SELECT body FROM ts.scope WHERE starts_with(id, %(prefix)s) AND id COLLATE "C" > %(after)s ORDER BY id COLLATE "C" LIMIT %(count)s
+
 -- name: triggers
 -- All triggers.
 SELECT body FROM ts.trigger ORDER BY uid

@@ -121,6 +121,11 @@ class PostgresStateStore:
         rows = await self._pool.fetch(SQL["scopes"], {"ids": texts(ids)})
         return {name: records.decode_scope(body) for name, body in rows}
 
+    async def scopes_under(self, prefix: str, *, after: str = "", count: int) -> list[Scope]:
+        """Return scopes by the beginning of their ids."""
+        rows = await self._pool.fetch(SQL["scopes_under"], {"prefix": prefix, "after": after, "count": count})
+        return [records.decode_scope(body) for (body,) in rows]
+
     async def triggers(
         self, partitions: Sequence[int] | None = None, uids: Sequence[str] | None = None
     ) -> list[TriggerState]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import httpx
+import msgspec
 
 from tiercel.errors import TaskFailed
 from tiercel.model.property import DYNAMIC
@@ -21,20 +22,43 @@ class Request(HttpTask, frozen=True, kw_only=True):
 
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Return the answer's code, headers and body."""
-        async with sent(self, context) as response:
-            await check(self, context, response)
-            limit = await context.render(self.given_options.max_content_length, int) or CONTENT_LENGTH_MAX
-            content = await _content(response, limit)
-        context.counter("response.length", len(content))
-        body = _text(content, response)
-        encrypts = bool(await context.render(self.encrypt_body, bool))
+        return await (await answer_of(self, context)).outputs(self, context)
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server has answered, read to its end."""
+
+    uri: str
+    code: int
+    headers: dict[str, list[str]]
+    body: str | None
+
+    async def outputs(self, task: Request, context: RunContext) -> dict[str, Any]:
+        """Return the answer as outputs, its body encrypted when the task says so."""
+        encrypts = bool(await context.render(task.encrypt_body, bool))
         return {
-            "uri": str(response.url),
-            "code": response.status_code,
-            "headers": header_lists(response),
-            "body": None if encrypts else body,
-            "encryptedBody": context.encrypt(body or "") if encrypts else None,
+            "uri": self.uri,
+            "code": self.code,
+            "headers": self.headers,
+            "body": None if encrypts else self.body,
+            "encryptedBody": context.encrypt(self.body or "") if encrypts else None,
         }
+
+
+async def answer_of(task: Request, context: RunContext, *, checked: bool = True) -> Answer:
+    """Send a request and read its answer; when `checked`, raise HttpFailed for one that the task does not take."""
+    async with sent(task, context) as response:
+        if checked:
+            await check(task, context, response)
+        limit = await context.render(task.given_options.max_content_length, int) or CONTENT_LENGTH_MAX
+        content = await _content(response, limit)
+    context.counter("response.length", len(content))
+    return Answer(
+        uri=str(response.url),
+        code=response.status_code,
+        headers=header_lists(response),
+        body=_text(content, response),
+    )
 
 
 async def _content(response: httpx.Response, limit: int) -> bytes:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-import msgspec
+from typing import Annotated, Any, Final
 
 from tiercel.model.property import DEPRECATED, DYNAMIC, NOT_EMPTY
-from tiercel.plugins.base import PollingTrigger
+from tiercel.plugins.base import PollingTrigger, RunContext
+from tiercel.plugins.core.http.options import HttpOptions, Ssl
+from tiercel.plugins.core.http.request import Request, answer_of
 from tiercel.plugins.registry import register
+
+FALSE: Final = frozenset({"", "false", "0", "-0"})
+"""Texts of a condition that do not hold."""
 
 
 @register("io.kestra.plugin.core.http.Trigger", "io.kestra.plugin.fs.http.Trigger")
@@ -22,8 +25,32 @@ class HttpTrigger(PollingTrigger, frozen=True, kw_only=True):
     content_type: Annotated[str | None, DYNAMIC] = None
     headers: Annotated[dict[str, Any] | str | None, DYNAMIC] = None
     params: Annotated[dict[str, Any] | str | None, DYNAMIC] = None
-    options: Annotated[dict[str, Any], DYNAMIC] = msgspec.field(default_factory=dict)
-    ssl_options: Annotated[dict[str, Any] | None, DYNAMIC, DEPRECATED] = None
+    options: HttpOptions | None = None
+    ssl_options: Annotated[Ssl | None, DEPRECATED] = None
     allow_failed: Annotated[bool | str, DYNAMIC] = False
-    encrypt_body: bool = False
+    encrypt_body: Annotated[bool | str, DYNAMIC] = False
     response_condition: Annotated[str, DYNAMIC] = "{{ response.statusCode < 400 }}"
+
+    async def evaluate(self, context: RunContext) -> dict[str, Any] | None:
+        """Return the answer as the task Request does; None when the condition does not hold for it."""
+        request = Request(
+            id=self.id,
+            type=self.type,
+            uri=self.uri,
+            method=self.method,
+            body=self.body,
+            form_data=self.form_data,
+            content_type=self.content_type,
+            headers=self.headers,
+            params=self.params,
+            options=self.options,
+            ssl_options=self.ssl_options,
+            encrypt_body=self.encrypt_body,
+        )
+        # An answer with an error is judged by the condition, too: by default it starts nothing.
+        answer = await answer_of(request, context, checked=False)
+        response = {"statusCode": answer.code, "body": answer.body, "headers": answer.headers}
+        condition = await context.render(self.response_condition, str, response=response)
+        if (condition or "").strip().lower() in FALSE:
+            return None
+        return await answer.outputs(request, context)
