@@ -91,6 +91,11 @@ def _add_flow(commands: Commands[argparse.ArgumentParser]) -> None:
     validate = actions.add_parser("validate", help="report everything that is wrong with flow files")
     validate.add_argument("files", nargs="+", metavar="FLOW.yaml")
     validate.set_defaults(command_module="flow")
+    schema = actions.add_parser("schema", help="print the JSON schema that editors check flows with")
+    schema.add_argument(
+        "of", nargs="?", default="flow", metavar="KIND", help="flow (default), task, trigger, …, or the name of a type"
+    )
+    schema.set_defaults(command_module="schema")
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:

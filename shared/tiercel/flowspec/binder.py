@@ -17,6 +17,7 @@ from tiercel.flowspec.scalars import BROKEN, Bind, kind, shown
 from tiercel.flowspec.shapes import Shapes
 from tiercel.model.property import Aliases, Deprecated, Internal, NotEmpty, Removed
 from tiercel.model.task import Condition, Plugin, Task, Trigger
+from tiercel.plugins.base import TaskRunner
 from tiercel.plugins.registry import REGISTRY
 
 
@@ -87,9 +88,15 @@ def _plan_of(cls: type[Any]) -> _Plan:
 
 def _struct(cls: type[Any]) -> Bind:
     """Return the binder of a Struct class; the plan is made at the first use, so that classes may hold themselves."""
-    if issubclass(cls, Plugin):
+    if issubclass(cls, Plugin) and not _is_known(cls):
         return lambda value, trail, findings: bind_typed(cls, value, trail, findings)
     return lambda value, trail, findings: bind_struct(cls, value, trail, findings)
+
+
+def _is_known(cls: type[Plugin]) -> bool:
+    """Tell whether it is this very class that is asked for, so that no author writes a `type`."""
+    marks = next(get_args(field.type)[1:] for field in msgspec.structs.fields(cls) if field.name == "type")
+    return any(isinstance(mark, Internal) for mark in marks)
 
 
 _SHAPES: Final = Shapes(_struct)
@@ -167,8 +174,11 @@ def bind_typed(base: type[Plugin], value: Any, trail: Trail, findings: Findings)
     return bind_struct(found, value, trail, findings)
 
 
+_NOUNS: Final = ((Task, "task"), (Trigger, "trigger"), (Condition, "condition"), (TaskRunner, "task runner"))
+
+
 def _noun(cls: type[Any]) -> str:
-    for base, noun in ((Task, "task"), (Trigger, "trigger"), (Condition, "condition")):
+    for base, noun in _NOUNS:
         if issubclass(cls, base):
             return noun
     return "plugin"

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, ClassVar, Final, Protocol
 
 from tiercel.model.flow import DYNAMIC, Task, Trigger
 from tiercel.model.state import State
+from tiercel.model.task import Plugin
 from tiercel.storage.base import KeyValueEntry, Storage
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "RunnableTask",
     "Task",
     "TaskResult",
+    "TaskRunner",
     "Trigger",
 ]
 
@@ -213,6 +215,10 @@ class ExecutableTask(Task, frozen=True, kw_only=True):
 
 class ExecutionTask(Task, frozen=True, kw_only=True):
     """A task that the executor applies to the execution itself."""
+
+
+class TaskRunner(Plugin, frozen=True, kw_only=True):
+    """Where the commands of a script run: as a process of the worker, in a container, …"""
 
 
 class PollingTrigger(Trigger, frozen=True, kw_only=True):

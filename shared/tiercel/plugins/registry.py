@@ -54,6 +54,11 @@ class PluginRegistry:
         self.load()
         return self._aliases.get(name, name)
 
+    def aliases_of(self, name: str) -> tuple[str, ...]:
+        """Return the older names of a type."""
+        self.load()
+        return tuple(alias for alias, real in self._aliases.items() if real == name)
+
     def names(self) -> tuple[str, ...]:
         """Return all type names, without aliases."""
         self.load()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -66,3 +67,14 @@ def test_a_process_without_a_database_is_told_how_to_name_it(
 
     assert 2 == code
     assert "--postgres, TIERCEL_POSTGRES_URL or 'postgres.url'" in capsys.readouterr().err
+
+
+def test_the_schema_of_a_kind_or_type_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Flows unless something else is named; what is unknown ends with 2 and a sentence."""
+    flow = (main(["flow", "schema"]), json.loads(capsys.readouterr().out))
+    log = (main(["flow", "schema", "io.kestra.plugin.core.log.Log"]), json.loads(capsys.readouterr().out))
+    unknown = (main(["flow", "schema", "song"]), capsys.readouterr().err)
+
+    assert (0, True) == (flow[0], "definitions" in flow[1])
+    assert (0, "Log a message, or several.") == (log[0], log[1]["title"])
+    assert (2, True) == (unknown[0], unknown[1].startswith("tiercel: There is no schema of 'song'"))

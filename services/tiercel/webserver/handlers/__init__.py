@@ -22,6 +22,7 @@ from tiercel.webserver.handlers import (
     metrics,
     misc,
     namespaces,
+    plugins,
     triggers,
     webhooks,
 )
@@ -45,6 +46,7 @@ HANDLERS: list[Any] = [
     *backfills.HANDLERS,
     *keyvalues.HANDLERS,
     *namespaces.HANDLERS,
+    *plugins.HANDLERS,
     *misc.HANDLERS,
 ]
 """Every route; paths are without the tenant."""

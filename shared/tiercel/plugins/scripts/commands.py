@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,10 +20,11 @@ import msgspec
 from tiercel.errors import TaskFailed, TiercelError
 from tiercel.model.state import State
 from tiercel.plugins import folder
-from tiercel.plugins.base import OWN_PREFIX, RunContext, TaskResult
+from tiercel.plugins.base import OWN_PREFIX, RunContext, TaskResult, TaskRunner
 from tiercel.plugins.core.flow.workingdirectory import NamespaceFiles
 from tiercel.plugins.scripts.process import Process
 from tiercel.plugins.scripts.protocol import DEBUG_MARK, INFO_MARK, Printed
+from tiercel.plugins.scripts.runners import ProcessRunner
 
 SHELL: Final = ("/bin/sh", "-c")
 ARGUMENT_SIZE_MAX: Final = 100_000
@@ -47,7 +48,7 @@ class Plan(msgspec.Struct, kw_only=True):
     output_files: Any = None
     output_directory: Any = False
     warning_on_stderr: Any = False
-    runner: str | None = None
+    runner: TaskRunner | None = None
 
 
 class CommandRun:
@@ -79,9 +80,10 @@ class CommandRun:
 
     def _say_where(self) -> None:
         runner = self._plan.runner
-        if runner and not runner.endswith(("runner.Process", "PROCESS")):
+        if runner is not None and not isinstance(runner, ProcessRunner):
             self._context.log(
-                "INFO", f"The task runner '{runner}' is not available here; the task runs as a process of the worker."
+                "INFO",
+                f"The task runner '{runner.type}' is not available here; the task runs as a process of the worker.",
             )
 
     async def execute(self, extra: Sequence[str] = (), path: str | None = None) -> TaskResult:
@@ -177,10 +179,3 @@ def found(programs: Sequence[str]) -> str:
 def own_python() -> str | None:
     """Return the folder of the worker's own Python when no other one is installed."""
     return None if shutil.which("python") else str(Path(sys.executable).parent)
-
-
-def runner_of(properties: Mapping[str, Any] | None, older: Any) -> str | None:
-    """Return the type of the task runner that a task asks for, if it asks for one."""
-    if isinstance(properties, Mapping) and properties.get("type"):
-        return str(properties["type"])
-    return str(older) if older else None

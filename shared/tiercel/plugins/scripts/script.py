@@ -16,10 +16,11 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from tiercel.model.property import DEPRECATED, DYNAMIC, NOT_EMPTY
-from tiercel.plugins.base import OWN_PREFIX, RunContext, RunnableTask, TaskResult
+from tiercel.plugins.base import OWN_PREFIX, RunContext, RunnableTask, TaskResult, TaskRunner
 from tiercel.plugins.core.flow.workingdirectory import NamespaceFiles
 from tiercel.plugins.registry import register
-from tiercel.plugins.scripts.commands import CommandRun, Plan, found, own_python, runner_of
+from tiercel.plugins.scripts.commands import CommandRun, Plan, found, own_python
+from tiercel.plugins.scripts.runners import DockerOptions, OlderRunner, chosen
 
 PACKAGE: Final = "io.kestra.plugin.scripts"
 
@@ -64,9 +65,12 @@ class TargetOS(StrEnum):
 class ScriptTask(RunnableTask, frozen=True, kw_only=True):
     """What commands and scripts have in common (reference 4.4)."""
 
-    task_runner: dict[str, Any] | None = None
-    runner: Annotated[str | None, DEPRECATED] = None
-    docker: Annotated[Any, DEPRECATED] = None
+    task_runner: TaskRunner | None = None
+    """Where the commands run; without it as a process of the worker, or in a container of `containerImage`."""
+    runner: Annotated[OlderRunner | None, DEPRECATED] = None
+    """The older way to choose: `PROCESS` or `DOCKER`."""
+    docker: Annotated[DockerOptions | None, DEPRECATED] = None
+    """The container of `runner: DOCKER`."""
     container_image: Annotated[str | None, DYNAMIC] = None
     before_commands: Annotated[list[str] | str | None, DYNAMIC] = None
     env: Annotated[dict[str, Any] | str | None, DYNAMIC] = None
@@ -94,7 +98,7 @@ class ScriptTask(RunnableTask, frozen=True, kw_only=True):
             output_files=self.output_files,
             output_directory=self.output_directory,
             warning_on_stderr=self.warning_on_std_err,
-            runner=runner_of(self.task_runner, self.runner),
+            runner=chosen(self.task_runner, self.runner, self.docker, self.container_image),
         )
 
     @property

@@ -13,9 +13,17 @@ from tiercel.plugins.registry import register
 
 @register("io.kestra.plugin.core.debug.Return", "io.kestra.core.tasks.debugs.Return")
 class Return(RunnableTask, frozen=True, kw_only=True):
-    """Return a rendered text as the output `value`."""
+    """
+    Return a rendered text as the output `value`.
+
+    Example:
+        id: today
+        type: io.kestra.plugin.core.debug.Return
+        format: "{{ execution.startDate | date('yyyy-MM-dd') }}"
+    """
 
     format: Annotated[str | None, DYNAMIC] = None
+    """The text."""
 
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Render the format, and measure its length and how long it took."""

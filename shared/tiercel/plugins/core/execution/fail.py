@@ -23,7 +23,9 @@ class Fail(RunnableTask, frozen=True, kw_only=True):
     """Fail, or fail when the condition holds."""
 
     condition: Annotated[Any, DYNAMIC] = None
+    """It fails only when this is true; without it always."""
     error_message: Annotated[str, DYNAMIC] = "Task failure"
+    """Why."""
 
     async def run(self, context: RunContext) -> None:
         """Raise the message."""
@@ -36,7 +38,9 @@ class Assert(RunnableTask, frozen=True, kw_only=True):
     """Fail unless all conditions hold; all of them are tried."""
 
     conditions: Annotated[list[str] | str, DYNAMIC, NOT_EMPTY]
+    """What must be true."""
     error_message: Annotated[str | None, DYNAMIC] = None
+    """What is said when one of them is not."""
 
     async def run(self, context: RunContext) -> None:
         """Try every condition and log those that do not hold, as they are written."""

@@ -15,6 +15,7 @@ class Labels(ExecutionTask, frozen=True, kw_only=True):
     """Add labels to the execution; a label of the same key is replaced."""
 
     labels: Annotated[Any, DYNAMIC]
+    """Labels: a map, or a list of `key` and `value`."""
 
 
 @register("io.kestra.plugin.core.execution.SetVariables")
@@ -49,3 +50,4 @@ class Exit(ExecutionTask, frozen=True, kw_only=True):
     """End the execution now, in this state."""
 
     state: Annotated[str | ExitState, DYNAMIC] = ExitState.SUCCESS
+    """The state that the execution ends in."""

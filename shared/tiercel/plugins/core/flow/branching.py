@@ -17,7 +17,9 @@ class BranchingTask(FlowableTask, frozen=True, kw_only=True):
     """A flowable with branches for errors and for the end."""
 
     errors: tuple[Task, ...] = ()
+    """Tasks that run when one of its tasks has failed for good."""
     finally_: tuple[Task, ...] = msgspec.field(default=(), name="finally")
+    """Tasks that run at its end, whatever came of it."""
 
     def main_branches(self) -> Iterator[tuple[str, tuple[Task, ...]]]:
         """Yield the branches that are the task's own purpose."""
@@ -33,6 +35,7 @@ class TaskList(BranchingTask, frozen=True, kw_only=True):
     """A flowable with one list of tasks."""
 
     tasks: Annotated[tuple[Task, ...], TASKS_NEEDED]
+    """The tasks inside."""
 
     def main_branches(self) -> Iterator[tuple[str, tuple[Task, ...]]]:
         yield "tasks", self.tasks

@@ -18,7 +18,9 @@ class ForEach(TaskList, frozen=True, kw_only=True):
     REMOVED: ClassVar[bool] = True
 
     values: Annotated[Any, DYNAMIC]
+    """A list, or an expression that gives one."""
     concurrency_limit: Annotated[int, Meta(ge=0)] = 1
+    """How many values at a time; 0 is all."""
 
 
 @register("io.kestra.plugin.core.flow.EachSequential", "io.kestra.core.tasks.flows.EachSequential")

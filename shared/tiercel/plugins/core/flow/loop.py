@@ -25,13 +25,30 @@ class FetchType(StrEnum):
 
 @register("io.kestra.plugin.core.flow.Loop")
 class Loop(TaskList, frozen=True, kw_only=True):
-    """Run tasks for each value, each iteration an execution of its own; `concurrency_limit` at a time (0: all)."""
+    """
+    Run tasks for each value, each iteration an execution of its own; `concurrency_limit` at a time (0: all).
+
+    Example:
+        id: each_file
+        type: io.kestra.plugin.core.flow.Loop
+        values: "{{ outputs.list.uris }}"
+        concurrencyLimit: 4
+        tasks:
+          - id: show
+            type: io.kestra.plugin.core.log.Log
+            message: "{{ item.index }}: {{ item.value }}"
+    """
 
     values: Annotated[Any, DYNAMIC]
+    """A list, a map, or the URI of a file with one value per line."""
     concurrency_limit: Annotated[int, Meta(ge=0)] = 1
+    """How many iterations at a time; 0 is all."""
     transmit_failed: bool = True
+    """Whether a failed iteration fails the loop."""
     outputs: tuple[FlowOutput, ...] = ()
+    """What each iteration gives."""
     fetch_type: FetchType = FetchType.AUTO
+    """Where the outputs of the iterations go."""
 
 
 class CheckFrequency(Node, frozen=True, kw_only=True):
@@ -47,5 +64,8 @@ class LoopUntil(TaskList, frozen=True, kw_only=True):
     """Run tasks again and again until the condition holds."""
 
     condition: Annotated[Any, DYNAMIC]
+    """Asked after each round; true ends the loop."""
     fail_on_max_reached: Annotated[bool | str, DYNAMIC] = False
+    """Whether giving up is a failure."""
     check_frequency: CheckFrequency = CheckFrequency()
+    """How often, and for how long."""

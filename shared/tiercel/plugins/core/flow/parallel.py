@@ -15,24 +15,58 @@ from tiercel.plugins.registry import register
 
 @register("io.kestra.plugin.core.flow.Parallel", "io.kestra.core.tasks.flows.Parallel")
 class Parallel(TaskList, frozen=True, kw_only=True):
-    """Run tasks at the same time, at most `concurrent` of them (0: all)."""
+    """
+    Run tasks at the same time, at most `concurrent` of them (0: all).
+
+    Example:
+        id: both
+        type: io.kestra.plugin.core.flow.Parallel
+        tasks:
+          - id: one
+            type: io.kestra.plugin.core.log.Log
+            message: one
+          - id: two
+            type: io.kestra.plugin.core.log.Log
+            message: two
+    """
 
     concurrent: Annotated[int, Meta(ge=0)] = 0
+    """How many tasks at a time; 0 is all."""
 
 
 class DagTask(Node, frozen=True, kw_only=True):
     """One task of a Dag, and the ids of those that must have ended before it."""
 
     task: Task
+    """The task."""
     depends_on: tuple[str, ...] = ()
+    """Ids of tasks of this Dag that must have ended."""
 
 
 @register("io.kestra.plugin.core.flow.Dag", "io.kestra.core.tasks.flows.Dag")
 class Dag(BranchingTask, frozen=True, kw_only=True):
-    """Run tasks as soon as those that they depend on have ended, at most `concurrent` at a time (0: all)."""
+    """
+    Run tasks as soon as those that they depend on have ended, at most `concurrent` at a time (0: all).
+
+    Example:
+        id: graph
+        type: io.kestra.plugin.core.flow.Dag
+        tasks:
+          - task:
+              id: first
+              type: io.kestra.plugin.core.log.Log
+              message: first
+          - task:
+              id: second
+              type: io.kestra.plugin.core.log.Log
+              message: second
+            dependsOn: [first]
+    """
 
     tasks: Annotated[tuple[DagTask, ...], TASKS_NEEDED]
+    """The tasks, each with what it waits for."""
     concurrent: Annotated[int, Meta(ge=0)] = 0
+    """How many tasks at a time; 0 is all."""
 
     def main_branches(self) -> Iterator[tuple[str, tuple[Task, ...]]]:
         yield "tasks", tuple(entry.task for entry in self.tasks)

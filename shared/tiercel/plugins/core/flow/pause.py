@@ -32,9 +32,13 @@ class Pause(BranchingTask, frozen=True, kw_only=True):
     """
 
     pause_duration: Annotated[str | timedelta | None, DYNAMIC, Aliases("delay", removed=True)] = None
+    """How long it pauses; without it until somebody resumes it."""
     behavior: Annotated[str | PauseBehavior, DYNAMIC] = PauseBehavior.RESUME
+    """What becomes of it when the time is over."""
     on_resume: tuple[Input, ...] = ()
+    """Inputs that resuming asks for."""
     on_pause: Task | None = None
+    """A task that runs when it pauses."""
     tasks: Annotated[tuple[Task, ...], DEPRECATED, REMOVED] = ()
 
     def main_branches(self) -> Iterator[tuple[str, tuple[Task, ...]]]:

@@ -22,18 +22,37 @@ class RestartBehavior(StrEnum):
 
 @register("io.kestra.plugin.core.flow.Subflow", "io.kestra.core.tasks.flows.Subflow", "io.kestra.core.tasks.flows.Flow")
 class Subflow(ExecutableTask, frozen=True, kw_only=True):
-    """Run another flow, and wait for it unless `wait` is false; its failure fails the task when transmitted."""
+    """
+    Run another flow, and wait for it unless `wait` is false; its failure fails the task when transmitted.
+
+    Example:
+        id: child
+        type: io.kestra.plugin.core.flow.Subflow
+        namespace: company.team
+        flowId: hello
+        inputs:
+          name: you
+    """
 
     namespace: Annotated[str, DYNAMIC, NOT_EMPTY]
+    """The namespace of the flow to run."""
     flow_id: Annotated[str, DYNAMIC, NOT_EMPTY]
+    """The flow to run."""
     revision: Annotated[int, Meta(ge=1)] | None = None
+    """The revision to run; without it the newest."""
     inputs: Annotated[dict[str, Any] | str | None, DYNAMIC] = None
+    """The inputs of its execution."""
     labels: Annotated[Any, DYNAMIC] = None
+    """Labels of its execution."""
     wait: bool = True
+    """Whether to wait for its end."""
     transmit_failed: bool = True
+    """Whether its failure is one of this task."""
     inherit_labels: Annotated[bool | str, DYNAMIC] = False
+    """Whether its execution gets the labels of this one."""
     outputs: Annotated[dict[str, Any] | None, DYNAMIC, DEPRECATED, REMOVED] = None
     schedule_date: Annotated[str | None, DYNAMIC] = None
+    """When it is to start."""
     restart_behavior: RestartBehavior = RestartBehavior.RETRY_FAILED
 
 

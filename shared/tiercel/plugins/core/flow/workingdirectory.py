@@ -31,11 +31,17 @@ class NamespaceFiles(Node, frozen=True, kw_only=True):
     """Which files of which namespaces are put into the folder before the task runs."""
 
     enabled: Annotated[bool | str, DYNAMIC] = True
+    """Whether files are put into the folder."""
     include: Annotated[list[str] | str | None, DYNAMIC] = None
+    """Patterns of the files to take; without any, all."""
     exclude: Annotated[list[str] | str | None, DYNAMIC] = None
+    """Patterns of files to leave out."""
     namespaces: Annotated[list[str] | str | None, DYNAMIC] = None
+    """The namespaces; without any, the flow's own."""
     if_exists: Annotated[str | FileExists, DYNAMIC] = FileExists.OVERWRITE
+    """What happens when a file is there already."""
     folder_per_namespace: Annotated[bool | str, DYNAMIC] = False
+    """Whether each namespace gets a folder of its own."""
 
 
 @register(
@@ -44,9 +50,27 @@ class NamespaceFiles(Node, frozen=True, kw_only=True):
     "io.kestra.core.tasks.flows.Worker",
 )
 class WorkingDirectory(TaskList, frozen=True, kw_only=True):
-    """Run tasks one after another in the same folder of the same worker."""
+    """
+    Run tasks one after another in the same folder of the same worker.
+
+    Example:
+        id: folder
+        type: io.kestra.plugin.core.flow.WorkingDirectory
+        tasks:
+          - id: write
+            type: io.kestra.plugin.scripts.shell.Commands
+            commands: [date > now.txt]
+          - id: read
+            type: io.kestra.plugin.scripts.shell.Commands
+            commands: [cat now.txt]
+        outputFiles: [now.txt]
+    """
 
     cache: FolderCache | None = None
+    """What is kept of the folder for the next execution."""
     namespace_files: NamespaceFiles | None = None
+    """Files of namespaces that are put into the folder."""
     input_files: Annotated[Any, DYNAMIC] = None
+    """Files by name: a content, or the URI of one."""
     output_files: Annotated[list[str] | str | None, DYNAMIC] = None
+    """Names or patterns of files that are kept."""

@@ -16,9 +16,19 @@ from tiercel.plugins.registry import register
 
 @register("io.kestra.plugin.core.http.Request", "io.kestra.plugin.fs.http.Request")
 class Request(HttpTask, frozen=True, kw_only=True):
-    """Send a request; an answer with an error fails the task unless it is allowed."""
+    """
+    Send a request; an answer with an error fails the task unless it is allowed.
+
+    Example:
+        id: ask
+        type: io.kestra.plugin.core.http.Request
+        uri: https://example.com/api/orders
+        headers:
+          accept: application/json
+    """
 
     encrypt_body: Annotated[bool | str, DYNAMIC] = False
+    """True when the body of the answer is an encrypted output."""
 
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Return the answer's code, headers and body."""

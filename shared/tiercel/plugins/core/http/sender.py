@@ -40,15 +40,24 @@ class HttpTask(RunnableTask, frozen=True, kw_only=True):
     """A task that sends a request."""
 
     uri: Annotated[str, DYNAMIC, NOT_EMPTY]
+    """The address."""
     method: Annotated[str, DYNAMIC] = "GET"
+    """The method."""
     params: Annotated[dict[str, Any] | str | None, DYNAMIC] = None
+    """Parameters that are added to the address."""
     body: Annotated[Any, DYNAMIC] = None
+    """What is sent."""
     form_data: Annotated[dict[str, Any] | str | None, DYNAMIC] = None
+    """Fields of a form: texts, files of internal storage by their URI, or `name` and `content`."""
     content_type: Annotated[str | None, DYNAMIC] = None
+    """The kind of the body."""
     headers: Annotated[dict[str, Any] | str | None, DYNAMIC] = None
+    """Headers by name."""
     options: HttpOptions | None = None
+    """Everything about sending but the request itself."""
     ssl_options: Ssl | None = None
     allow_failed: Annotated[bool | str, DYNAMIC] = False
+    """True when an answer with an error is an answer."""
 
     @property
     def given_options(self) -> HttpOptions:

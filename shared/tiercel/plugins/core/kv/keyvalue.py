@@ -36,6 +36,7 @@ class KeyTask(RunnableTask, frozen=True, kw_only=True):
     """A task about a namespace's key-value pairs."""
 
     namespace: Annotated[str, DYNAMIC] = OWN_NAMESPACE
+    """The namespace of the key."""
 
     async def namespace_of(self, context: RunContext) -> str:
         """Return the namespace that is meant."""
@@ -47,14 +48,29 @@ class KeyTask(RunnableTask, frozen=True, kw_only=True):
 
 @register("io.kestra.plugin.core.kv.Set")
 class Set(KeyTask, frozen=True, kw_only=True):
-    """Set a key to a value, which keeps its type."""
+    """
+    Set a key to a value, which keeps its type.
+
+    Example:
+        id: remember
+        type: io.kestra.plugin.core.kv.Set
+        key: last_run
+        value: "{{ execution.startDate }}"
+        ttl: P30D
+    """
 
     key: Annotated[str, DYNAMIC, NOT_EMPTY]
+    """The key."""
     value: Annotated[Any, DYNAMIC]
+    """The value."""
     kv_description: Annotated[str | None, DYNAMIC] = None
+    """What the key is for."""
     overwrite: Annotated[bool | str, DYNAMIC] = True
+    """Whether a value that is there is replaced; otherwise the task fails."""
     ttl: Annotated[timedelta | str | None, DYNAMIC] = None
+    """How long the value is kept."""
     kv_type: Annotated[str | KeyValueType | None, DYNAMIC] = None
+    """The kind that a text is read as."""
 
     async def run(self, context: RunContext) -> None:
         """Store the value."""
@@ -116,7 +132,9 @@ class Get(KeyTask, frozen=True, kw_only=True):
     """Return a key's value; that of the nearest namespace above when its own has none."""
 
     key: Annotated[str, DYNAMIC, NOT_EMPTY]
+    """The key."""
     error_on_missing: Annotated[bool | str, DYNAMIC] = False
+    """Whether a missing key fails the task."""
 
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Read the value."""
@@ -141,6 +159,7 @@ class GetKeys(KeyTask, frozen=True, kw_only=True):
     """Return the keys that begin with a prefix."""
 
     prefix: Annotated[str | None, DYNAMIC] = None
+    """How the keys begin."""
 
     async def run(self, context: RunContext) -> dict[str, Any]:
         """List the keys."""
@@ -153,7 +172,9 @@ class Delete(KeyTask, frozen=True, kw_only=True):
     """Delete a key."""
 
     key: Annotated[str, DYNAMIC, NOT_EMPTY]
+    """The key."""
     error_on_missing: Annotated[bool | str, DYNAMIC] = False
+    """Whether a missing key fails the task."""
 
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Delete the key and tell whether it was there."""

@@ -12,10 +12,20 @@ from tiercel.plugins.registry import register
 
 @register("io.kestra.plugin.core.log.Log", "io.kestra.core.tasks.log.Log", "io.kestra.core.tasks.debugs.Log")
 class Log(RunnableTask, frozen=True, kw_only=True):
-    """Log a message, or several."""
+    """
+    Log a message, or several.
+
+    Example:
+        id: greet
+        type: io.kestra.plugin.core.log.Log
+        message: Hello {{ inputs.name }}
+        level: WARN
+    """
 
     message: Annotated[str | list[str], DYNAMIC, NOT_EMPTY]
+    """The line, or several."""
     level: Annotated[str | LogLevel, DYNAMIC] = LogLevel.INFO
+    """The level of the lines."""
 
     async def run(self, context: RunContext) -> None:
         """Log each message as one line."""

@@ -11,9 +11,18 @@ from tiercel.plugins.registry import register
 
 @register("io.kestra.plugin.core.output.OutputValues")
 class OutputValues(RunnableTask, frozen=True, kw_only=True):
-    """Return rendered values as the output `values`."""
+    """
+    Return rendered values as the output `values`.
+
+    Example:
+        id: result
+        type: io.kestra.plugin.core.output.OutputValues
+        values:
+          total: "{{ outputs.count.value }}"
+    """
 
     values: Annotated[dict[str, Any] | str, DYNAMIC, NOT_EMPTY]
+    """Outputs by name."""
 
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Render the map."""

@@ -23,7 +23,9 @@ class Write(RunnableTask, frozen=True, kw_only=True):
     """Write a text into a new file."""
 
     content: Annotated[str, DYNAMIC, NOT_EMPTY]
+    """The content of the file."""
     extension: Annotated[str | None, DYNAMIC] = None
+    """How its name ends."""
 
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Store the text."""
@@ -43,8 +45,11 @@ class Concat(RunnableTask, frozen=True, kw_only=True):
     """Join files into one, with a separator after each."""
 
     files: Annotated[list[str] | str, DYNAMIC, NOT_EMPTY]
+    """URIs, in order; or JSON text of a list of them."""
     separator: Annotated[str | None, DYNAMIC] = None
+    """What stands between two files."""
     extension: Annotated[str, DYNAMIC] = ".tmp"
+    """How the name of the result ends."""
 
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Store the joined file."""

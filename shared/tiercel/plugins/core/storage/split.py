@@ -159,10 +159,15 @@ class Split(RunnableTask, frozen=True, kw_only=True):
     """Cut a file into several."""
 
     from_: Annotated[str, DYNAMIC, NOT_EMPTY] = msgspec.field(name="from")
+    """The URI of the file."""
     bytes: Annotated[str | None, DYNAMIC] = None
+    """The size of a part, for example `10MB`."""
     partitions: Annotated[int | str | None, DYNAMIC] = None
+    """How many parts."""
     rows: Annotated[int | str | None, DYNAMIC] = None
+    """How many lines per part."""
     separator: Annotated[str, DYNAMIC] = "\n"
+    """What ends a line."""
     regex_pattern: Annotated[str | None, DYNAMIC] = None
 
     async def run(self, context: RunContext) -> dict[str, Any]:

@@ -136,12 +136,28 @@ class Preconditions(Node, frozen=True, kw_only=True):
 
 @register("io.kestra.plugin.core.trigger.Flow", "io.kestra.core.models.triggers.types.Flow")
 class FlowTrigger(Trigger, frozen=True, kw_only=True):
-    """Start an execution when executions of other flows reach a state."""
+    """
+    Start an execution when executions of other flows reach a state.
+
+    Example:
+        id: after_ingest
+        type: io.kestra.plugin.core.trigger.Flow
+        dependsOn:
+          - namespace: company.team
+            flowId: ingest
+    """
 
     states: tuple[State, ...] | None = None
+    """States of the other executions that count."""
     depends_on: tuple[FlowDependency, ...] = ()
+    """The flows whose executions are waited for."""
     mode: DependencyMode = DependencyMode.ALL
+    """How many of them must have been met."""
     min_satisfied: Annotated[int, Meta(ge=1)] | None = None
+    """How many, for `AT_LEAST`."""
     window: Window | None = None
+    """In which time all must be met."""
     on_miss: OnMiss | None = None
+    """What happens when they are not."""
     preconditions: Annotated[Preconditions | None, REMOVED] = None
+    """The older way to say the same."""

@@ -16,20 +16,32 @@ FALSE: Final = frozenset({"", "false", "0", "-0"})
 
 @register("io.kestra.plugin.core.http.Trigger", "io.kestra.plugin.fs.http.Trigger")
 class HttpTrigger(PollingTrigger, frozen=True, kw_only=True):
-    """Start an execution when the answer to a request meets the condition, over `response`."""
+    """
+    Start an execution when the answer to a request meets the condition, over `response`.
+
+    Example:
+        id: is_there
+        type: io.kestra.plugin.core.http.Trigger
+        uri: https://example.com/health
+        interval: PT5M
+    """
 
     uri: Annotated[str, DYNAMIC, NOT_EMPTY]
+    """The address that is asked."""
     method: Annotated[str, DYNAMIC] = "GET"
+    """The method."""
     body: Annotated[Any, DYNAMIC] = None
     form_data: Annotated[dict[str, Any] | str | None, DYNAMIC] = None
     content_type: Annotated[str | None, DYNAMIC] = None
     headers: Annotated[dict[str, Any] | str | None, DYNAMIC] = None
+    """Headers by name."""
     params: Annotated[dict[str, Any] | str | None, DYNAMIC] = None
     options: HttpOptions | None = None
     ssl_options: Annotated[Ssl | None, DEPRECATED] = None
     allow_failed: Annotated[bool | str, DYNAMIC] = False
     encrypt_body: Annotated[bool | str, DYNAMIC] = False
     response_condition: Annotated[str, DYNAMIC] = "{{ response.statusCode < 400 }}"
+    """What must be true of the answer for an execution to start."""
 
     async def evaluate(self, context: RunContext) -> dict[str, Any] | None:
         """Return the answer as the task Request does; None when the condition does not hold for it."""

@@ -21,13 +21,26 @@ class RecoverMissedSchedules(StrEnum):
 
 @register("io.kestra.plugin.core.trigger.Schedule", "io.kestra.core.models.triggers.types.Schedule")
 class Schedule(Trigger, frozen=True, kw_only=True):
-    """Start an execution at every date of a cron expression."""
+    """
+    Start an execution at every date of a cron expression.
+
+    Example:
+        id: every_morning
+        type: io.kestra.plugin.core.trigger.Schedule
+        cron: "0 9 * * MON-FRI"
+        timezone: Europe/Paris
+    """
 
     cron: str
+    """When: five fields, or `@hourly` and the like."""
     with_seconds: bool = False
+    """True when the first of six fields is the seconds."""
     timezone: str | None = None
+    """The zone of the dates, for example `Europe/Paris`."""
     late_maximum_delay: timedelta | None = None
+    """A date that is missed by more is left out."""
     recover_missed_schedules: RecoverMissedSchedules | None = None
+    """What happens to dates that passed while nothing ran."""
     schedule_conditions: Annotated[tuple[Condition, ...], DEPRECATED, REMOVED] = ()
     backfill: Annotated[dict[str, Any] | None, DEPRECATED, REMOVED] = None
     interval: Any = None
@@ -38,6 +51,8 @@ class ScheduleOnDates(Trigger, frozen=True, kw_only=True):
     """Start an execution at each of these dates."""
 
     dates: Annotated[list[str] | str, DYNAMIC]
+    """The dates."""
     timezone: str | None = None
+    """The zone of dates without one."""
     recover_missed_schedules: RecoverMissedSchedules | None = None
     interval: Any = None

@@ -15,16 +15,28 @@ class WebhookTrigger(Trigger, frozen=True, kw_only=True):
     """What every webhook has: a key that its callers must know."""
 
     key: Annotated[str, DYNAMIC, NOT_EMPTY, Meta(max_length=256)]
+    """A secret part of the address: who knows it may start the flow."""
 
 
 @register("io.kestra.plugin.core.trigger.Webhook", "io.kestra.core.models.triggers.types.Webhook")
 class Webhook(WebhookTrigger, frozen=True, kw_only=True):
-    """Start an execution when its address is called; with `wait` the answer comes at its end."""
+    """
+    Start an execution when its address is called; with `wait` the answer comes at its end.
+
+    Example:
+        id: called
+        type: io.kestra.plugin.core.trigger.Webhook
+        key: a-long-secret
+    """
 
     wait: bool = False
+    """Whether the answer comes when the execution has ended."""
     return_outputs: bool = False
+    """Whether the answer holds the execution's outputs."""
     response_content_type: str | None = None
+    """The content type of the answer."""
     response_code: Annotated[int | str | None, DYNAMIC] = None
+    """The status of the answer."""
 
 
 class ToolAnnotations(Node, frozen=True, kw_only=True):
