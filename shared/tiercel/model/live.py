@@ -76,6 +76,8 @@ class HeadRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     final: str | None = None
     done: bool = False
     timers: tuple[tuple[int, int], ...] = ()
+    reopen: tuple[int, ...] | None = None
+    """Task runs that a restart opens again when it gets its slot; None while no restart waits."""
     violated: tuple[str, ...] = ()
     """Agreements (SLA) that were violated already."""
 

@@ -102,7 +102,7 @@ def _advance_root(draft: Draft, facts: Facts) -> None:
         if branch.live <= 0 and branch.behind <= 0:
             finishing.finish(draft, facts, State(head.final or State.KILLED))
         return
-    if draft.execution.state in (State.CREATED, State.QUEUED) or _stalls(draft, ROOT):
+    if draft.execution.state in (State.CREATED, State.QUEUED) or head.reopen is not None or _stalls(draft, ROOT):
         return
     if _work(draft, facts, ROOT, facts.plan.branches, None):
         finishing.finish(draft, facts, guess(draft.branch(ROOT)))

@@ -146,7 +146,8 @@ def _apply_command(draft: Draft, facts: Facts, event: ExecutionOnly) -> None:
         case events.BreakpointLeft(breakpoints=following):
             breakpoints.go_on(draft, facts, following)
         case events.RestartRequested():
-            restarting.restart(draft, facts, event)
+            if restarting.restart(draft, facts, event):
+                lifecycle.request_start(draft, facts)
         case events.ReplayRequested():
             replaying.replay(draft, facts, event)
         case events.TaskRunStateRequested():

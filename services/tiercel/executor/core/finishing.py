@@ -71,7 +71,7 @@ def _listens(draft: Draft, facts: Facts, branch: str) -> bool:
 def after_done(draft: Draft) -> None:
     """Tell everyone that the execution is over, tasks after its end included."""
     execution = draft.execution
-    draft.update(done=True)
+    draft.update(done=True, reopen=None)
     _release_slot(draft)
     parent = execution.parent
     if parent is not None and parent.wait and execution.state is not State.RETRIED:

@@ -110,7 +110,8 @@ def _take_over(draft: Draft, facts: Facts, event: CreateExecution) -> None:
         draft.add(record)
     draft.outputs.extend(event.copied_outputs)
     draft.update(next_seq=max(record.run.seq for record in event.copied_runs) + 1)
-    restarting.open_copied(draft, facts, event.reopened)
+    restarting.prepare(draft, event.reopened)
+    request_start(draft, facts)
 
 
 def request_start(draft: Draft, facts: Facts) -> None:
@@ -118,7 +119,7 @@ def request_start(draft: Draft, facts: Facts) -> None:
     assert facts.plan is not None
     flow = facts.plan.flow
     if flow.concurrency is None:
-        start(draft)
+        start(draft, facts)
         return
     scope = f"scope/{draft.execution.tenant_id}/{flow.namespace}/{flow.id}"
     draft.update(scope=scope)
@@ -132,9 +133,11 @@ def request_start(draft: Draft, facts: Facts) -> None:
     draft.messages.append(Outgoing(topic=EXECUTION_EVENT, key=scope, message=message))
 
 
-def start(draft: Draft) -> None:
-    """Let the first tasks begin."""
-    if draft.move(State.RUNNING):
+def start(draft: Draft, facts: Facts) -> None:
+    """Let the first tasks begin, or what a restart runs again."""
+    if draft.head.reopen is not None:
+        restarting.go_on(draft, facts)
+    elif draft.move(State.RUNNING):
         draft.ready.append(ROOT)
 
 
@@ -142,7 +145,7 @@ def granted(draft: Draft, facts: Facts, event: SlotGranted) -> None:
     """The execution has its slot; one that is over, or never asked, gives it back."""
     waits = draft.exists and draft.head.scope == event.scope
     if waits and draft.execution.state in (State.CREATED, State.QUEUED, State.RESTARTED):
-        start(draft)
+        start(draft, facts)
     elif not waits or draft.execution.state.is_terminated:
         message = SlotReleased(execution_id=event.scope, at=draft.at, holder=event.execution_id)
         draft.messages.append(Outgoing(topic=EXECUTION_EVENT, key=event.scope, message=message))
@@ -150,7 +153,9 @@ def granted(draft: Draft, facts: Facts, event: SlotGranted) -> None:
 
 def refused(draft: Draft, facts: Facts, event: SlotRefused) -> None:
     """There is no slot: the execution waits, is cancelled or fails, as its flow says."""
-    if not draft.exists or draft.head.scope != event.scope or draft.execution.state is not State.CREATED:
+    if not draft.exists or draft.head.scope != event.scope:
+        return
+    if draft.execution.state not in (State.CREATED, State.RESTARTED):
         return
     match ConcurrencyBehavior(event.behavior):
         case ConcurrencyBehavior.QUEUE:
@@ -173,7 +178,7 @@ def leave_line(draft: Draft, facts: Facts, state: State) -> None:
     if draft.execution.state is not State.QUEUED:
         return
     if state is State.RUNNING:
-        start(draft)
+        start(draft, facts)
     elif state in (State.CANCELLED, State.FAILED, State.KILLED):
         finish(draft, facts, state)
 
@@ -183,9 +188,11 @@ def force_run(draft: Draft, facts: Facts) -> None:
     match draft.execution.state:
         case State.CREATED:
             draft.clear_timer(TimerKind.SCHEDULED_START, 0)
-            start(draft)
+            start(draft, facts)
         case State.QUEUED:
-            start(draft)
+            start(draft, facts)
+        case State.RESTARTED if draft.head.reopen is not None:
+            start(draft, facts)
         case State.PAUSED:
             pausing.resume(draft, facts, None, None)
         case State.BREAKPOINT:

@@ -108,7 +108,7 @@ def expire(draft: Draft, facts: Facts, seq: int) -> State | None:
 
 def suspend(draft: Draft) -> None:
     """Pause the execution as a whole: what runs ends, nothing new starts."""
-    if draft.move(State.PAUSED):
+    if draft.head.reopen is None and draft.move(State.PAUSED):
         draft.update(suspended=True)
 
 

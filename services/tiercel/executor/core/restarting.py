@@ -29,18 +29,33 @@ OPENED_AGAIN = frozenset({State.FAILED, State.KILLED, State.CANCELLED, State.RET
 """States whose runs a restart opens again."""
 
 
-def restart(draft: Draft, facts: Facts, event: RestartRequested) -> None:
-    """Run what failed once more, as the same execution."""
+def restart(draft: Draft, facts: Facts, event: RestartRequested) -> bool:
+    """Begin to run what failed once more, as the same execution; False when there is nothing to restart."""
     if not draft.execution.state.is_terminated or facts.plan is None:
-        return
+        return False
     records = {record.run.seq: record for record in all_runs(draft, facts)}
-    removed = other_branches(records, facts)
-    leaves = to_open(records, removed)
-    _reopen(draft, facts, records, leaves, removed)
+    leaves = to_open(records, other_branches(records, facts))
+    prepare(draft, [leaf.run.seq for leaf in leaves])
     draft.change(
         attempt_number=draft.execution.attempt_number + 1,
         labels=merged(draft.execution.labels, [("system.restarted", "true")]),
     )
+    return True
+
+
+def prepare(draft: Draft, leaves: Iterable[int]) -> None:
+    """Bring an execution that is over to where it may be started: what is to be opened is noted."""
+    draft.move(State.RESTARTED)
+    branch = replace(draft.head.branch, phase=Phase.TASKS, live=0, behind=0)
+    draft.update(reopen=tuple(leaves), done=False, branch=branch, kill_requested=False, final=None)
+
+
+def go_on(draft: Draft, facts: Facts) -> None:
+    """Open what a restart has noted, and run it."""
+    records = {record.run.seq: record for record in all_runs(draft, facts)}
+    removed = other_branches(records, facts)
+    leaves = [records[seq] for seq in draft.head.reopen or () if seq in records]
+    _reopen(draft, facts, records, leaves, removed - {leaf.run.seq for leaf in leaves})
     begin_opened(draft, facts, leaves)
 
 
@@ -53,14 +68,6 @@ def to_open(records: dict[int, RunRecord], removed: set[int]) -> list[RunRecord]
         and record.run.state in OPENED_AGAIN
         and not _has_opened_child(record, records, removed)
     ]
-
-
-def open_copied(draft: Draft, facts: Facts, reopened: Iterable[int]) -> None:
-    """Open task runs of a new execution that took them over from another."""
-    records = {seq: draft.get(seq) for seq in draft.runs}
-    leaves = [records[seq] for seq in reopened if seq in records]
-    _reopen(draft, facts, records, leaves, set())
-    begin_opened(draft, facts, leaves)
 
 
 def begin_opened(draft: Draft, facts: Facts, leaves: Iterable[RunRecord]) -> None:
@@ -167,7 +174,7 @@ def _reopen(
     draft.change(generation=draft.execution.generation + 1, error=None, outputs=None)
     draft.move(State.RESTARTED)
     draft.move(State.RUNNING)
-    draft.update(done=False, kill_requested=False, final=None, paused=0, retrying=0, waiting=0, stalled=())
+    draft.update(done=False, kill_requested=False, final=None, paused=0, retrying=0, waiting=0, stalled=(), reopen=None)
     draft.removed.extend(sorted(removed))
     draft.removed_outputs.extend(sorted(removed))
     leaf_seqs = {leaf.run.seq for leaf in leaves}
