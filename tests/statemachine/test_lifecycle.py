@@ -72,6 +72,23 @@ def test_a_job_that_is_started_after_the_kill_is_killed() -> None:
     assert State.KILLED == machine.state
 
 
+def test_a_job_that_no_worker_can_read_fails_its_task_run() -> None:
+    """The task run ends with the reason, as its task allows; what was told too late changes nothing."""
+    machine = Machine(flow(task("a", allowFailure=True), "b")).create()
+    machine.jobs.popleft()
+    refused = events.JobRefused(execution_id=EXECUTION, at=machine.now, seq=0, reason="It cannot be decoded.")
+
+    machine.step(refused)
+    machine.step(refused)
+    machine.run()
+
+    assert [("a", "WARNING"), ("b", "SUCCESS")] == machine.states()
+    assert "It cannot be decoded." == machine.rows[0].run.error
+    assert "It cannot be decoded." in machine.logs
+    assert machine.head is not None
+    assert 0 == machine.head.waiting
+
+
 def test_a_pause_waits_for_a_resume() -> None:
     """The execution is PAUSED until somebody resumes it."""
     machine = Machine(flow("a", PAUSE, "b")).create().run()

@@ -121,6 +121,13 @@ class JobReturned(Event, frozen=True, kw_only=True):
     worker: str
 
 
+class JobRefused(Event, frozen=True, kw_only=True):
+    """The job of this task run cannot be decoded and is a dead letter: nobody will run it."""
+
+    seq: int
+    reason: str
+
+
 class ChildEnded(Event, frozen=True, kw_only=True):
     """An execution that a task of this one started has ended (or was created, when the task does not wait)."""
 
@@ -326,6 +333,7 @@ ExecutionEvent = (
     | ChildRunReported
     | WorkerLost
     | JobReturned
+    | JobRefused
     | ChildEnded
     | IterationPaused
     | SlotGranted

@@ -22,6 +22,7 @@ from tiercel.messages.execution_event import ExecutionEvent
 from tiercel.messages.topics import Route, Topic, partition_of
 from tiercel.messages.worker_job import TaskJob, WorkerJob
 from tiercel.queue.base import Delivery, Lease, Outgoing, OutgoingJob, TopicDepth
+from tiercel.queue.refusal import refusals
 from tiercel.queue.wakeup import Wakeups
 from tiercel.runtime.clock import Clock, SystemClock
 from tiercel.statestore.base import LeaseLost, StaleState
@@ -218,6 +219,7 @@ class MemoryQueue:
                 job = codec.decode(topics.WORKER_JOB, stored.body, stored.level)
             except codec.Undecodable as error:
                 self._bury(topics.WORKER_JOB.name, stored.owner, str(error), stored.body)
+                events += refusals(stored.owner, stored.seq, str(error))
                 continue
             claimed.append(job)
             if isinstance(job, TaskJob):

@@ -33,6 +33,7 @@ ExecutionOnly = (
     | events.ChildRunReported
     | events.WorkerLost
     | events.JobReturned
+    | events.JobRefused
     | events.ChildEnded
     | events.IterationPaused
     | events.SlotGranted
@@ -117,6 +118,8 @@ def _apply(draft: Draft, facts: Facts, event: ExecutionOnly) -> None:
             reports.lost(draft, facts, event)
         case events.JobReturned():
             reports.returned(draft, facts, event)
+        case events.JobRefused():
+            reports.refused(draft, facts, event)
         case events.ChildEnded():
             reports.child_ended(draft, facts, event)
         case events.IterationPaused():
@@ -171,6 +174,7 @@ def _apply_command(draft: Draft, facts: Facts, event: ExecutionOnly) -> None:
             | events.ChildRunReported()
             | events.WorkerLost()
             | events.JobReturned()
+            | events.JobRefused()
             | events.ChildEnded()
             | events.IterationPaused()
             | events.ContinueRequested()

@@ -12,6 +12,7 @@ from tiercel.messages.broadcast import KillRun
 from tiercel.messages.execution_event import (
     ChildEnded,
     ChildRunReported,
+    JobRefused,
     JobReturned,
     TaskFinished,
     TaskStarted,
@@ -190,6 +191,17 @@ def returned(draft: Draft, facts: Facts, event: JobReturned) -> None:
     draft.put(replace(record, run=replace(record.run, attempts=record.run.attempts[:-1])))
     jobs.forget_job(draft, record, node)
     jobs.submit(draft, facts, event.seq, node)
+
+
+def refused(draft: Draft, facts: Facts, event: JobRefused) -> None:
+    """No worker can read the job: its task run fails with the reason."""
+    record = draft.run(event.seq)
+    if record is None or record.run.state is not State.SUBMITTED:
+        return
+    node = node_of(facts, record)
+    if node is not None:
+        jobs.forget_job(draft, record, node)
+        fail(draft, facts, event.seq, node, event.reason)
 
 
 def child_ended(draft: Draft, facts: Facts, event: ChildEnded) -> None:

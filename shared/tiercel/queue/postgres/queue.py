@@ -22,6 +22,7 @@ from tiercel.queue.postgres.fence import fence_columns
 from tiercel.queue.postgres.node import PostgresNode
 from tiercel.queue.postgres.sending import LEASE_LOST, SQL, Sending, table_of
 from tiercel.queue.postgres.subscription import PostgresSubscription
+from tiercel.queue.refusal import refusals
 from tiercel.runtime.postgres.array import byteas, int2s, int8s, texts
 from tiercel.runtime.postgres.pool import Connection
 
@@ -170,18 +171,19 @@ class PostgresQueue:
         jobs: list[WorkerJob] = []
         events: list[Outgoing] = []
         undecodable = []
-        for _, _, owner, level, body, _ in rows:
+        for _, _, owner, seq, level, body, _ in rows:
             try:
                 job = codec.decode(topics.WORKER_JOB, body, level)
             except codec.Undecodable as error:
                 undecodable.append((owner, str(error), body))
+                events += refusals(owner, seq, str(error))
                 continue
             jobs.append(job)
             if isinstance(job, TaskJob):
                 events.append(Outgoing(topic=topics.EXECUTION_EVENT, key=job.execution_id, message=started(job)))
         sending = Sending(self._node.partitions)
         sending.add(events)
-        return _Claim(transaction=rows[0][5], jobs=jobs, sending=sending, undecodable=undecodable)
+        return _Claim(transaction=rows[0][6], jobs=jobs, sending=sending, undecodable=undecodable)
 
     async def _finish(self, connection: Connection, claim: _Claim) -> None:
         try:

@@ -54,7 +54,7 @@ SELECT tq.expect((SELECT count(*) FROM unnest(%(services)s, %(parts)s, %(tokens)
 DELETE FROM tq.worker_job WHERE ctid = ANY(ARRAY(
   SELECT ctid FROM tq.worker_job WHERE lane = %(lane)s AND level <= %(level)s ORDER BY rank, id LIMIT %(count)s
   FOR UPDATE SKIP LOCKED))
-RETURNING rank, id, owner, level, body, pg_current_xact_id()::text
+RETURNING rank, id, owner, seq, level, body, pg_current_xact_id()::text
 
 -- name: claim_lanes
 -- Take jobs of several lanes. More rows are locked than taken, for as long as the transaction lasts.
@@ -63,7 +63,7 @@ DELETE FROM tq.worker_job WHERE ctid = ANY(ARRAY(
     SELECT ctid, rank, id FROM tq.worker_job j WHERE j.lane = o.lane AND j.level <= %(level)s
     ORDER BY rank, id LIMIT %(count)s FOR UPDATE SKIP LOCKED) m
   ORDER BY m.rank, m.id LIMIT %(count)s))
-RETURNING rank, id, owner, level, body, pg_current_xact_id()::text
+RETURNING rank, id, owner, seq, level, body, pg_current_xact_id()::text
 
 -- name: outcome
 -- What became of a transaction: committed, aborted, in progress, or NULL when it is too long ago.

@@ -1,0 +1,27 @@
+"""
+What is said when a job cannot be decoded: nobody will run it, and who waits for it must know.
+
+The row of a job names its owner, an execution (with the place of its task run) or a trigger; both are told, and who is
+not meant knows nothing of such an owner.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from tiercel.messages.execution_event import JobRefused
+from tiercel.messages.topics import EXECUTION_EVENT, TRIGGER_EVENT
+from tiercel.messages.trigger_event import TriggerEvaluated
+from tiercel.queue.base import Outgoing
+
+
+def refusals(owner: str, seq: int, reason: str) -> list[Outgoing]:
+    """Return the messages to the owner of a job that became a dead letter."""
+    now = datetime.now(UTC)
+    sentence = f"The job cannot be read by its worker and is a dead letter: {reason}"
+    refused = JobRefused(execution_id=owner, at=now, seq=seq, reason=sentence)
+    told = [Outgoing(topic=EXECUTION_EVENT, key=owner, message=refused)]
+    if "/" in owner:  # as in the uid of every trigger
+        evaluated = TriggerEvaluated(trigger_uid=owner, at=now, error=sentence)
+        told.append(Outgoing(topic=TRIGGER_EVENT, key=owner, message=evaluated))
+    return told
