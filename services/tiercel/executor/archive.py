@@ -4,17 +4,19 @@ What history knows of executions that the state store has forgotten.
 An execution that ended long ago comes back when somebody commands it: its records are made again from the repository
 and saved as they were, and what follows is as if it had never been away. And a create that is older than the time for
 which ended executions are kept may be a repeated one: the repository knows whether its execution existed.
+
+History may be slow or away. It is asked as for far facts: who asked waits alone.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
-from tiercel.errors import TiercelError, Unavailable
+import msgspec
+
+from tiercel.executor.core.facts import Want
 from tiercel.executor.core.plan import inside
 from tiercel.executor.core.revival import revive
 from tiercel.executor.facts_source import FactsSource
@@ -26,8 +28,6 @@ from tiercel.repository.base import Repository
 from tiercel.runtime.clock import Clock
 from tiercel.statestore.base import Changes, StaleState, StateStore
 
-PATIENCE_S: Final = 5.0
-"""A batch waits so long for history; who asked then waits alone, until history answers."""
 COMMANDS: Final = (
     events.RestartRequested
     | events.ReplayRequested
@@ -36,14 +36,17 @@ COMMANDS: Final = (
     | events.LabelsRequested
 )
 """Commands that an execution obeys after its end."""
+KNOWN: Final = "known"
+PAST: Final = "past"
+"""Sorts of wants that history answers for many executions at once: whether it knows them, and what it knows."""
 
 
-class HistoryAway(TiercelError):
-    """History does not answer now: what these executions want has to wait."""
+class Past(msgspec.Struct, frozen=True):
+    """An execution as history has it."""
 
-    def __init__(self, execution_ids: Sequence[str], error: Exception) -> None:
-        super().__init__(f"History does not answer now: {str(error) or 'it takes too long'}.")
-        self.execution_ids = tuple(execution_ids)
+    execution: Execution
+    runs: Sequence[TaskRun]
+    outputs: Mapping[int, OutputRef]
 
 
 class Archive:
@@ -59,30 +62,41 @@ class Archive:
         # Half of the time for which ended executions are kept: clocks of processes may differ.
         self._trusted = timedelta(seconds=kept_s / 2)
 
-    async def repeated(self, creates: Iterable[events.CreateExecution]) -> set[str]:
-        """Return the ids of those old creates whose executions history knows."""
-        before = self._clock.now() - self._trusted
-        old = [event.execution_id for event in creates if event.at < before]
-        if not old or self._repository is None:
-            return set()
-        with _history(old):
-            async with asyncio.timeout(PATIENCE_S):
-                return set(await self._repository.confirmed(old))
+    @property
+    def exists(self) -> bool:
+        """Tell whether there is history to ask."""
+        return self._repository is not None
 
-    async def bring_back(self, execution_ids: Sequence[str], partitions: int, leases: Sequence[Lease]) -> None:
-        """Put forgotten executions into the state store again, as they were; unknown ones are left out."""
-        if not execution_ids or self._repository is None:
-            return
-        with _history(execution_ids):
-            async with asyncio.timeout(PATIENCE_S):
-                known = [await self._read(one) for one in (await self._repository.anywhere(execution_ids)).values()]
-        for execution, task_runs, kept in known:
+    def old(self, creates: Iterable[events.CreateExecution]) -> set[str]:
+        """Return the ids of those creates that are so old that they may be repeated ones."""
+        before = self._clock.now() - self._trusted
+        return {event.execution_id for event in creates if event.at < before} if self._repository is not None else set()
+
+    async def answer(self, want: Want, execution_id: str, tenant_id: str) -> Any:
+        """Answer what history is asked, and leave all other facts to their source."""
+        if self._repository is None or want.sort not in (KNOWN, PAST):
+            return await self._source.answer(want, execution_id, tenant_id)
+        if want.sort == KNOWN:
+            return await self._repository.confirmed(want.key)
+        return {one.id: await self._past(one) for one in (await self._repository.anywhere(want.key)).values()}
+
+    async def _past(self, execution: Execution) -> Past:
+        assert self._repository is not None
+        runs = await self._repository.runs(execution.tenant_id, execution.id)
+        return Past(execution, runs, await self._repository.outputs(execution.tenant_id, execution.id))
+
+    async def bring_back(self, found: Iterable[Past], partitions: int, leases: Sequence[Lease]) -> list[str]:
+        """Put forgotten executions into the state store again, as they were; return which are there now."""
+        back = []
+        for past in found:
+            execution = past.execution
             if not execution.state.is_terminated:
                 continue
+            back.append(execution.id)
             plan = await self._source.plan(
                 execution.tenant_id, execution.namespace, execution.flow_id, execution.flow_revision
             )
-            head, runs, outputs = revive(execution, task_runs, kept, inside(plan, execution.loop_run))
+            head, runs, outputs = revive(execution, past.runs, past.outputs, inside(plan, execution.loop_run))
             partition = partition_of(execution.id, partitions)
             changes = Changes(partition=partition, head=head, was_version=None, new_runs=runs, outputs=outputs)
             own = [lease for lease in leases if lease.partition == partition]
@@ -91,16 +105,4 @@ class Archive:
                     unit.save(changes)
             except StaleState:
                 continue  # it was there all the time
-
-    async def _read(self, execution: Execution) -> tuple[Execution, list[TaskRun], Mapping[int, OutputRef]]:
-        assert self._repository is not None
-        runs = await self._repository.runs(execution.tenant_id, execution.id)
-        return execution, runs, await self._repository.outputs(execution.tenant_id, execution.id)
-
-
-@contextmanager
-def _history(execution_ids: Sequence[str]) -> Iterator[None]:
-    try:
-        yield
-    except (Unavailable, TimeoutError) as error:
-        raise HistoryAway(execution_ids, error) from error
+        return back

@@ -51,6 +51,7 @@ BATCH_SECONDS: Final = Histogram(
     "tiercel_executor_batch_seconds", "Time of one batch, its transaction included.", buckets=SECONDS
 )
 DEAD_LETTERS: Final = Counter("tiercel_executor_dead_letters_total", "Messages that could not be decoded.")
+KILLERS: Final = Counter("tiercel_executor_killers", "Messages whose owners died each time, gone to the dead letters.")
 FAILED_EVENTS: Final = Counter("tiercel_executor_failed_events_total", "Events whose decision raised an error.")
 LEASES: Final = Gauge("tiercel_executor_leases", "Partitions that this executor owns.")
 LEASE_CHANGES: Final = Counter("tiercel_executor_lease_changes_total", "Partitions that were taken or lost.")

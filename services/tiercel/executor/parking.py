@@ -30,8 +30,6 @@ BATCH_WAIT_S: Final = 0.2
 """A batch waits so long in all for far facts: about as long as a large one takes to be decided."""
 FACT_TIMEOUT_S: Final = 600.0
 """The longest that one answer may take: files of gigabytes are read in less, and nothing waits for ever."""
-PAUSE_S: Final = 1.0
-"""Between two questions to a backend that does not answer."""
 FETCHES_MAX: Final = 256
 """Far facts that are asked for at the same time; others wait for their turn."""
 EVENTS_MAX: Final = 500
@@ -129,12 +127,6 @@ class Parking:
         over = {one: wait for one, wait in self._waits.items() if wait.partition in touched and wait.is_over}
         return over, await self._store.parked_events(list(over), EVENTS_MAX) if over else []
 
-    def pause(self, partition: int) -> Wait:
-        """Return a wait for a moment: what the event needs does not answer now."""
-        task = asyncio.create_task(asyncio.sleep(PAUSE_S), name="executor.pause")
-        task.add_done_callback(lambda _: self._wake())
-        return Wait(partition, task=task)
-
     def saved(self, returned: Iterable[str], waits: dict[str, Wait]) -> None:
         """Follow the store: what was decided waits no longer, and what was parked does."""
         for execution_id in returned:
@@ -180,6 +172,7 @@ class Parking:
                     ExpressionError(f"Nobody has answered for {want.sort} '{name}' within {FACT_TIMEOUT_S:g} s.")
                 )
             except Exception as error:  # reason: a bug in one source is told to the execution that asked
+                log.exception("a fact cannot be had", extra={"action": "fact_failed", "sort": want.sort})
                 known[want] = Failure(error)
 
     def close(self) -> None:

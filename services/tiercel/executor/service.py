@@ -8,11 +8,13 @@ import logging
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from tiercel.errors import Unavailable
 from tiercel.executor import metrics
 from tiercel.executor.archive import Archive
 from tiercel.executor.cache import ExecutionCache
+from tiercel.executor.caution import Caution
 from tiercel.executor.core.decide import ExecutionOnly
 from tiercel.executor.core.facts import Ignored
 from tiercel.executor.facts_source import FactsSource
@@ -29,7 +31,7 @@ from tiercel.messages.execution_event import WindowEnded, WorkerLost
 from tiercel.messages.topics import EXECUTION_EVENT, partition_of
 from tiercel.model import ids
 from tiercel.queue import backlog
-from tiercel.queue.base import Lease
+from tiercel.queue.base import Delivery, Lease
 from tiercel.runtime.adapters import Adapters
 from tiercel.runtime.service import Service
 from tiercel.statestore.base import LeaseLost, StaleState
@@ -67,8 +69,9 @@ class ExecutorService(Service):
         self._idle = asyncio.Event()
         source, around = FactsSource(adapters), surroundings_of(self._settings)
         self._listeners = FlowListeners(adapters.definitions, source, around)
-        self._parking = Parking(self._store, source.answer, lambda: self._queue.wake(EXECUTION_EVENT))
+        self._caution = Caution(self._lease_port, self._queue, self._settings.batch_count)
         archive = Archive(adapters.repository, self._store, source, self._clock, self._settings.kept_after_end_s)
+        self._parking = Parking(self._store, archive.answer, lambda: self._queue.wake(EXECUTION_EVENT))
         self._handler = ExecutionEventHandler(
             self._queue, self._store, source, self._cache, around, self._listeners, self._parking, archive,
             self.instance,
@@ -125,6 +128,9 @@ class ExecutorService(Service):
             owned = [lease for lease in owned if lease.partition not in surplus]
         # Before anything new of a partition is worked on it must be known what waits in it.
         await self._parking.take(lease.partition for lease in owned if self._is_new(lease))
+        for lease in owned:
+            if self._is_new(lease):
+                self._caution.take(lease)
         taken = self._own(owned)
         self._liveness.contact(self._clock.now())
         if taken:
@@ -141,6 +147,7 @@ class ExecutorService(Service):
         now_owned = {lease.partition: lease for lease in owned}
         changed = {partition for partition, lease in now_owned.items() if self._is_new(lease)}
         self._parking.keep(now_owned)
+        self._caution.keep(now_owned)
         gone = set(self._leases) - set(now_owned)
         if changed or gone:
             self._cache.drop_partitions(changed | gone)
@@ -194,7 +201,10 @@ class ExecutorService(Service):
         leases = list(self._leases.values())
         if not leases:
             return False
-        partitions = [lease.partition for lease in leases]
+        careful = await self._caution.next(self._clock.now())
+        if careful is not None:
+            await self._decide([careful[1]], [], [careful[0]])
+        partitions = [lease.partition for lease in leases if lease.partition not in self._caution]
         deliveries = await self._queue.read(EXECUTION_EVENT, partitions, count=self._settings.batch_count)
         now = self._clock.now()
         noticed: list[ExecutionOnly | WindowEnded] = [*self._timers.due(now), *self._lost, *self._listeners.ended(now)]
@@ -203,18 +213,23 @@ class ExecutorService(Service):
         self._liveness.contact(self._clock.now())
         returning = self._parking.returning()
         if not deliveries and not own and not returning:
-            return False
+            return careful is not None
         touched = returning & self._leases.keys()
         touched.update(delivery.partition for delivery in deliveries)
         touched.update(partition_of(event.execution_id, self._queue.partitions) for event in own)
-        began = time.perf_counter()
         for delivery in deliveries:
             if delivery.message is not None:
                 metrics.LAG_SECONDS.observe(max(0.0, (now - delivery.message.at).total_seconds()))
+        await self._decide(deliveries, own, [lease for lease in leases if lease.partition in touched])
+        return True
+
+    async def _decide(
+        self, deliveries: Sequence[Delivery[Any]], own: Sequence[ExecutionOnly | WindowEnded], leases: Sequence[Lease]
+    ) -> None:
+        """Decide a batch; one that was refused is read again."""
+        began = time.perf_counter()
         try:
-            timers = await self._handler.handle(
-                deliveries, own, [lease for lease in leases if lease.partition in touched]
-            )
+            timers = await self._handler.handle(deliveries, own, leases)
         except (LeaseLost, StaleState) as error:
             metrics.REFUSED.inc()
             log.warning("batch was refused: %s", error, extra={"action": "batch_refused"})
@@ -224,7 +239,7 @@ class ExecutorService(Service):
             self._handler.trusts_creates = isinstance(error, LeaseLost)
             await self._renew()
             await self._read_timers(list(self._leases))
-            return True
+            return
         except Unavailable:
             self._timers.clear()
             self._listeners.judge_again()
@@ -233,7 +248,6 @@ class ExecutorService(Service):
         metrics.BATCH_SECONDS.observe(time.perf_counter() - began)
         self._timers.add(timers, self._clock.now())
         metrics.CACHED.set(len(self._cache))
-        return True
 
     async def _liveness_loop(self) -> None:
         """Look every third of the time-out whether a worker that holds something of ours is lost."""

@@ -19,13 +19,14 @@ import msgspec
 
 from tiercel.errors import InternalError, Unavailable
 from tiercel.executor import metrics
-from tiercel.executor.archive import COMMANDS, Archive, HistoryAway
+from tiercel.executor.archive import COMMANDS, KNOWN, PAST, Archive
+from tiercel.executor.batch import Batch
 from tiercel.executor.cache import Entry, ExecutionCache
 from tiercel.executor.changes import changes_of, history_of, stamp
 from tiercel.executor.core import scopes
 from tiercel.executor.core.decide import ExecutionOnly, decide
 from tiercel.executor.core.draft import Draft
-from tiercel.executor.core.facts import Facts, Missing, Surroundings, Want
+from tiercel.executor.core.facts import Facts, Failure, Missing, Surroundings, Want
 from tiercel.executor.core.plan import inside
 from tiercel.executor.facts_source import FactsSource
 from tiercel.executor.listeners import FlowListeners
@@ -46,29 +47,6 @@ PASSES_MAX = 50
 
 OwnScope = events.ScopeEvent | events.UpstreamChanged | events.WindowEnded
 """Events of the aggregates beside executions, which are kept as scopes."""
-
-
-class Batch:
-    """What a batch has decided so far: a draft per execution, the scopes, and what must be said besides."""
-
-    def __init__(self) -> None:
-        self.drafts: dict[str, Draft] = {}
-        self.entries: dict[str, Entry] = {}
-        self.was: dict[str, int | None] = {}
-        self.scopes: dict[str, Scope] = {}
-        self.scopes_read: dict[str, Scope] = {}
-        self.scope_was: dict[str, int | None] = {}
-        self.messages: list[Outgoing] = []
-        self.unreadable: dict[str, str] = {}
-        """Executions whose records cannot be read, and why: their events become dead letters, others go on."""
-        self.repeated: set[str] = set()
-        """Executions whose create is an old one that came again."""
-        self.returned: dict[str, Wait] = {}
-        """Executions whose wait is over: their parked events are decided first."""
-        self.waits: dict[str, Wait] = {}
-        """Executions that wait from now on, or still."""
-        self.parked: list[Any] = []
-        self.unparked: list[Delivery[Any]] = []
 
 
 class ExecutionEventHandler:
@@ -171,20 +149,37 @@ class ExecutionEventHandler:
 
     async def _ask_archive(self, batch: Batch, received: Sequence[Any], leases: Sequence[Lease]) -> None:
         """Bring back what is commanded and was forgotten, and learn which old creates are repeated ones."""
-        gone = {event.execution_id: event for event in received if isinstance(event, COMMANDS)}
-        gone = {
-            one: event for one, event in gone.items() if self._cache.get(one) is None and one not in batch.unreadable
-        }
         creates = [event for event in received if isinstance(event, events.CreateExecution)]
-        try:
-            batch.repeated = await self._archive.repeated(creates)
-            if gone:
-                await self._archive.bring_back(list(gone), self._queue.partitions, leases)
-                await self._load(batch, list(gone))
-        except HistoryAway as error:
-            log.warning("history cannot be asked: %s", error, extra={"action": "history_awaited"})
-            for execution_id in error.execution_ids:
-                batch.waits[execution_id] = self._parking.pause(self._partition(execution_id))
+        known = batch.unreadable.keys() | {event.execution_id for event in creates}
+        gone = {event.execution_id for event in received if isinstance(event, COMMANDS)} - known
+        gone = {execution_id for execution_id in gone if self._cache.get(execution_id) is None}
+        batch.repeated = set(await self._from_history(batch, KNOWN, self._archive.old(creates)))
+        past = await self._from_history(batch, PAST, gone if self._archive.exists else set())
+        if past:
+            back = await self._archive.bring_back(past.values(), self._queue.partitions, leases)
+            await self._load(batch, back)
+
+    async def _from_history(self, batch: Batch, sort: str, execution_ids: set[str]) -> dict[str, Any]:
+        """Return what history answers for these executions; when it takes long their events wait."""
+        answers: dict[str, Any] = {}
+        asked = set[str]()
+        for execution_id in execution_ids & batch.returned.keys():
+            for want, found in batch.returned[execution_id].known.items():
+                if want.sort == sort and execution_id in want.key:
+                    asked.add(execution_id)
+                    answers |= {} if isinstance(found, Failure) else found
+        rest = tuple(sorted(execution_ids - asked))
+        if rest:
+            known: dict[Want, Any] = {}
+            try:
+                await self._parking.fetch([Want(sort, rest)], rest[0], "", self._partition(rest[0]), known)
+            except MustWait as waits:
+                for execution_id in rest:
+                    batch.waits[execution_id] = Wait(self._partition(execution_id), known, waits.wait.task)
+            else:
+                found = known[Want(sort, rest)]
+                answers |= {} if isinstance(found, Failure) else found
+        return {execution_id: answers[execution_id] for execution_id in execution_ids if execution_id in answers}
 
     async def _load(self, batch: Batch, wanted: Sequence[str]) -> None:
         """Put executions into the cache; one that cannot be read is found by reading them one by one."""
