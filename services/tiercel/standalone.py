@@ -201,7 +201,11 @@ def _settings_of(name: str, settings: Settings) -> Settings:
     first = settings.server.management_port
     order = ("webserver", *(other for other in START_ORDER if other != "webserver"))
     server = msgspec.structs.replace(settings.server, management_port=first + order.index(name) if first else 0)
-    return msgspec.structs.replace(settings, server=server)
+    api = settings.api
+    if api.url is None:
+        # All processes are on this machine: the way over the public address would only be longer.
+        api = msgspec.structs.replace(api, url=msgspec.structs.replace(settings, url=None).api_url)
+    return msgspec.structs.replace(settings, server=server, api=api)
 
 
 def run(settings: Settings) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tests.conformance.equality import same
 from tests.conformance.matchers import match
 from tests.conformance.problems import check_error
-from tests.conformance.result import LeftOut, Mismatch
+from tests.conformance.result import Mismatch
 from tests.conformance.values import duration, instant
 from tiercel.errors import NotFound, TaskFailed
 from tiercel.storage.namespace_files import NamespaceFolder
@@ -126,8 +126,8 @@ async def _check_place(place: Place, key: str, wanted: Any) -> None:
         case "kv_keys":
             for one in wanted:
                 await _kv_keys(place, one)
-        case "kv_revisions" | "kv_versions":
-            raise LeftOut("A key keeps its last value only: there are no revisions of keys.")
+        case "kv_revisions":
+            await _kv_revisions(place, wanted)
         case "namespace_files":
             await _namespace_files(place, wanted)
         case "working_dir":
@@ -172,10 +172,17 @@ async def _kv_keys(place: Place, wanted: Mapping[str, Any]) -> None:
         _claim(sorted(keys) == sorted(wanted["all_entries"]), f"The keys are {keys}, expected {wanted['all_entries']}")
 
 
+async def _kv_revisions(place: Place, wanted: Mapping[str, Any]) -> None:
+    versions = await place.keys.versions(wanted["namespace"], wanted["key"])
+    found = [version.description for version in versions]
+    _claim(found == wanted["descriptions"], f"The descriptions are {found}, expected {wanted['descriptions']}")
+
+
 async def _namespace_files(place: Place, wanted: Mapping[str, Any]) -> None:
-    if "revisions" in wanted:
-        raise LeftOut("A file of a namespace keeps its last content only: there are no revisions of files.")
     files = NamespaceFolder(place.storage, "main", wanted["namespace"])
+    if "revisions" in wanted:
+        found = [each.revision for each in await files.revisions(wanted["path"])]
+        _claim(found == wanted["revisions"], f"The revisions are {found}, expected {wanted['revisions']}")
     paths = await files.paths()
     if "count" in wanted:
         count = len(paths) + (await _folders(place, wanted["namespace"]) if wanted.get("folders") else 0)

@@ -9,10 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from amazon.ion import simpleion
 
 from tests.conformance.steps_store import file_content
 from tests.conformance.values import duration, instant
+from tiercel.flowspec.parse import parse_flow
 from tiercel.storage import uris
 from tiercel.storage.namespace_files import NamespaceFolder
 
@@ -111,8 +113,18 @@ async def remember_instant(place: Place, name: str) -> None:
     place.names.aliases[name] = place.now().isoformat()
 
 
-async def _nothing(place: Place, body: Any) -> None:
-    """A worker sees namespaces by what they hold: flows are not looked at."""
+@_setup("deploy_flow")
+async def deploy_flow(place: Place, body: dict[str, Any]) -> None:
+    """Store a flow; tasks ask the API which namespaces have some."""
+    await place.definitions.create(parse_flow(yaml.safe_dump(body, sort_keys=False)))
 
 
-SETUPS["deploy_flow"] = SETUPS["delete_flow"] = SETUPS["delete_all_flows"] = _nothing
+@_setup("delete_flow")
+async def delete_flow(place: Place, body: dict[str, Any]) -> None:
+    """Delete a flow."""
+    await place.definitions.delete("main", body["namespace"], body["id"])
+
+
+@_setup("delete_all_flows")
+async def delete_all_flows(place: Place, body: Any) -> None:
+    """Do nothing: each case begins with none."""

@@ -22,7 +22,7 @@ from tiercel.model.execution import (
     TriggerInfo,
 )
 from tiercel.model.state import State, StateChange
-from tiercel.repository.base import ExecutionChange, HistoryBatch, Page, Repository, RunChange, Sort
+from tiercel.repository.base import Belongings, ExecutionChange, HistoryBatch, Page, Repository, RunChange, Sort
 from tiercel.repository.filter import Field, Filter, Op
 from tiercel.repository.memory import MemoryRepository
 from tiercel.repository.postgres import PostgresRepository
@@ -360,3 +360,40 @@ async def test_ids_of_another_form_are_kept(repository: Repository) -> None:
 
     assert one == await repository.execution("main", "my-own-id")
     assert ["my-own-id"] == await found(repository)
+
+
+async def test_log_lines_are_deleted_the_oldest_first(repository: Repository) -> None:
+    """With a limit only so many; lines of executions and of nothing but triggers are told apart, levels by name."""
+    lines = [line(str(at), NOW + timedelta(seconds=at), execution_id="e") for at in range(4)]
+    lines += [line("trigger", trigger_id="t"), line("debug", level="DEBUG", execution_id="e")]
+    await repository.write(HistoryBatch(logs=[LogBatch(producer="p", sequence=1, entries=tuple(lines))]))
+    of_executions = Filter(field=Field.EXECUTION_ID, op=Op.NOT_EQUALS, value=None)
+    info = Filter(field=Field.MIN_LEVEL, op=Op.IN, value=("INFO", "WARN"))
+
+    assert 2 == await repository.delete_logs("main", [of_executions, info], 2)
+    assert 2 == await repository.delete_logs("main", [of_executions, info], 10)
+    assert 1 == await repository.delete_logs("main", [Filter(field=Field.EXECUTION_ID, value=None)])
+
+    left = await repository.logs("main", [], Page())
+    assert ["debug"] == [each.message for each in left.results]
+
+
+async def test_executions_and_their_belongings_are_counted(repository: Repository) -> None:
+    """A count is exact and knows the filters of searches; belongings are those of the named executions."""
+    ran, failed = execution(state=State.SUCCESS), execution(state=State.FAILED)
+    ref = OutputRef(size=2, value={})
+    await repository.write(batch(ran, runs={0: RunChange(version=1, run=task_run(0), output=ref)}))
+    await repository.write(batch(failed))
+    entries = (line("a", execution_id=ran.id), line("b", execution_id=failed.id))
+    measured = (metric("m", 1.0, execution_id=ran.id),)
+    await repository.write(
+        HistoryBatch(
+            logs=[LogBatch(producer="p", sequence=1, entries=entries)],
+            metrics=[MetricBatch(producer="p", sequence=1, entries=measured)],
+        )
+    )
+
+    assert 2 == await repository.count("main", [Filter(field=Field.FLOW_ID, value="hello")])
+    assert 1 == await repository.count("main", [Filter(field=Field.STATE, op=Op.IN, value=("FAILED",))])
+    assert Belongings(logs=1, metrics=1, outputs=1) == await repository.belongings("main", [ran.id])
+    assert 1 == await repository.delete_metrics("main", [Filter(field=Field.EXECUTION_ID, value=ran.id)])

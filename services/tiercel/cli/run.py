@@ -79,10 +79,12 @@ async def _run(arguments: argparse.Namespace, sources: list[str]) -> int:
 
 
 def _own_settings(arguments: argparse.Namespace) -> Settings:
+    port = _free_port()
     private: Mapping[str, Any] = {
         "queue.type": "memory",
         "server.host": "127.0.0.1",
-        "server.port": _free_port(),
+        "server.port": port,
+        "api.url": f"http://127.0.0.1:{port}",
         "server.basic-auth.enabled": True,
         "server.basic-auth.username": "run@tiercel.local",
         "server.basic-auth.password": secrets.token_urlsafe(24),

@@ -43,8 +43,10 @@ def changes_of(draft: Draft, partition: int, was_version: int | None) -> Changes
 def history_of(draft: Draft, producer: str, sequence: int) -> list[Outgoing]:
     """Return what the indexer is told."""
     execution = draft.execution
-    if draft.deleted:
-        return [Outgoing(topic=HISTORY, key=execution.id, message=ExecutionDeleted(execution_id=execution.id))]
+    if draft.deletion is not None:
+        asked = draft.deletion
+        gone = ExecutionDeleted(execution_id=execution.id, logs=asked.logs, metrics=asked.metrics)
+        return [Outgoing(topic=HISTORY, key=execution.id, message=gone)]
     changed = ExecutionChanged(
         execution=execution,
         runs=tuple(record.run for record in draft.runs.values()),

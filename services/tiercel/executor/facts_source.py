@@ -20,8 +20,8 @@ from tiercel.expression.host import Absent, Expired, FileAddress
 from tiercel.model.live import OutputKind
 from tiercel.runtime.adapters import Adapters
 from tiercel.statestore.base import StateStore
-from tiercel.storage import uris
 from tiercel.storage.keyvalues import KeyExpired, StorageKeyValues
+from tiercel.storage.namespace_files import revision_path
 
 PLANS_MAX = 2000
 SECRET_THREADS_MAX = 16
@@ -142,7 +142,7 @@ class FactsSource:
             raise Absent("Files of a disk can only be read while a task runs in a worker.")
         uri = f"kestra:///{address.path.lstrip('/')}"
         if address.scheme == "nsfile":
-            uri = uris.namespace_file(address.namespace, address.path)
+            uri = await revision_path(self._storage, tenant_id, address.namespace, address.path, address.revision)
         match want.sort:
             case "file":
                 return await self._storage.read(tenant_id, uri)

@@ -21,6 +21,7 @@ from tiercel.model.flow import Dialect, Flow
 from tiercel.runtime.adapters import Adapters
 from tiercel.storage import uris
 from tiercel.storage.keyvalues import KeyExpired, StorageKeyValues
+from tiercel.storage.namespace_files import revision_path
 
 T = TypeVar("T")
 FETCHES_MAX: Final = 100
@@ -157,7 +158,7 @@ class Expressions:
             return PermissionError("Files of a disk can only be read while a task runs in a worker.")
         uri = f"kestra:///{file.path.lstrip('/')}"
         if file.scheme == "nsfile":
-            uri = uris.namespace_file(file.namespace, file.path)
+            uri = await revision_path(self._storage, tenant_id, file.namespace, file.path, file.revision)
         match sort:
             case "file":
                 return await self._storage.read(tenant_id, uri)

@@ -193,14 +193,14 @@ def unqueue(state: State) -> Command:
     )
 
 
-def delete(*, include_running: bool = False) -> Command:
-    """Forget executions that have ended."""
+def delete(*, include_running: bool = False, logs: bool = True, metrics: bool = True) -> Command:
+    """Forget executions that have ended, with their logs and metrics unless these are to stay."""
     return Command(
         name="delete",
         allows=lambda e: include_running or e.state.is_terminated,
         refusal=lambda e: f"Cannot delete execution: {_state(e)}, expected terminated; kill it first.",
         bulk_refusal=lambda e: f"execution not terminated, {_state(e)}",
-        event=lambda api, e: DeleteRequested(execution_id=e.id, at=api.clock.now()),
+        event=lambda api, e: DeleteRequested(execution_id=e.id, at=api.clock.now(), logs=logs, metrics=metrics),
     )
 
 
@@ -226,12 +226,16 @@ async def give(api: Api, command: Command, execution: Execution) -> Event:
 async def send(api: Api, *events: Event) -> None:
     """Send events to their executions; what only history has left of a deleted one is deleted there, too."""
     messages = [Outgoing(topic=EXECUTION_EVENT, key=each.execution_id, message=each) for each in events]
-    deleted = [each.execution_id for each in events if isinstance(each, DeleteRequested)]
+    deleted = {each.execution_id: each for each in events if isinstance(each, DeleteRequested)}
     if deleted:
-        live = await api.statestore.versions(deleted)
+        live = await api.statestore.versions(list(deleted))
         messages += [
-            Outgoing(topic=HISTORY, key=id_, message=ExecutionDeleted(execution_id=id_))
-            for id_ in deleted
+            Outgoing(
+                topic=HISTORY,
+                key=id_,
+                message=ExecutionDeleted(execution_id=id_, logs=each.logs, metrics=each.metrics),
+            )
+            for id_, each in deleted.items()
             if id_ not in live
         ]
     await api.emitter.emit(*messages)

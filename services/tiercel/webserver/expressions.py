@@ -20,6 +20,7 @@ from tiercel.model.flow import Dialect
 from tiercel.runtime.adapters import Adapters
 from tiercel.storage import uris
 from tiercel.storage.keyvalues import KeyExpired, StorageKeyValues
+from tiercel.storage.namespace_files import revision_path
 
 T = TypeVar("T")
 FETCHES_MAX: Final = 100
@@ -145,7 +146,9 @@ class Expressions:
         if file.scheme == "file":
             return PermissionError("Files of a disk can only be read while a task runs in a worker.")
         path = file.path
-        uri = uris.uri(path) if file.scheme == "kestra" else uris.namespace_file(file.namespace, path)
+        uri = uris.uri(path)
+        if file.scheme == "nsfile":
+            uri = await revision_path(self._storage, tenant_id, file.namespace, path, file.revision)
         match sort:
             case "file":
                 return await self._storage.read(tenant_id, uri, limit=FILE_MAX)

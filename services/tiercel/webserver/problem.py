@@ -56,7 +56,7 @@ _KINDS: Final[tuple[tuple[type[Exception], int, str], ...]] = (
     (BulkRefused, 400, ""),
     (TooBusy, 429, "Too Many Requests"),
     (TooLarge, 413, "Content Too Large"),
-    (KeyExpired, 410, "Gone"),
+    (KeyExpired, 410, "Resource has expired"),
     (NotFound, 404, "Not Found"),
     (Conflict, 409, "Conflict"),
     (InvalidFlow, 422, "Invalid entity"),

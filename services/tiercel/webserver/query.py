@@ -270,8 +270,9 @@ def _filter(field: Field, op: Op, value: str) -> Filter:
             if unknown := [kind for kind in kinds if kind not in ExecutionKind.__members__]:
                 raise Refused(f"'{unknown[0]}' is not a kind; use one of {', '.join(ExecutionKind)}.")
         case Field.MIN_LEVEL:
-            level_rank(value)
-            wanted = value.upper()
+            for level in wanted if isinstance(wanted, tuple) else (wanted,):
+                level_rank(level)
+            wanted = tuple(each.upper() for each in wanted) if isinstance(wanted, tuple) else value.upper()
         case Field.ATTEMPT_NUMBER:
             if not value.isdigit():
                 raise Refused(f"The attempt number must be a whole number, not '{value}'.")

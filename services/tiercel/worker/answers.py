@@ -13,6 +13,7 @@ from tiercel.errors import NotFound, OperatorError, Refused
 from tiercel.expression.host import Absent, Expired, FileAddress, HttpRequest, HttpResponse
 from tiercel.storage import claimcheck, uris
 from tiercel.storage.keyvalues import KeyExpired, ancestry
+from tiercel.storage.namespace_files import revision_path
 from tiercel.worker.core.question import Asked, LargeValue, Refusal
 
 if TYPE_CHECKING:
@@ -88,8 +89,10 @@ async def _key_value(namespace: str, key: str, inherited: bool, context: TaskCon
     raise Absent(f"The key '{key}' does not exist in the namespace '{namespace}'.")
 
 
-def _path(file: FileAddress) -> str:
-    return uris.namespace_file(file.namespace, file.path) if file.scheme == "nsfile" else file.path
+async def _path(file: FileAddress, context: TaskContext) -> str:
+    if file.scheme != "nsfile":
+        return file.path
+    return await revision_path(context.storage, context.tenant_id, file.namespace, file.path, file.revision)
 
 
 def _local(file: FileAddress, context: TaskContext) -> Path | None:
@@ -107,7 +110,7 @@ async def _file(file: FileAddress, context: TaskContext) -> bytes:
     if local is not None:
         return await asyncio.to_thread(_read_local, local)
     try:
-        return await context.storage.read(context.tenant_id, _path(file), limit=FILE_SIZE_MAX)
+        return await context.storage.read(context.tenant_id, await _path(file, context), limit=FILE_SIZE_MAX)
     except NotFound as error:
         raise FileNotFoundError(str(error)) from error
     except Refused as error:
@@ -127,7 +130,7 @@ async def _file_size(file: FileAddress, context: TaskContext) -> int:
     if local is not None:
         return (await asyncio.to_thread(local.stat)).st_size
     try:
-        return (await context.storage.attributes(context.tenant_id, _path(file))).size
+        return (await context.storage.attributes(context.tenant_id, await _path(file, context))).size
     except NotFound as error:
         raise FileNotFoundError(str(error)) from error
 
@@ -136,13 +139,14 @@ async def _file_exists(file: FileAddress, context: TaskContext) -> bool:
     local = _local(file, context)
     if local is not None:
         return await asyncio.to_thread(local.is_file)
-    return await context.storage.exists(context.tenant_id, _path(file))
+    return await context.storage.exists(context.tenant_id, await _path(file, context))
 
 
 async def _file_uri(file: FileAddress, context: TaskContext) -> str:
-    if not await context.storage.exists(context.tenant_id, _path(file)):
+    path = await _path(file, context)
+    if not await context.storage.exists(context.tenant_id, path):
         raise FileNotFoundError(f"The file '{file.path}' does not exist in the namespace '{file.namespace}'.")
-    return uris.uri(_path(file))
+    return uris.uri(path)
 
 
 async def _http(request: HttpRequest) -> HttpResponse:

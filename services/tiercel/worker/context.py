@@ -20,7 +20,8 @@ from typing import Any, BinaryIO, Final
 
 import msgspec
 
-from tiercel.errors import ExpressionError, Refused, TaskFailed
+from tiercel.client.base import Api
+from tiercel.errors import ExpressionError, InvalidSettings, Refused, TaskFailed
 from tiercel.expression import encryption
 from tiercel.expression.rendering import Renderer
 from tiercel.model.execution import OutputRef
@@ -93,6 +94,18 @@ class TaskContext:
     def key_values(self) -> KeyValues:
         """The key-value store of the tenant."""
         return self.surroundings.key_values_of(self.tenant_id)
+
+    @property
+    def has_api(self) -> bool:
+        """False when a task runs alone, without an installation around it."""
+        return self.surroundings.api is not None
+
+    def api(self, tenant_id: str | None = None) -> Api:
+        """Return the installation's API, for this tenant or another one."""
+        client = self.surroundings.api
+        if client is None:
+            raise InvalidSettings("This worker does not know where the API is; set 'api.url'.")
+        return client.of(tenant_id or self.tenant_id)
 
     # Rendering
 

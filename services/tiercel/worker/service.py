@@ -71,6 +71,7 @@ class WorkerService(Service):
             metric_sink=self.outbox.metric,
             room=self.outbox.room,
             error_log=error_log,
+            api=self._adapters.api,
         )
         self.crew = Crew(self.worker, self._surroundings, Binder(), self.outbox)
         self.crew.freed = self._slot_freed  # type: ignore[method-assign]

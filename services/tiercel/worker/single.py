@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from tiercel.client.base import ApiClient
 from tiercel.errors import TiercelError
 from tiercel.model.execution import LogEntry, MetricEntry
 from tiercel.model.state import State
@@ -53,6 +54,7 @@ class Bench:
         *,
         secrets: Secrets | None = None,
         kv: KeyValues | None = None,
+        api: ApiClient | None = None,
         clock: Clock | None = None,
         settings: WorkerSettings | None = None,
         environment: Mapping[str, str] | None = None,
@@ -67,6 +69,7 @@ class Bench:
             log_sink=self.logs.append,
             metric_sink=self.metrics.append,
             key_values=kv,
+            api=api,
             environment=dict(os.environ) if environment is None else environment,
         )
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from tiercel.client.base import ApiClient
 from tiercel.expression.rendering import Engine
 from tiercel.plugins.base import KeyValues
 from tiercel.runtime.clock import Clock, SystemClock
@@ -36,6 +37,8 @@ class Surroundings:
     metric_sink: MetricSink
     room: Callable[[], Awaitable[None]] = _no_wait
     error_log: ErrorLog = dataclasses.field(default_factory=ErrorLog)
+    api: ApiClient | None = None
+    """The API, for tasks that ask it; None where there is none, such as under a task that is run alone."""
     key_values: KeyValues | None = None
     """Another key-value store than that of internal storage, for tests."""
     environment: Mapping[str, str] = dataclasses.field(default_factory=lambda: dict(os.environ))

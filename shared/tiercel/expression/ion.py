@@ -13,7 +13,7 @@ from io import BytesIO
 from typing import Any
 
 from amazon.ion import simpleion
-from amazon.ion.core import IonType
+from amazon.ion.core import IonType, TimestampPrecision
 from amazon.ion.exceptions import IonException
 
 from tiercel.expression.dates import reading
@@ -126,7 +126,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return Decimal(value)
     if isinstance(value, datetime):
-        return _instant(value)
+        # Ion has one type for both: a timestamp that ends with its day is a date.
+        is_day = getattr(value, "precision", None) == TimestampPrecision.DAY
+        return date(value.year, value.month, value.day) if is_day else _instant(value)
     return value
 
 

@@ -250,7 +250,10 @@ class UnqueueRequested(Event, frozen=True, kw_only=True):
 
 
 class DeleteRequested(Event, frozen=True, kw_only=True):
-    """Forget the execution; it must have ended."""
+    """Forget the execution, with its log and metrics unless they are to stay; it must have ended."""
+
+    logs: bool = True
+    metrics: bool = True
 
 
 class ContinueRequested(Event, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Final, Protocol
 
+from tiercel.client.base import Api
 from tiercel.model.flow import DYNAMIC, Task, Trigger
 from tiercel.model.state import State
 from tiercel.model.task import Plugin
@@ -74,7 +75,23 @@ class KeyValues(Protocol):
         ...
 
     async def delete(self, namespace: str, key: str) -> bool:
-        """Delete a key; False when there was none."""
+        """Delete a key, and keep its value as a version; False when there was none."""
+        ...
+
+    async def purge(self, namespace: str, key: str) -> bool:
+        """Delete a key for good, with all its versions; False when there was none."""
+        ...
+
+    async def versions(self, namespace: str, key: str) -> list[KeyValueEntry]:
+        """Return what is known of all versions of a key that are left, the oldest first."""
+        ...
+
+    async def names(self, namespace: str) -> list[str]:
+        """Return every key that has a value, an expired one or an earlier version, in order."""
+        ...
+
+    async def purge_version(self, namespace: str, key: str, version: int) -> bool:
+        """Delete an earlier version of a key; False when there was none."""
         ...
 
     async def keys(self, namespace: str, prefix: str = "") -> list[str]:
@@ -112,6 +129,15 @@ class RunContext(Protocol):
     @property
     def key_values(self) -> KeyValues:
         """The key-value store of the tenant."""
+        ...
+
+    @property
+    def has_api(self) -> bool:
+        """False when a task runs alone, without an installation around it."""
+        ...
+
+    def api(self, tenant_id: str | None = None) -> Api:
+        """Return the installation's API, for tasks that look at the history or command executions and triggers."""
         ...
 
     async def render(self, value: Any, as_type: Any = str, /, **more: Any) -> Any:

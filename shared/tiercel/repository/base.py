@@ -91,6 +91,14 @@ class FlowLatest(msgspec.Struct, frozen=True, kw_only=True):
     execution: Execution
 
 
+class Belongings(msgspec.Struct, frozen=True, kw_only=True):
+    """How many entries of the history belong to some executions."""
+
+    logs: int = 0
+    metrics: int = 0
+    outputs: int = 0
+
+
 class MetricBucket(msgspec.Struct, frozen=True, kw_only=True):
     """The aggregated value of a metric in the stretch of time that begins at `date`."""
 
@@ -142,8 +150,20 @@ class Repository(Protocol):
         """Return a page of log lines by time, the oldest first unless sorted."""
         ...
 
-    async def delete_logs(self, tenant_id: str, filters: Sequence[Filter]) -> int:
-        """Delete log lines; return how many."""
+    async def delete_logs(self, tenant_id: str, filters: Sequence[Filter], limit: int | None = None) -> int:
+        """Delete log lines, with a `limit` the oldest so many; return how many."""
+        ...
+
+    async def delete_metrics(self, tenant_id: str, filters: Sequence[Filter]) -> int:
+        """Delete measurements; return how many."""
+        ...
+
+    async def count(self, tenant_id: str, filters: Sequence[Filter]) -> int:
+        """Return exactly how many executions a search finds; who asks bounds it by time."""
+        ...
+
+    async def belongings(self, tenant_id: str, execution_ids: Sequence[str]) -> Belongings:
+        """Return how many entries of each kind executions have."""
         ...
 
     async def metrics(self, tenant_id: str, filters: Sequence[Filter], page: Page) -> Found[MetricEntry]:

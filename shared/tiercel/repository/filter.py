@@ -62,7 +62,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """
     One condition. `value` is a text, an instant, a tuple of texts (IN, NOT_IN), or for labels a (key, value) pair.
 
-    PREFIX on a namespace means the namespace itself and everything below it.
+    PREFIX on a namespace means the namespace itself and everything below it. A value of None means what has none
+    (EQUALS) or any (NOT_EQUALS). The field of the least level, with IN, means these levels.
     """
 
     field: Field

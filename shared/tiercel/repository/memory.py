@@ -14,6 +14,7 @@ from tiercel.model.execution import Execution, ExecutionKind, LogEntry, MetricEn
 from tiercel.model.state import State
 from tiercel.repository.base import (
     TOTAL_MAX,
+    Belongings,
     ExecutionChange,
     FlowLatest,
     Found,
@@ -109,16 +110,39 @@ class MemoryRepository:
         return {seq: ref for seq, ref in sorted(kept.outputs.items()) if seqs is None or seq in seqs}
 
     async def search(self, tenant_id: str, filters: Sequence[Filter], page: Page) -> Found[Execution]:
+        found = self._matching_executions(tenant_id, filters)
+        if page.sort:
+            return _page(found, page, page.sort, _EXECUTION_KEYS, lambda execution: execution.id)
+        found.sort(key=_place, reverse=True)
+        total = min(len(found), TOTAL_MAX) if page.total else None
+        if page.cursor:
+            # A place and not a number: what was shown may be deleted before the next page is asked for.
+            found = [each for each in found if _place(each) < tuple(page.cursor.split("|"))]
+        start = 0 if page.cursor else (page.number - 1) * page.size
+        part = found[start : start + page.size]
+        more = start + page.size < len(found)
+        return Found(results=part, total=total, cursor="|".join(_place(part[-1])) if more else None)
+
+    def _matching_executions(self, tenant_id: str, filters: Sequence[Filter]) -> list[Execution]:
         kinds = any(filter_.field is Field.KIND for filter_ in filters)
-        found = [
+        return [
             kept.execution
             for kept in self._executions.values()
             if kept.execution.tenant_id == tenant_id
             and (kinds or kept.execution.kind is ExecutionKind.NORMAL)
             and all(_execution_matches(kept.execution, filter_) for filter_ in filters)
         ]
-        sort = page.sort or (Sort(field="state.startDate", descending=True),)
-        return _page(found, page, sort, _EXECUTION_KEYS, lambda execution: execution.id)
+
+    async def count(self, tenant_id: str, filters: Sequence[Filter]) -> int:
+        return len(self._matching_executions(tenant_id, filters))
+
+    async def belongings(self, tenant_id: str, execution_ids: Sequence[str]) -> Belongings:
+        wanted = {id_ for id_ in execution_ids if await self.execution(tenant_id, id_) is not None}
+        return Belongings(
+            logs=sum(line.execution_id in wanted for line in self._logs),
+            metrics=sum(entry.execution_id in wanted for entry in self._metrics),
+            outputs=sum(len(self._executions[id_].outputs) for id_ in wanted),
+        )
 
     async def latest(
         self, tenant_id: str, flows: Sequence[tuple[str, str]], states: Sequence[State] | None = None
@@ -142,8 +166,9 @@ class MemoryRepository:
             line for line in self._logs if line.tenant_id == tenant_id and all(_log_matches(line, f) for f in filters)
         ]
 
-    async def delete_logs(self, tenant_id: str, filters: Sequence[Filter]) -> int:
-        gone = {id(line) for line in self._matching_logs(tenant_id, filters)}
+    async def delete_logs(self, tenant_id: str, filters: Sequence[Filter], limit: int | None = None) -> int:
+        found = sorted(self._matching_logs(tenant_id, filters), key=lambda line: line.timestamp)
+        gone = {id(line) for line in found[:limit]}
         self._logs = [line for line in self._logs if id(line) not in gone]
         return len(gone)
 
@@ -157,6 +182,11 @@ class MemoryRepository:
             for entry in self._metrics
             if entry.tenant_id == tenant_id and all(_metric_matches(entry, filter_) for filter_ in filters)
         ]
+
+    async def delete_metrics(self, tenant_id: str, filters: Sequence[Filter]) -> int:
+        gone = {id(entry) for entry in self._matching_metrics(tenant_id, filters)}
+        self._metrics = [entry for entry in self._metrics if id(entry) not in gone]
+        return len(gone)
 
     async def metric_names(self, tenant_id: str, namespace: str, flow_id: str, task_id: str | None = None) -> list[str]:
         filters = [Filter(field=Field.NAMESPACE, value=namespace), Filter(field=Field.FLOW_ID, value=flow_id)]
@@ -217,6 +247,10 @@ _LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 def _ended(execution: Execution) -> datetime | None:
     return execution.history[-1].date if execution.state.is_terminated else None
+
+
+def _place(execution: Execution) -> tuple[str, str]:
+    return execution.history[0].date.astimezone(UTC).isoformat(timespec="microseconds"), execution.id
 
 
 _EXECUTION_KEYS: Final[dict[str, Callable[[Execution], Any]]] = {
@@ -317,6 +351,8 @@ def _log_matches(line: LogEntry, filter_: Filter) -> bool:
         case Field.QUERY:
             texts = (line.message, line.namespace, line.flow_id, line.task_id, line.execution_id, line.trigger_id)
             return any(matches(text, Op.CONTAINS, value) for text in texts) is not (op is Op.NOT_EQUALS)
+        case Field.MIN_LEVEL if op is Op.IN:
+            return line.level in value
         case Field.MIN_LEVEL:
             return level_rank(line.level) >= level_rank(value)
         case Field.SCOPE:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tiercel.runtime.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
+    from tiercel.client.base import ApiClient
     from tiercel.definitions.base import Definitions
     from tiercel.queue.base import Queue
     from tiercel.repository.base import Repository
@@ -31,4 +32,6 @@ class Adapters:
     leases: Leases | None = None
     definitions: Definitions | None = None
     repository: Repository | None = None
+    api: ApiClient | None = None
+    """The webserver's API: what a worker asks in place of state and history."""
     clock: Clock = dataclasses.field(default_factory=SystemClock)

@@ -104,6 +104,17 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a stopping process may take to finish what it has started."""
 
 
+class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where workers find the API, and who they are there: tasks such as PurgeExecutions ask it."""
+
+    url: str | None = None
+    """Default: the public address `url`, or this machine at `server.port`."""
+    username: str | None = None
+    """Default: the user of `server.basic-auth`."""
+    password: str | None = None
+    token: str | None = None
+
+
 class VariableSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What expressions see of the installation: `globals` and `envs`."""
 
@@ -155,6 +166,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     secret: SecretSettings = SecretSettings()
     encryption: EncryptionSettings = EncryptionSettings()
     server: ServerSettings = ServerSettings()
+    api: ApiSettings = ApiSettings()
     variables: VariableSettings = VariableSettings()
     plugins: PluginSettings = PluginSettings()
     logging: LoggingSettings = LoggingSettings()
@@ -166,6 +178,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def storage_path(self) -> Path:
         return Path(self.storage.local.base_path or Path(self.data) / "storage").absolute()
+
+    @property
+    def api_url(self) -> str:
+        """Where workers find the API."""
+        host = self.server.host
+        if host is None or host in ("0.0.0.0", "::"):
+            host = "127.0.0.1"
+        return self.api.url or self.url or f"http://{f'[{host}]' if ':' in host else host}:{self.server.port}"
 
     @property
     def api_host(self) -> str:

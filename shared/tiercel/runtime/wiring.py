@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
+from tiercel.client.http import HttpApiClient
 from tiercel.definitions.base import FlowRow
 from tiercel.definitions.memory import MemoryDefinitions
 from tiercel.definitions.postgres.definitions import PostgresDefinitions
@@ -44,7 +45,7 @@ CARDS: Final[Mapping[str, frozenset[str]]] = {
     "indexer": frozenset({"leases", "repository"}),
     "scheduler": frozenset({"statestore", "leases", "definitions"}),
     "webserver": frozenset({"statestore", "definitions", "repository"}),
-    "worker": frozenset(),
+    "worker": frozenset({"api"}),
 }
 """What each service may reach beside queue, storage and secrets."""
 START_TIMEOUT_S: Final = 60.0
@@ -62,6 +63,7 @@ def in_memory(settings: Settings) -> Adapters:
         repository=MemoryRepository(),
         storage=LocalStorage(settings.storage_path),
         secrets=EnvironmentSecrets(),
+        api=api_client(settings),
     )
 
 
@@ -90,7 +92,19 @@ async def connect(service: str, settings: Settings, stack: AsyncExitStack) -> tu
     if "repository" in card:
         adapters.repository = PostgresRepository(history_url(settings))
         stack.push_async_callback(adapters.repository.close)
+    if "api" in card:
+        adapters.api = api_client(settings)
+        stack.push_async_callback(adapters.api.close)
     return adapters, {"postgres": _Ping(node.pool), "snapshot": snapshot}
+
+
+def api_client(settings: Settings) -> HttpApiClient:
+    """Return the client of the API that a worker's tasks use."""
+    own, basic = settings.api, settings.server.basic_auth
+    username, password = own.username, own.password
+    if username is None and own.token is None and basic.is_enabled:
+        username, password = basic.username, basic.password
+    return HttpApiClient(settings.api_url, username=username, password=password, token=own.token)
 
 
 async def migrate(settings: Settings) -> list[str]:

@@ -14,6 +14,9 @@ from typing import Protocol
 
 import msgspec
 
+Content = bytes | Path | AsyncIterator[bytes]
+"""What can be stored: bytes, a file of the disk, or a stream."""
+
 
 class FileAttributes(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What is known of a file or folder; times are UTC, size in bytes."""
@@ -31,6 +34,7 @@ class KeyValueEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     namespace: str
     key: str
+    version: int
     description: str | None = None
     creation_date: datetime
     update_date: datetime
@@ -52,7 +56,7 @@ class Storage(Protocol):
         self,
         tenant_id: str,
         uri: str,
-        content: bytes | Path | AsyncIterator[bytes],
+        content: Content,
         *,
         metadata: Mapping[str, str] | None = None,
     ) -> str:

@@ -2,7 +2,8 @@
 The key-value store of namespaces, kept in internal storage so that a worker needs no database (reference 7.3).
 
 A value is one Ion text at `/<namespace>/_kv/<key>.ion`; when it expires, what it is for and when it was first set stand
-in the file's metadata. A value whose time is over does not exist: who reads it deletes it and is told so.
+in the file's metadata. A value whose time is over does not exist: who reads it deletes it and is told so. Earlier
+values stay as versions until they are purged (`tiercel.storage.versions`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tiercel.model.duration import parse_duration
 from tiercel.runtime.clock import Clock, SystemClock
 from tiercel.storage import uris
 from tiercel.storage.base import FileAttributes, KeyValueEntry, Storage
+from tiercel.storage.versions import Versions, updated_at, version_of
 
 _KEY: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]*")
 _DURATION: Final = re.compile(r"-?P(?=.)(\d+D)?(T(?=.)(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?")
@@ -58,6 +60,9 @@ class StorageKeyValues:
         self._tenant_id = tenant_id
         self._clock = clock or SystemClock()
 
+    def _versions(self, namespace: str) -> Versions:
+        return Versions(self._storage, self._tenant_id, uris.key_versions(namespace))
+
     async def get(self, namespace: str, key: str) -> Any:
         """Return a value; raise NotFound, or KeyExpired (and delete it) when its time is over."""
         check_key(key)
@@ -65,7 +70,7 @@ class StorageKeyValues:
         try:
             attributes = await self._storage.attributes(self._tenant_id, path)
             if self._is_over(attributes):
-                await self._storage.delete(self._tenant_id, path)
+                await self._versions(namespace).delete(key, path)
                 raise KeyExpired("The requested value has expired")
             content = await self._storage.read(self._tenant_id, path, limit=VALUE_SIZE_MAX)
         except KeyExpired:
@@ -114,12 +119,40 @@ class StorageKeyValues:
             raise Refused(
                 f"The value for key '{key}' is larger than {VALUE_SIZE_MAX} bytes; store it as a file and keep its URI."
             )
-        await self._storage.put(self._tenant_id, uris.key_value(namespace, key), content, metadata=metadata)
+        await self._versions(namespace).put(key, uris.key_value(namespace, key), content, metadata)
 
     async def delete(self, namespace: str, key: str) -> bool:
-        """Delete a key; False when there was none."""
+        """Delete a key, and keep its value as a version; False when there was none."""
         check_key(key)
-        return await self._storage.delete(self._tenant_id, uris.key_value(namespace, key))
+        return await self._versions(namespace).delete(key, uris.key_value(namespace, key))
+
+    async def purge(self, namespace: str, key: str) -> bool:
+        """Delete a key for good, with all its versions; False when there was none."""
+        check_key(key)
+        versions = await self._versions(namespace).forget(key)
+        return await self._storage.delete(self._tenant_id, uris.key_value(namespace, key)) or versions
+
+    async def versions(self, namespace: str, key: str) -> list[KeyValueEntry]:
+        """Return what is known of all versions of a key that are left, the oldest first."""
+        check_key(key)
+        found = [_entry(namespace, each, key) for each in await self._versions(namespace).earlier(key)]
+        try:
+            present = await self._storage.attributes(self._tenant_id, uris.key_value(namespace, key))
+        except NotFound:
+            return found
+        # A writer that died has left the present version among the earlier ones, too.
+        entry = _entry(namespace, present)
+        return [*(each for each in found if each.version < entry.version), entry]
+
+    async def names(self, namespace: str) -> list[str]:
+        """Return every key that has a value, an expired one or an earlier version, in order."""
+        entries = await self.entries(namespace, expired=True)
+        return sorted({*(entry.key for entry in entries), *await self._versions(namespace).names()})
+
+    async def purge_version(self, namespace: str, key: str, version: int) -> bool:
+        """Delete an earlier version of a key; False when there was none."""
+        check_key(key)
+        return await self._versions(namespace).forget(key, version)
 
     async def exists(self, namespace: str, key: str) -> bool:
         """Tell whether the key has a value now."""
@@ -163,13 +196,14 @@ def _instant(attributes: FileAttributes, name: str) -> datetime | None:
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
-def _entry(namespace: str, attributes: FileAttributes) -> KeyValueEntry:
+def _entry(namespace: str, attributes: FileAttributes, key: str | None = None) -> KeyValueEntry:
     return KeyValueEntry(
         namespace=namespace,
-        key=attributes.file_name.removesuffix(_SUFFIX),
+        key=attributes.file_name.removesuffix(_SUFFIX) if key is None else key,
+        version=version_of(attributes),
         description=(attributes.metadata or {}).get("description"),
         creation_date=_instant(attributes, "creationDate") or attributes.creation_time,
-        update_date=attributes.last_modified_time,
+        update_date=updated_at(attributes),
         expiration_date=_instant(attributes, "expirationDate"),
     )
 

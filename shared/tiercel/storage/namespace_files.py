@@ -1,15 +1,24 @@
-"""The files of a namespace: plain files in internal storage below `/<namespace>/_files`."""
+"""
+The files of a namespace: plain files in internal storage below `/<namespace>/_files`, with their earlier contents.
+
+Who writes a file goes through here, so that its earlier content stays as a revision (`tiercel.storage.versions`); who
+reads the present one may go to the storage.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
+from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
+from urllib.parse import quote, unquote
+
+import msgspec
 
 from tiercel.errors import Conflict, NotFound
 from tiercel.storage import uris
-from tiercel.storage.base import Storage
+from tiercel.storage.base import Content, Storage
 from tiercel.storage.patterns import PathPatterns
+from tiercel.storage.versions import Versions, updated_at, version_of
 
 
 class OnConflict(StrEnum):
@@ -20,6 +29,19 @@ class OnConflict(StrEnum):
     SKIP = "SKIP"
 
 
+class FileRevision(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One content that a file has or had."""
+
+    revision: int
+    updated_at: datetime
+    size: int
+
+
+async def revision_path(storage: Storage, tenant_id: str, namespace: str, path: str, revision: int | None) -> str:
+    """Return where a revision of a file lies, the present one by default; it need not be there."""
+    return await NamespaceFolder(storage, tenant_id, namespace).locate(path, revision)
+
+
 class NamespaceFolder:
     """The files of one namespace."""
 
@@ -28,6 +50,7 @@ class NamespaceFolder:
         self._tenant_id = tenant_id
         self.namespace = namespace
         self._root = uris.uri(uris.namespace_files(namespace)) + "/"
+        self._versions = Versions(storage, tenant_id, uris.file_versions(namespace))
 
     def uri(self, path: str) -> str:
         """Return the URI of a file."""
@@ -43,9 +66,38 @@ class NamespaceFolder:
         patterns = PathPatterns(include, exclude)
         return [path for path in await self.paths() if patterns.match(path)]
 
-    async def put(
-        self, path: str, content: bytes | Path | AsyncIterator[bytes], conflict: OnConflict = OnConflict.OVERWRITE
-    ) -> bool:
+    async def locate(self, path: str, revision: int | None = None) -> str:
+        """Return the storage path of a revision, of the present one by default; it need not be there."""
+        present = uris.namespace_file(self.namespace, path)
+        if revision is None:
+            return present
+        try:
+            found = await self._storage.attributes(self._tenant_id, present)
+            if found.type == "File" and version_of(found) == revision:
+                return present
+        except NotFound:
+            pass  # deleted, or never there: an earlier revision may be
+        return self._versions.path(self._name(path), revision)
+
+    async def revisions(self, path: str) -> list[FileRevision]:
+        """Return all revisions of a file that are left, the oldest first."""
+        found = {int(each.file_name): each for each in await self._versions.earlier(self._name(path))}
+        try:
+            present = await self._storage.attributes(self._tenant_id, uris.namespace_file(self.namespace, path))
+            if present.type == "File":
+                found[version_of(present)] = present
+        except NotFound:
+            pass  # a deleted file has earlier revisions only
+        return [
+            FileRevision(revision=number, updated_at=updated_at(found[number]), size=found[number].size)
+            for number in sorted(found)
+        ]
+
+    def _name(self, path: str) -> str:
+        """Return the name of a file's folder of revisions: its path as one word, so that no file is in its way."""
+        return quote(uris.path_of(path).strip("/").removeprefix("./"), safe="")
+
+    async def put(self, path: str, content: Content, conflict: OnConflict = OnConflict.OVERWRITE) -> bool:
         """Store a file; False when it was there and is kept; raise Conflict when it was there and must not be."""
         if conflict is not OnConflict.OVERWRITE and await self._storage.exists(self._tenant_id, self.uri(path)):
             if conflict is OnConflict.SKIP:
@@ -53,12 +105,29 @@ class NamespaceFolder:
             raise Conflict(
                 f"File '{path}' already exists in the namespace '{self.namespace}' and 'conflict' is set to ERROR."
             )
-        await self._storage.put(self._tenant_id, self.uri(path), content)
+        await self._versions.put(self._name(path), uris.namespace_file(self.namespace, path), content, {})
         return True
 
+    async def move(self, source: str, target: str) -> None:
+        """Give a file or folder another path, where nothing is; its revisions go with it."""
+        old, new = uris.namespace_file(self.namespace, source), uris.namespace_file(self.namespace, target)
+        below = [path for path in await self.paths() if path.startswith(f"{source.strip('/')}/")]
+        await self._storage.move(self._tenant_id, old, new)
+        for path in below or [source.strip("/")]:
+            moved = target.strip("/") + path[len(source.strip("/")) :]
+            if await self._versions.earlier(self._name(path)):
+                await self._versions.forget(self._name(moved))
+                await self._versions.move(self._name(path), self._name(moved))
+
     async def delete(self, path: str, *, empty_parents: bool = False) -> bool:
-        """Delete a file, with `empty_parents` the folders too that are empty then."""
-        deleted = await self._storage.delete(self._tenant_id, self.uri(path))
+        """Delete a file, or a folder with its files, which stay as revisions; False when it was not there."""
+        below = [each for each in await self.paths() if each.startswith(f"{path.strip('/')}/")]
+        for each in below:
+            await self._versions.delete(self._name(each), uris.namespace_file(self.namespace, each))
+        if below or await self._is_folder(path):
+            deleted = await self._storage.delete(self._tenant_id, self.uri(path)) or bool(below)
+        else:
+            deleted = await self._versions.delete(self._name(path), uris.namespace_file(self.namespace, path))
         parent = path.strip("/").rpartition("/")[0]
         while empty_parents and parent:
             try:
@@ -70,3 +139,22 @@ class NamespaceFolder:
                 await self._storage.delete(self._tenant_id, self.uri(parent))
             parent = parent.rpartition("/")[0]
         return deleted
+
+    async def _is_folder(self, path: str) -> bool:
+        try:
+            return (await self._storage.attributes(self._tenant_id, self.uri(path))).type == "Directory"
+        except NotFound:
+            return False
+
+    async def names(self) -> list[str]:
+        """Return the path of every file that is there or has earlier revisions, in order."""
+        return sorted({*await self.paths(), *(unquote(name) for name in await self._versions.names())})
+
+    async def purge(self, path: str) -> bool:
+        """Delete a file for good, with all its revisions; False when there was none."""
+        earlier = await self._versions.forget(self._name(path))
+        return await self._storage.delete(self._tenant_id, self.uri(path)) or earlier
+
+    async def purge_revision(self, path: str, revision: int) -> bool:
+        """Delete an earlier revision of a file; False when there was none."""
+        return await self._versions.forget(self._name(path), revision)

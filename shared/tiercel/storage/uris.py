@@ -103,9 +103,19 @@ def key_value(namespace_name: str, key: str) -> str:
     return f"{key_values(namespace_name)}/{key}.ion"
 
 
+def key_versions(namespace_name: str) -> str:
+    """Return the folder of earlier values of a namespace's keys; no key has its name."""
+    return f"{key_values(namespace_name)}/_versions"
+
+
 def namespace_files(namespace_name: str) -> str:
     """Return the folder of a namespace's files."""
     return f"{namespace(namespace_name)}/_files"
+
+
+def file_versions(namespace_name: str) -> str:
+    """Return the folder of earlier contents of a namespace's files."""
+    return f"{namespace(namespace_name)}/_file_versions"
 
 
 def namespace_file(namespace_name: str, path: str) -> str:

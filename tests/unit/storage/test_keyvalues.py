@@ -12,6 +12,7 @@ from tiercel.errors import NotFound, Refused
 from tiercel.runtime.clock import FakeClock
 from tiercel.storage.keyvalues import KeyExists, KeyExpired, StorageKeyValues
 from tiercel.storage.local import LocalStorage
+from tiercel.storage.versions import VERSIONS_MAX
 
 NAMESPACE = "company.team"
 
@@ -104,3 +105,40 @@ async def test_the_nearest_namespace_above_answers(values: StorageKeyValues) -> 
     assert await values.find(NAMESPACE, "key") == "far"
     await values.put(NAMESPACE, "key", "near")
     assert await values.find(NAMESPACE, "key") == "near"
+
+
+async def test_earlier_values_stay_as_versions(values: StorageKeyValues) -> None:
+    """Every change and every deletion leaves one; a new value counts on."""
+    await values.put(NAMESPACE, "key", "one", description="first")
+    await values.put(NAMESPACE, "key", "two", description="second")
+    await values.delete(NAMESPACE, "key")
+    await values.put(NAMESPACE, "key", "three")
+
+    versions = await values.versions(NAMESPACE, "key")
+
+    assert [(1, "first"), (2, "second"), (3, None)] == [(each.version, each.description) for each in versions]
+    assert await values.purge_version(NAMESPACE, "key", 1)
+    assert [2, 3] == [each.version for each in await values.versions(NAMESPACE, "key")]
+    assert "three" == await values.get(NAMESPACE, "key")
+
+
+async def test_a_purged_key_leaves_nothing(tmp_path: Path, values: StorageKeyValues) -> None:
+    """Neither its value nor its versions."""
+    await values.put(NAMESPACE, "key", "one")
+    await values.put(NAMESPACE, "key", "two")
+
+    assert await values.purge(NAMESPACE, "key")
+
+    assert not await values.purge(NAMESPACE, "key")
+    assert [] == await values.names(NAMESPACE)
+    assert [] == await LocalStorage(tmp_path).by_prefix("main", "/")
+
+
+async def test_the_versions_of_a_key_are_bounded(values: StorageKeyValues) -> None:
+    """The oldest one goes with the next change."""
+    for number in range(VERSIONS_MAX + 2):
+        await values.put(NAMESPACE, "key", number)
+
+    versions = [each.version for each in await values.versions(NAMESPACE, "key")]
+
+    assert list(range(3, VERSIONS_MAX + 3)) == versions

@@ -164,7 +164,7 @@ def _apply_command(draft: Draft, facts: Facts, event: ExecutionOnly) -> None:
         case events.UnqueueRequested(state=state):
             lifecycle.leave_line(draft, facts, state)
         case events.DeleteRequested():
-            draft.deleted = draft.execution.state.is_terminated
+            draft.deletion = event if draft.execution.state.is_terminated else None
         case events.EventFailed(reason=reason):
             lifecycle.fail(draft, facts, reason)
         case (

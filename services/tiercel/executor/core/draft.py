@@ -16,6 +16,7 @@ import msgspec
 from tiercel.errors import InternalError
 from tiercel.executor.core.aggregate import Aggregate
 from tiercel.executor.core.plan import ROOT, Node
+from tiercel.messages.execution_event import DeleteRequested
 from tiercel.model.execution import Execution, LogEntry, TaskRun
 from tiercel.model.live import Branch, HeadRecord, OutputRecord, RunRecord, Timer, TimerKind
 from tiercel.model.state import State, StateChange
@@ -51,7 +52,7 @@ class Draft:
         self.revoked: list[int] | None = None
         self.messages: list[Outgoing] = []
         self.logs: list[LogEntry] = []
-        self.deleted = False
+        self.deletion: DeleteRequested | None = None
         self.moves: list[int] = []
         """How long the execution's history was after each change of its state that this draft made."""
         self.ready: list[int] = []
@@ -73,6 +74,10 @@ class Draft:
     @property
     def exists(self) -> bool:
         return self._head is not None
+
+    @property
+    def deleted(self) -> bool:
+        return self.deletion is not None
 
     @property
     def execution(self) -> Execution:
@@ -239,4 +244,4 @@ class Draft:
         self.jobs.update(later.jobs)
         self.messages += later.messages
         self.logs += later.logs
-        self.deleted = self.deleted or later.deleted
+        self.deletion = self.deletion or later.deletion

@@ -23,6 +23,7 @@ from tiercel.webserver.handlers import (
     misc,
     namespaces,
     plugins,
+    purges,
     triggers,
     webhooks,
 )
@@ -40,6 +41,7 @@ HANDLERS: list[Any] = [
     *flowsets.HANDLERS,
     *graphs.HANDLERS,
     *logs.HANDLERS,
+    *purges.HANDLERS,
     *metrics.HANDLERS,
     *triggers.HANDLERS,
     *concurrency.HANDLERS,

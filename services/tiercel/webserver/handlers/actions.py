@@ -255,7 +255,11 @@ async def delete_execution(request: AnyRequest, execution_id: FromPath[str]) -> 
     """Delete an execution that has ended, with its files unless `deleteStorage` is false."""
     call = Call(request)
     execution = await call.api.reader.head(call.tenant_id, execution_id)
-    await command.give(call.api, command.delete(), execution)
+    kept = {
+        "logs": call.query.flag("deleteLogs", default=True),
+        "metrics": call.query.flag("deleteMetrics", default=True),
+    }
+    await command.give(call.api, command.delete(**kept), execution)
     if call.query.flag("deleteStorage", default=True):
         await delete_files(call, execution)
 

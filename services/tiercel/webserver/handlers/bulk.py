@@ -219,7 +219,11 @@ async def delete_by_query(request: AnyRequest) -> dict[str, int]:
 
 async def _delete(call: Call, named: list[str]) -> dict[str, int]:
     heads = await call.api.reader.heads(call.tenant_id, named)
-    wanted = command.delete(include_running=call.query.flag("includeNonTerminated"))
+    wanted = command.delete(
+        include_running=call.query.flag("includeNonTerminated"),
+        logs=call.query.flag("deleteLogs", default=True),
+        metrics=call.query.flag("deleteMetrics", default=True),
+    )
     count = await command.give_all(call.api, wanted, call.tenant_id, named, wait=True)
     if call.query.flag("deleteStorage", default=True):
         for execution in heads.values():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -11,7 +12,7 @@ from litestar import Request, delete, get, put
 from litestar.datastructures import State as AppState
 from litestar.params import FromPath
 
-from tiercel.errors import NotFound, Refused
+from tiercel.errors import Refused
 from tiercel.model.duration import format_duration, parse_duration
 from tiercel.storage.base import KeyValueEntry
 from tiercel.storage.keyvalues import StorageKeyValues, ancestry
@@ -80,8 +81,10 @@ def typed(value: Any) -> tuple[str, Any]:
             return "BOOLEAN", value
         case int() | float():
             return "NUMBER", value
+        case Decimal():
+            return "NUMBER", float(value)
         case datetime():
-            return "DATETIME", value
+            return "DATETIME", _instant_text(value)
         case date():
             return "DATE", value
         case timedelta():
@@ -92,6 +95,11 @@ def typed(value: Any) -> tuple[str, Any]:
             return "NULL", None
         case _:
             return "STRING", str(value)
+
+
+def _instant_text(value: datetime) -> str:
+    text = value.isoformat() if value.tzinfo is None else value.astimezone(UTC).isoformat()
+    return text.replace("+00:00", "Z")
 
 
 @put(f"{_BASE}/{{key:str}}", status_code=200, tags=["KV"])
@@ -154,10 +162,7 @@ async def delete_values(request: AnyRequest, namespace: FromPath[str]) -> dict[s
     if not isinstance(body, Mapping) or not isinstance(body.get("keys"), list):
         raise Refused('The body must be {"keys": [...]}.')
     values, keys = values_of(Call(request)), [str(key) for key in body["keys"]]
-    gone = [key for key in keys if await values.delete(namespace, key)]
-    if keys and not gone:
-        raise NotFound(f"None of these keys exists in namespace '{namespace}'.")
-    return {"keys": gone}
+    return {"keys": [key for key in keys if await values.delete(namespace, key)]}
 
 
 HANDLERS: Final[list[Any]] = [

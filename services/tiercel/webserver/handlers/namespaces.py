@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -17,6 +19,7 @@ from litestar.response import Stream
 from tiercel.errors import Conflict, NotFound, Refused
 from tiercel.storage import uris
 from tiercel.storage.base import FileAttributes
+from tiercel.storage.namespace_files import NamespaceFolder
 from tiercel.webserver import multipart
 from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.actions import read_form
@@ -28,6 +31,10 @@ _BASE: Final = "/api/v1/namespaces"
 _FILES: Final = f"{_BASE}/{{namespace:str}}/files"
 EXPORT_MAX: Final = 256 << 20
 """Bytes of the files of one exported archive."""
+UNPACKED_MAX: Final = 1 << 30
+"""Bytes of the files of one imported archive: a small one may hold very much."""
+ENTRIES_MAX: Final = 10_000
+"""Files of one imported archive."""
 
 
 @get(f"{_BASE}/search", tags=["Namespaces"])
@@ -109,9 +116,20 @@ async def search_files(request: AnyRequest, namespace: FromPath[str]) -> list[st
 
 @get(_FILES, tags=["Files"])
 async def get_file(request: AnyRequest, namespace: FromPath[str]) -> Stream:
-    """Return a namespace file."""
+    """Return a namespace file, as it is or as it was at a revision."""
     call = Call(request)
-    return await file_stream(call, path_of(call, namespace))
+    revision = call.query.number("revision", least=1)
+    return await file_stream(call, await files_of(call, namespace).locate(call.query.required("path"), revision))
+
+
+@get(f"{_FILES}/revisions", tags=["Files"])
+async def file_revisions(request: AnyRequest, namespace: FromPath[str]) -> list[dict[str, Any]]:
+    """Return the revisions of a file that are left, the oldest first."""
+    call = Call(request)
+    found = await files_of(call, namespace).revisions(call.query.required("path"))
+    if not found:
+        raise NotFound(f"File '{call.query.one('path')}' does not exist in namespace '{namespace}'.")
+    return [msgspec.to_builtins(each, builtin_types=(datetime,)) for each in found]
 
 
 @get(f"{_FILES}/stats", tags=["Files"])
@@ -147,31 +165,40 @@ async def make_directory(request: AnyRequest, namespace: FromPath[str]) -> None:
 async def put_file(request: AnyRequest, namespace: FromPath[str]) -> None:
     """Store a namespace file; a zip archive is unpacked where the path says, if it names a folder."""
     call = Call(request)
-    path = path_of(call, namespace)
     with multipart.form() as form:
         await read_form(request, form, call.api.settings.text_part_max)
         upload = form.files.get("fileContent") or next(iter(form.files.values()), None)
         if upload is None:
             raise Refused("The body must be 'multipart/form-data' with a part 'fileContent' that has a file name.")
+        path, files = call.query.required("path"), files_of(call, namespace)
         if path.endswith("/") and upload.file_name.lower().endswith(".zip"):
-            await _unpack(call, path, upload)
+            await _unpack(files, path, upload)
         else:
-            await call.api.storage.put(call.tenant_id, path, upload.path)
+            await files.put(path, upload.path)
 
 
-async def _unpack(call: Call, folder: str, upload: multipart.Upload) -> None:
+def files_of(call: Call, namespace: str) -> NamespaceFolder:
+    """Return the files of a namespace."""
+    return NamespaceFolder(call.api.storage, call.tenant_id, namespace)
+
+
+async def _unpack(files: NamespaceFolder, folder: str, upload: multipart.Upload) -> None:
     try:
         with zipfile.ZipFile(upload.path) as archive:
-            for entry in archive.infolist():
-                if entry.is_dir():
-                    continue
-                path = uris.path_of(folder + entry.filename.lstrip("/"))
-                await call.api.storage.put(call.tenant_id, path, _pieces(archive, entry))
-    except zipfile.BadZipFile:
-        raise Refused(f"'{upload.file_name}' is not a zip archive.") from None
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            if len(entries) > ENTRIES_MAX or sum(entry.file_size for entry in entries) > UNPACKED_MAX:
+                raise Refused(
+                    f"The archive holds more than {ENTRIES_MAX} files or {UNPACKED_MAX} bytes; send it in parts."
+                )
+            paths = [uris.path_of(folder + entry.filename.lstrip("/")) for entry in entries]
+            for path, entry in zip(paths, entries, strict=True):
+                await files.put(path, _pieces(archive, entry))
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+        raise Refused(f"'{upload.file_name}' is not a zip archive that can be unpacked: {error}.") from None
 
 
 async def _pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> AsyncIterator[bytes]:
+    # An entry is never longer than its header says: the reader stops there.
     with archive.open(entry) as content:
         while piece := content.read(1 << 20):
             yield piece
@@ -181,17 +208,16 @@ async def _pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> AsyncIter
 async def move_file(request: AnyRequest, namespace: FromPath[str]) -> None:
     """Move a namespace file or folder; nothing is overwritten."""
     call = Call(request)
-    source, target = path_of(call, namespace, "from"), path_of(call, namespace, "to")
-    if await call.api.storage.exists(call.tenant_id, target):
+    if await call.api.storage.exists(call.tenant_id, path_of(call, namespace, "to")):
         raise Conflict(f"'{call.query.one('to')}' exists already; delete it first.")
-    await call.api.storage.move(call.tenant_id, source, target)
+    await files_of(call, namespace).move(call.query.required("from"), call.query.required("to"))
 
 
 @delete(_FILES, status_code=200, tags=["Files"])
 async def delete_file(request: AnyRequest, namespace: FromPath[str]) -> None:
     """Delete a namespace file, or a folder with everything in it."""
     call = Call(request)
-    if not await call.api.storage.delete(call.tenant_id, path_of(call, namespace)):
+    if not await files_of(call, namespace).delete(call.query.required("path")):
         raise NotFound(f"File '{call.query.one('path')}' does not exist in namespace '{namespace}'.")
 
 
@@ -220,6 +246,7 @@ HANDLERS: Final[list[Any]] = [
     namespace_secrets,
     search_files,
     get_file,
+    file_revisions,
     file_stats,
     list_directory,
     make_directory,

@@ -22,6 +22,7 @@ _NAMESPACE_FILE = "nsfile://"
 _LOCAL_FILE = "file://"
 _URI = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:.*", re.DOTALL)
 _EXECUTION_FILE = re.compile(r"/(?P<owner>.+)/[^/]+/executions/.+")
+_NAMESPACE_FOLDER = re.compile(r"/_(?:files|file_versions)/")
 _BINARY_ION = b"\xe0\x01\x00\xea"
 _ARGUMENTS = ("path", "namespace")
 
@@ -33,8 +34,10 @@ def _namespace_of(call: Call) -> str:
     return java_text(namespace)
 
 
-def _files_folder(namespace: str) -> str:
-    return f"/{namespace.replace('.', '/')}/_files/"
+def _files_folders(namespace: str) -> tuple[str, str]:
+    """Return where a namespace's files lie, and where earlier contents of them do."""
+    folder = f"/{namespace.replace('.', '/')}"
+    return f"{folder}/_files/", f"{folder}/_file_versions/"
 
 
 def address(args: Args, call: Call) -> FileAddress:
@@ -76,9 +79,9 @@ def _owner(uri: str, call: Call) -> str:
         return java_text(upstream)
     if not call.is_second:
         raise call.refuse(f"Unable to read the file '{uri}' as it didn't belong to the current execution")
-    namespace, is_namespace_file, _ = path[1:].partition("/_files/")
-    if is_namespace_file:
-        return namespace.replace("/", ".")
+    is_namespace_file = _NAMESPACE_FOLDER.search(path)
+    if is_namespace_file is not None:
+        return path[1 : is_namespace_file.start()].replace("/", ".")
     found = _EXECUTION_FILE.fullmatch(path)
     if found is None:
         raise call.refuse(f"Unable to read the file '{uri}' as it is not an execution file")
@@ -88,7 +91,7 @@ def _owner(uri: str, call: Call) -> str:
 def _belongs(path: str, namespace: Any, flow_id: Any, execution_id: Any) -> bool:
     if not isinstance(namespace, str):
         return False
-    if path.startswith(_files_folder(namespace)):
+    if path.startswith(_files_folders(namespace)):
         return True
     if flow_id is None or execution_id is None:
         return False
@@ -142,7 +145,7 @@ def _file_uri(args: Args, call: Call) -> Any:
     if "../" in path:
         raise _escaping(call)
     namespace = _namespace_of(call)
-    plain = _STORAGE + _files_folder(namespace) + path.lstrip("/")
+    plain = _STORAGE + _files_folders(namespace)[0] + path.lstrip("/")
     if not call.is_second:
         return plain
     revision = args.get("revision")

@@ -12,7 +12,7 @@ import msgspec
 from tiercel.model import ids
 from tiercel.model.execution import Execution, LogEntry, MetricEntry, OutputRef, TaskRun
 from tiercel.model.state import State
-from tiercel.repository.base import FlowLatest, Found, HistoryBatch, MetricBucket, Page
+from tiercel.repository.base import Belongings, FlowLatest, Found, HistoryBatch, MetricBucket, Page
 from tiercel.repository.filter import Filter
 from tiercel.repository.postgres import listing, statement, writing
 from tiercel.repository.postgres.migration import migrate
@@ -106,11 +106,22 @@ class PostgresRepository:
     async def logs(self, tenant_id: str, filters: Sequence[Filter], page: Page) -> Found[LogEntry]:
         return await listing.logs(self._pool, tenant_id, filters, page)
 
-    async def delete_logs(self, tenant_id: str, filters: Sequence[Filter]) -> int:
-        return await listing.delete_logs(self._pool, tenant_id, filters)
+    async def delete_logs(self, tenant_id: str, filters: Sequence[Filter], limit: int | None = None) -> int:
+        return await listing.delete_logs(self._pool, tenant_id, filters, limit)
+
+    async def count(self, tenant_id: str, filters: Sequence[Filter]) -> int:
+        return await listing.count(self._pool, tenant_id, filters)
+
+    async def belongings(self, tenant_id: str, execution_ids: Sequence[str]) -> Belongings:
+        rows = await self._pool.rows(_SQL["belongings"], {"tenant": tenant_id, "ids": list(execution_ids)})
+        logs, metrics, outputs = rows[0]
+        return Belongings(logs=logs, metrics=metrics, outputs=outputs)
 
     async def metrics(self, tenant_id: str, filters: Sequence[Filter], page: Page) -> Found[MetricEntry]:
         return await listing.metrics(self._pool, tenant_id, filters, page)
+
+    async def delete_metrics(self, tenant_id: str, filters: Sequence[Filter]) -> int:
+        return await listing.delete_metrics(self._pool, tenant_id, filters)
 
     async def metric_names(self, tenant_id: str, namespace: str, flow_id: str, task_id: str | None = None) -> list[str]:
         parameters = {"tenant": tenant_id, "namespace": namespace, "flow": flow_id, "task": task_id}

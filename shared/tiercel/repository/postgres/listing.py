@@ -88,11 +88,30 @@ async def metrics(pool: Pool, tenant_id: str, filters: Sequence[Filter], page: P
     return Found(results=[_metric(row) for row in found.results], total=found.total, cursor=found.cursor)
 
 
-async def delete_logs(pool: Pool, tenant_id: str, filters: Sequence[Filter]) -> int:
+async def delete_logs(pool: Pool, tenant_id: str, filters: Sequence[Filter], limit: int | None = None) -> int:
     condition, values = where.logs(tenant_id, filters)
+    text = sql.SQL("DELETE FROM tr.log WHERE {}").format(condition)
+    if limit is not None:
+        last = sql.SQL("SELECT at, position FROM tr.log WHERE {} ORDER BY at, position OFFSET %s LIMIT 1")
+        found = await pool.rows(last.format(condition), [*values, limit - 1])
+        if found:
+            text, values = text + sql.SQL(" AND (at, position) <= (%s, %s)"), [*values, *found[0]]
     async with pool.connection() as connection:
-        cursor = await connection.execute(sql.SQL("DELETE FROM tr.log WHERE {}").format(condition), values)
+        cursor = await connection.execute(text, values)
         return cursor.rowcount
+
+
+async def delete_metrics(pool: Pool, tenant_id: str, filters: Sequence[Filter]) -> int:
+    condition, values = where.metrics(tenant_id, filters)
+    async with pool.connection() as connection:
+        cursor = await connection.execute(sql.SQL("DELETE FROM tr.metric WHERE {}").format(condition), values)
+        return cursor.rowcount
+
+
+async def count(pool: Pool, tenant_id: str, filters: Sequence[Filter]) -> int:
+    condition, values = where.executions(tenant_id, filters)
+    rows = await pool.rows(sql.SQL("SELECT count(*) FROM tr.execution WHERE {}").format(condition), values)
+    return int(rows[0][0])
 
 
 async def metric_buckets(

@@ -28,6 +28,12 @@ CROSS JOIN LATERAL (
     AND (%(states)s::text[] IS NULL OR state = ANY(%(states)s::text[]))
   ORDER BY started_at DESC, id DESC LIMIT 1) e
 
+-- name: belongings
+SELECT
+  (SELECT count(*) FROM tr.log WHERE tenant_id = %(tenant)s AND execution_id = ANY(%(ids)s)),
+  (SELECT count(*) FROM tr.metric WHERE tenant_id = %(tenant)s AND execution_id = ANY(%(ids)s)),
+  (SELECT count(*) FROM tr.task_run WHERE tenant_id = %(tenant)s AND execution_id = ANY(%(ids)s) AND output IS NOT NULL)
+
 -- name: metric_names
 SELECT DISTINCT name FROM tr.metric
 WHERE tenant_id = %(tenant)s AND namespace = %(namespace)s AND flow_id = %(flow)s

@@ -83,6 +83,8 @@ def logs(tenant_id: str, filters: Sequence[Filter]) -> Conditions:
         match filter_.field:
             case Field.QUERY:
                 where.any_contains(_LOG_TEXTS, filter_)
+            case Field.MIN_LEVEL if filter_.op is Op.IN:
+                where.add("level = ANY(%s)", [level_rank(level) for level in filter_.value])
             case Field.MIN_LEVEL:
                 where.add("level >= %s", level_rank(filter_.value))
             case Field.SCOPE:
@@ -141,6 +143,9 @@ class _Where:
         if filter_.op is Op.PREFIX:
             # "a.b" and "a.b.…": in byte order '/' follows '.', so the second is a range of the index
             self.add(f"({column} = %s OR ({column} >= %s AND {column} < %s))", value, f"{value}.", f"{value}/")
+            return
+        if value is None:
+            self.add(f"{column} IS {'' if filter_.op is Op.EQUALS else 'NOT '}NULL")
             return
         text = _COMPARISONS[filter_.op].format(c=column, v="%s")
         self.add(text, *[value] * text.count("%s"))

@@ -13,6 +13,7 @@ from tiercel.errors import NotFound, TaskFailed
 from tiercel.expression.values import Instant
 from tiercel.model.property import DYNAMIC, NOT_EMPTY
 from tiercel.plugins.base import RunContext, RunnableTask
+from tiercel.plugins.core.namespaces import check_exists
 from tiercel.plugins.registry import register
 from tiercel.storage.keyvalues import ancestry
 
@@ -43,6 +44,7 @@ class KeyTask(RunnableTask, frozen=True, kw_only=True):
         found: str = await context.render(self.namespace)
         if not found:
             raise TaskFailed("The 'namespace' is empty; name one, or leave the property out for the flow's own.")
+        await check_exists(context, found)
         return found
 
 

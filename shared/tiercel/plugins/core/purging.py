@@ -1,0 +1,83 @@
+"""What purges of keys and of files have in common: which namespaces are meant, and which versions are too old."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Annotated, ClassVar
+
+import msgspec
+
+from tiercel.errors import TaskFailed
+from tiercel.model.property import DYNAMIC, Node
+from tiercel.plugins.base import RunContext, RunnableTask
+from tiercel.plugins.core.namespaces import with_flows
+from tiercel.storage import uris
+
+
+class PurgeType(StrEnum):
+    """What is purged: things as a whole, or earlier versions of them."""
+
+    KEY = "key"
+    FILE = "file"
+    VERSION = "version"
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """Which versions are too old: written before a date, beyond an amount; without either, all but the present one."""
+
+    before: datetime | None = None
+    keep: int | None = None
+
+
+class PurgeBehavior(Node, frozen=True, kw_only=True):
+    """What is purged, and which versions."""
+
+    type: PurgeType = PurgeType.KEY
+    before: Annotated[datetime | str | None, DYNAMIC] = None
+    keep_amount: Annotated[int | str | None, DYNAMIC] = None
+
+    async def rule(self, context: RunContext) -> Rule:
+        """Return the rule for versions."""
+        keep = await context.render(self.keep_amount, int)
+        if keep is not None and keep < 1:
+            raise TaskFailed(f"'keepAmount' must be at least 1, but is {keep}: the present version always stays.")
+        return Rule(before=await context.render(self.before, datetime), keep=keep)
+
+
+def outdated(versions: Sequence[tuple[int, datetime]], rule: Rule) -> list[int]:
+    """Return the versions (numbers, with their dates, the oldest first) that go; the last one never does."""
+    kept = rule.keep if rule.keep is not None else 1
+    candidates = versions[: max(0, len(versions) - kept)]
+    return [number for number, at in candidates if rule.before is None or at < rule.before]
+
+
+class PurgeTask(RunnableTask, frozen=True, kw_only=True):
+    """A task that purges in several namespaces; `FOLDER` is where a namespace keeps what it purges."""
+
+    FOLDER: ClassVar[str] = "/_kv/"
+
+    namespaces: Annotated[list[str] | str | None, DYNAMIC] = None
+    namespace_pattern: Annotated[str | None, DYNAMIC] = None
+    include_child_namespaces: Annotated[bool | str, DYNAMIC] = True
+
+    async def find_namespaces(self, context: RunContext) -> list[str]:
+        """Return the namespaces that are meant: named ones, and of the others those that have flows."""
+        named: list[str] | None = await context.render(self.namespaces, list[str])
+        pattern = await context.render(self.namespace_pattern)
+        if named is not None and pattern is not None:
+            raise TaskFailed("Properties 'namespaces' and 'namespacePattern' exclude each other; keep one.")
+        known = await with_flows(context) if context.has_api else await self._holding(context)
+        if named is not None:
+            children = await context.render(self.include_child_namespaces, bool) is not False
+            below = [name for name in known if children and any(name.startswith(f"{each}.") for each in named)]
+            return list(dict.fromkeys([*named, *below]))
+        return [name for name in known if pattern is None or fnmatchcase(name, pattern)]
+
+    async def _holding(self, context: RunContext) -> list[str]:
+        """Look for namespaces in the storage: where there is no installation, nobody else knows them."""
+        found = await context.storage.by_prefix(context.tenant_id, "/")
+        folders = dict.fromkeys(uris.path_of(uri).partition(self.FOLDER)[0] for uri in found if self.FOLDER in uri)
+        return [folder.strip("/").replace("/", ".") for folder in folders]
