@@ -389,7 +389,7 @@ async def test_executions_and_their_belongings_are_counted(repository: Repositor
     await repository.write(
         HistoryBatch(
             logs=[LogBatch(producer="p", sequence=1, entries=entries)],
-            metrics=[MetricBatch(producer="p", sequence=1, entries=measured)],
+            metrics=[MetricBatch(producer="p", sequence=2, entries=measured)],
         )
     )
 
