@@ -6,9 +6,11 @@ It is ready in a second and comes back at the same address with its files after 
 
 from __future__ import annotations
 
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
@@ -20,9 +22,13 @@ from backing.process import BackingProcess
 
 ACCESS_KEY: Final = "tiercel-tests"
 SECRET_KEY: Final = "only-for-tests-on-this-machine"
+REGION: Final = "us-east-1"
+"""Named, so that the server is as strict about regions as others are."""
 KMS_KEY: Final = "tiercel-key:OSMM+vkKUTCvQs9YL/CVMIMt43HFhkUpqJxTmGl6rYw="
 """Lets the server encrypt: without a key of its own MinIO refuses SSE-S3 and SSE-KMS."""
 PROBE_TIMEOUT_S: Final = 1.0
+ANY_CERTIFICATE: Final = ssl._create_unverified_context()
+"""Whether it is ready is asked on our own machine."""
 
 
 class S3Address(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +52,16 @@ class S3Address(msgspec.Struct, frozen=True, kw_only=True):
             secret_key=unquote(parts.password),
         )
 
+    def environment(self, bucket: str) -> dict[str, str]:
+        """Return the variables that make Tiercel keep its files in a bucket here."""
+        return {
+            "TIERCEL_STORAGE_TYPE": "s3",
+            "TIERCEL_STORAGE_S3_ENDPOINT": self.endpoint,
+            "TIERCEL_STORAGE_S3_ACCESS_KEY": self.access_key,
+            "TIERCEL_STORAGE_S3_SECRET_KEY": self.secret_key,
+            "TIERCEL_STORAGE_S3_BUCKET": bucket,
+        }
+
     @property
     def url(self) -> str:
         """The address as one text, as the environment holds it."""
@@ -58,13 +74,18 @@ class MinioServer(BackingProcess):
 
     name = "minio"
 
-    def __init__(self, folder: Path, *, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, environment: Mapping[str, str] | None = None, certificates: Path | None = None
+    ) -> None:
+        """`certificates` is a folder with `public.crt` and `private.key`: with it the server speaks TLS."""
         super().__init__(folder)
         self._environment = dict(environment or {})
+        self._certificates = certificates
 
     @property
     def address(self) -> S3Address:
-        return S3Address(endpoint=f"http://127.0.0.1:{self.port}", access_key=ACCESS_KEY, secret_key=SECRET_KEY)
+        scheme = "https" if self._certificates else "http"
+        return S3Address(endpoint=f"{scheme}://127.0.0.1:{self.port}", access_key=ACCESS_KEY, secret_key=SECRET_KEY)
 
     @property
     def data(self) -> Path:
@@ -77,19 +98,24 @@ class MinioServer(BackingProcess):
             "MINIO_ROOT_USER": ACCESS_KEY,
             "MINIO_ROOT_PASSWORD": SECRET_KEY,
             "MINIO_KMS_SECRET_KEY": KMS_KEY,
+            "MINIO_SITE_REGION": REGION,
             "MINIO_BROWSER": "off",
             "MINIO_UPDATE": "off",
             "MINIO_API_REQUESTS_DEADLINE": "10s",
             **self._environment,
         }
-        address = f"127.0.0.1:{self.port}"
-        return [str(minio_files.binary()), "server", "--quiet", "--address", address, str(self.data)], environment
+        options = ["--quiet", "--address", f"127.0.0.1:{self.port}"]
+        if self._certificates is not None:
+            options += ["--certs-dir", str(self._certificates)]
+        return [str(minio_files.binary()), "server", *options, str(self.data)], environment
 
     def _is_ready(self, log_begin: int) -> bool:
+        # Its own page of readiness says so while requests are refused still; a stranger's request is answered properly.
         try:
-            url = f"http://127.0.0.1:{self.port}/minio/health/ready"
-            with urllib.request.urlopen(url, timeout=PROBE_TIMEOUT_S) as answer:
-                return bool(answer.status == 200)
+            with urllib.request.urlopen(self.address.endpoint, timeout=PROBE_TIMEOUT_S, context=ANY_CERTIFICATE):
+                return True
+        except urllib.error.HTTPError as error:
+            return error.code == HTTPStatus.FORBIDDEN
         except (urllib.error.URLError, OSError):
             return False
 

@@ -10,12 +10,14 @@ import platform
 import shutil
 import sys
 import tempfile
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import uvloop
 
+from backing.minio import MinioServer, S3Address
 from bench import bars, calibration
 from bench.benchmark import Benchmark
 from bench.target import Target, own_server
@@ -24,7 +26,7 @@ from tiercel.testing.server import StandaloneServer
 
 NAMES: Final = (
     "idle", "two_task_latency", "chain_100", "script_step", "log_lines", "foreach_1k", "cost", "one_task",
-    "foreach_100k",
+    "foreach_100k", "storage_2gb",
 )  # fmt: skip
 FOLDER: Final = Path(__file__).parents[1] / "build" / "bench"
 
@@ -66,16 +68,22 @@ def run(benchmark: Benchmark) -> dict[str, Any]:
         return uvloop.run(_measure(benchmark, None))
     with tempfile.TemporaryDirectory(prefix="tiercel-bench-") as folder:
         Path(folder).chmod(0o755)  # PostgreSQL may run as another user
-        server = own_server(Path(folder))
-        try:
-            with server:
-                return uvloop.run(_measure(benchmark, server))
-        finally:
-            shutil.copyfile(server.log_file, FOLDER / f"{benchmark.name}.log")
+        with ExitStack() as stack:
+            bucket = None
+            if benchmark.needs_bucket:
+                bucket = stack.enter_context(MinioServer(Path(folder) / "minio")).address
+            server = own_server(Path(folder), bucket)
+            try:
+                stack.enter_context(server)
+                return uvloop.run(_measure(benchmark, server, bucket))
+            finally:
+                shutil.copyfile(server.log_file, FOLDER / f"{benchmark.name}.log")
 
 
-async def _measure(benchmark: Benchmark, server: StandaloneServer | None) -> dict[str, Any]:
-    target = Target(server)
+async def _measure(
+    benchmark: Benchmark, server: StandaloneServer | None, bucket: S3Address | None = None
+) -> dict[str, Any]:
+    target = Target(server, bucket)
     try:
         return await benchmark.measure(target)
     finally:

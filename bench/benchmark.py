@@ -33,3 +33,5 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
     measure: Callable[[Target], Awaitable[Results]]
     needs_own_server: bool = False
     """True when processes must be looked at, which a server elsewhere does not allow."""
+    needs_bucket: bool = False
+    """True when files must go to a MinIO of the benchmark's own; `Target.bucket` is its address."""

@@ -40,6 +40,32 @@ tasks:
       - seq 1 10000
 """
 
+LARGE_FILE: Final = """\
+id: large-file
+namespace: bench
+inputs:
+  - id: megabytes
+    type: INT
+tasks:
+  - id: make
+    type: io.kestra.plugin.scripts.shell.Commands
+    taskRunner:
+      type: io.kestra.plugin.core.runner.Process
+    outputFiles: [large.bin]
+    commands:
+      - head -c {{ inputs.megabytes }}M /dev/urandom > large.bin
+      - sync large.bin
+      - echo "::{\\"outputs\\":{\\"at\\":\\"$(date +%s.%N)\\"}}::"
+  - id: take
+    type: io.kestra.plugin.scripts.shell.Commands
+    taskRunner:
+      type: io.kestra.plugin.core.runner.Process
+    inputFiles:
+      back.bin: "{{ outputs.make.outputFiles['large.bin'] }}"
+    commands:
+      - echo "::{\\"outputs\\":{\\"at\\":\\"$(date +%s.%N)\\",\\"bytes\\":$(stat -c %s back.bin)}}::"
+"""
+
 
 def chain(length: int) -> str:
     """Return a flow of so many tasks, one after the other."""

@@ -14,18 +14,21 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
+from backing.minio import S3Address
 from bench.connection import Answer, Connections, multipart, request
 from bench.processes import Processes
 from tiercel.testing.server import StandaloneServer
 
+BUCKET = "tiercel-bench"
 TERMINATED = frozenset({"SUCCESS", "WARNING", "FAILED", "KILLED", "CANCELLED"})
 
 
 class Target:
     """What benchmarks may do with a server."""
 
-    def __init__(self, server: StandaloneServer | None) -> None:
+    def __init__(self, server: StandaloneServer | None, bucket: S3Address | None = None) -> None:
         self.server = server
+        self.bucket = bucket
         url = urlsplit(server.url if server is not None else os.environ["BENCH_URL"])
         self.host, self.port = url.hostname or "127.0.0.1", url.port or 80
         self.headers = {"host": f"{self.host}:{self.port}"}
@@ -117,6 +120,7 @@ class Target:
         return str(msgspec.json.decode(body)["id"]) if status == 200 else None
 
 
-def own_server(folder: Path) -> StandaloneServer:
-    """Return a server of our own, not started yet."""
-    return StandaloneServer(folder, environment={"TIERCEL_LOGGING_LEVEL": "INFO"})
+def own_server(folder: Path, bucket: S3Address | None = None) -> StandaloneServer:
+    """Return a server of our own, not started yet; its files go to the bucket if there is one."""
+    files = bucket.environment(BUCKET) if bucket is not None else {}
+    return StandaloneServer(folder, environment={"TIERCEL_LOGGING_LEVEL": "INFO", **files})

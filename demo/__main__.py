@@ -1,6 +1,10 @@
 """
 Run the demonstration: start all processes with a PostgreSQL of their own, send them two flows and a file, show the
 execution live, and check every number of the result against a calculation that is made here.
+
+usage: python -m demo [minio]
+
+With `minio`, files are in a bucket of a MinIO of its own (`backing`).
 """
 
 from __future__ import annotations
@@ -10,9 +14,12 @@ import collections
 import random
 import shutil
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
+from backing import choice
 from tiercel.cli.api import Api
 from tiercel.cli.live import LiveView
 from tiercel.testing.server import StandaloneServer
@@ -22,21 +29,38 @@ FOLDER: Final = HERE.parent / "build" / "demo"
 CITIES: Final = ("Graz", "Linz", "Wien", "Villach", "Steyr")
 ORDERS: Final = 1000
 ROWS: Final = 250
+BUCKET: Final = "tiercel-demo"
 
 
-def main() -> int:
+def main(backends: Sequence[str] = ()) -> int:
     """Run it; return 0 only when everything is right."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     expected = write_orders(FOLDER / "orders.csv")
-    print("Starting webserver, scheduler, executor, worker, indexer and PostgreSQL …")
-    with StandaloneServer(FOLDER) as server:
+    with ExitStack() as stack:
+        environment = {}
+        for name in backends:
+            environment |= started(name, stack)
+        print("Starting webserver, scheduler, executor, worker, indexer and PostgreSQL …")
+        server = stack.enter_context(StandaloneServer(FOLDER, environment=environment))
         print(f"Ready after {server.ready_s:.1f} s: {server.url} with {describe(server.processes())}\n", flush=True)
         wrong = asyncio.run(run(server, expected))
     for sentence in wrong:
         print(f"WRONG: {sentence}", file=sys.stderr)
     print("\nEverything is as it should be." if not wrong else "\nThe demonstration failed.")
     return 1 if wrong else 0
+
+
+def started(name: str, stack: ExitStack) -> dict[str, str]:
+    """Start a backend; return the settings that have Tiercel use it."""
+    match name:
+        case "minio":
+            print("Starting MinIO …")
+            address = stack.enter_context(choice.s3_address(FOLDER / "minio"))
+            print(f"    files are in the bucket '{BUCKET}' of {address.endpoint}")
+            return address.environment(BUCKET)
+        case _:
+            raise SystemExit(f"There is no backend '{name}' to demonstrate; there is minio.")
 
 
 def write_orders(file: Path) -> collections.Counter[str]:
@@ -64,7 +88,8 @@ async def run(server: StandaloneServer, expected: collections.Counter[str]) -> l
         started = await api.start("demo", "orders", {"orders": FOLDER / "orders.csv", "rows": str(ROWS)})
         view = LiveView(api)
         execution = await view.follow(started["id"])
-        view.show_end(execution, server.data / "storage" / "main")
+        files = server.data / "storage" / "main"
+        view.show_end(execution, files if files.exists() else None)
         print(f"logs\n  of the execution: {server.url}/api/v1/main/logs/{execution['id']}")
         print(f"  of the processes: {server.log_file}")
         result = execution.get("outputs", {}).get("result")
@@ -108,4 +133,4 @@ def mistakes(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -5,22 +5,31 @@ The contract of internal storage: what every adapter promises. A new adapter joi
 from __future__ import annotations
 
 import asyncio
+import random
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from tests.contract.bucket import START_TIMEOUT_S, bucket_of
 from tiercel.errors import NotFound, Refused
 from tiercel.storage.base import Storage
 from tiercel.storage.local import LocalStorage
+from tiercel.storage.s3.storage import S3Storage
 
 TENANT = "main"
 FILE = "kestra:///company/team/flow/file.txt"
 
 
-@pytest.fixture(params=["local"])
+@pytest.fixture(params=["local", "s3"])
 async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
-    adapter: Storage = LocalStorage(tmp_path / "storage")
+    if request.param == "local":
+        adapter: Storage = LocalStorage(tmp_path / "storage")
+    else:
+        bucket = S3Storage(bucket_of(request.getfixturevalue("s3"), f"contract-{uuid.uuid4().hex}"))
+        await bucket.check(START_TIMEOUT_S)
+        adapter = bucket
     yield adapter
     await adapter.close()
 
@@ -59,6 +68,121 @@ async def test_a_large_file_comes_in_chunks(storage: Storage) -> None:
 
     assert sum(lengths) == size
     assert max(lengths) < size
+
+
+async def test_a_file_of_many_parts_is_the_same_in_all_three_forms(storage: Storage, tmp_path: Path) -> None:
+    """Sizes around the borders of parts, as bytes, from a path, and from a stream of odd chunks, come back whole."""
+    part = 5 << 20
+    for size in (part - 1, part, part + 1, 3 * part, 3 * part + 1):
+        content = random.Random(size).randbytes(size)
+        path = tmp_path / "large"
+        path.write_bytes(content)
+        odd = [content[at : at + 999_983] for at in range(0, size, 999_983)]
+
+        for form in (content, path, _chunks(*odd)):
+            await storage.put(TENANT, FILE, form)
+
+            assert content == await storage.read(TENANT, FILE)
+            assert size == (await storage.attributes(TENANT, FILE)).size
+
+
+async def test_an_empty_file_is_a_file(storage: Storage, tmp_path: Path) -> None:
+    """In all three forms; it is read as nothing, in whole and in chunks."""
+    (tmp_path / "empty").touch()
+    for form in (b"", tmp_path / "empty", _chunks()):
+        await storage.put(TENANT, FILE, form)
+
+        assert b"" == await storage.read(TENANT, FILE, limit=0)
+        async with storage.open(TENANT, FILE) as chunks:
+            assert [] == [chunk async for chunk in chunks if chunk]
+        assert 0 == (await storage.attributes(TENANT, FILE)).size
+
+
+async def test_a_reader_may_stop_at_any_time(storage: Storage) -> None:
+    """Who has seen enough leaves; the file can be read again and replaced."""
+    await storage.put(TENANT, FILE, b"x" * (20 << 20))
+
+    async with storage.open(TENANT, FILE) as chunks:
+        first = await anext(chunks)
+    await storage.put(TENANT, FILE, b"new")
+
+    assert b"x" == first[:1]
+    assert b"new" == await storage.read(TENANT, FILE)
+
+
+async def test_metadata_may_hold_any_text(storage: Storage) -> None:
+    """Names are camelCase, values any text: a key's description is what its author wrote."""
+    notes = {"description": " Maß & Ziel: 100 %  – 日本 ", "expirationDate": "2026-01-01", "a": "%41", "b": "x\ny"}
+
+    await storage.put(TENANT, FILE, b"", metadata=notes)
+
+    assert notes == (await storage.attributes(TENANT, FILE)).metadata
+    assert [notes] == [child.metadata for child in await storage.children(TENANT, "/company/team/flow")]
+
+
+async def test_a_made_folder_is_there_without_files(storage: Storage) -> None:
+    """It is listed, is no file, and goes when it is deleted."""
+    assert "kestra:///f/g" == await storage.make_directory(TENANT, "/f/g")
+
+    assert await storage.exists(TENANT, "/f/g")
+    assert "Directory" == (await storage.attributes(TENANT, "/f/g")).type
+    assert [] == await storage.children(TENANT, "/f/g")
+    assert [("g", "Directory")] == [(child.file_name, child.type) for child in await storage.children(TENANT, "/f")]
+    assert [] == await storage.by_prefix(TENANT, "/f")
+    assert ["kestra:///f/g/"] == await storage.by_prefix(TENANT, "/f", directories=True)
+    assert await storage.delete(TENANT, "/f/g")
+    assert not await storage.exists(TENANT, "/f/g")
+
+
+async def test_a_missing_folder_is_not_found(storage: Storage) -> None:
+    """Its children are those of nothing."""
+    with pytest.raises(NotFound, match="kestra:///no"):
+        await storage.children(TENANT, "kestra:///no")
+    assert not await storage.delete(TENANT, "/no")
+    assert [] == await storage.delete_by_prefix(TENANT, "/no")
+
+
+async def test_a_folder_that_begins_like_another_is_another(storage: Storage) -> None:
+    """`/f` is not the beginning of `/foo`."""
+    await storage.put(TENANT, "/f/a", b"")
+    await storage.put(TENANT, "/foo/b", b"")
+    await storage.put(TENANT, "/f-1", b"")
+
+    assert ["kestra:///f/a"] == await storage.by_prefix(TENANT, "/f")
+    assert ["kestra:///f/a"] == await storage.delete_by_prefix(TENANT, "/f")
+    assert await storage.exists(TENANT, "/foo/b")
+    assert await storage.exists(TENANT, "/f-1")
+
+
+async def test_a_moved_folder_takes_everything_along(storage: Storage) -> None:
+    """What was below the one path is below the other."""
+    await storage.put(TENANT, "/f/a", b"1", metadata={"k": "v"})
+    await storage.put(TENANT, "/f/g/b", b"2")
+
+    await storage.move(TENANT, "/f", "/new/f")
+
+    assert ["kestra:///new/f/a", "kestra:///new/f/g/b"] == await storage.by_prefix(TENANT, "/new")
+    assert {"k": "v"} == (await storage.attributes(TENANT, "/new/f/a")).metadata
+    assert not await storage.exists(TENANT, "/f")
+
+
+async def test_more_files_than_one_answer_holds_are_listed_and_deleted(storage: Storage) -> None:
+    """A listing has no end at a thousand."""
+    await asyncio.gather(*(storage.put(TENANT, f"/many/{number:04}", b"") for number in range(1_005)))
+
+    assert 1_005 == len(await storage.children(TENANT, "/many"))
+    assert 1_005 == len(await storage.delete_by_prefix(TENANT, "/many"))
+    assert [] == await storage.by_prefix(TENANT, "/many")
+
+
+async def test_a_path_may_hold_any_character(storage: Storage) -> None:
+    """Spaces, signs of URLs and letters of all scripts are letters like others."""
+    uri = "kestra:///f/ä b/+?#&=%41~日本 (1).txt"
+
+    assert uri == await storage.put(TENANT, uri, b"1")
+    assert b"1" == await storage.read(TENANT, uri)
+    assert [uri] == await storage.by_prefix(TENANT, "/f")
+    assert ["+?#&=%41~日本 (1).txt"] == [child.file_name for child in await storage.children(TENANT, "/f/ä b")]
 
 
 async def test_a_missing_file_is_not_found(storage: Storage) -> None:

@@ -66,7 +66,7 @@ async def _run(arguments: argparse.Namespace, sources: list[str]) -> int:
             await stack.enter_async_context(in_process(settings))
             user = f"{settings.server.basic_auth.username}:{settings.server.basic_auth.password}"
             api = Api(f"http://127.0.0.1:{settings.server.port}", user)
-            files_in = settings.storage_path / "main"
+            files_in = settings.storage_path / "main" if settings.storage.type == "local" else None
         stack.push_async_callback(api.close)
         for source in reversed(sources):  # what a flow calls must exist before it
             await api.put_flow(source)

@@ -42,9 +42,15 @@ MEANINGS: Final[Mapping[str, str]] = {
 BACKENDS: Final[Mapping[str, frozenset[str]]] = {
     "kestra.queue.type": frozenset({"postgres", "memory"}),
     "kestra.repository.type": frozenset({"postgres", "memory"}),
-    "kestra.storage.type": frozenset({"local"}),
+    "kestra.storage.type": frozenset({"local", "minio", "s3"}),
 }
 """Choices of a backend: taken over when Tiercel has it, else warned about."""
+SAME: Final[Mapping[str, str]] = {"minio": "s3"}
+"""Backends that have another name here."""
+BUCKET: Final = {
+    name: f"storage.s3.{name}" for name in ("access-key", "bucket", "region", "secret-key", "session-token")
+}
+"""Settings of `kestra.storage.minio` and `kestra.storage.s3` that mean the same here."""
 WITHOUT_CONSEQUENCE: Final = (
     "kestra.anonymous-usage-report",
     "kestra.tutorial-flows",
@@ -54,6 +60,8 @@ WITHOUT_CONSEQUENCE: Final = (
     "jackson",
 )
 _PLACEHOLDER: Final = re.compile(r"\$\{([A-Za-z_][\w.]*)(?::([^}]*))?\}")
+_BUCKET: Final = re.compile(r"kestra\.storage\.(minio|s3)\.(\S+)")
+_BUCKET_KEYS: Final = BUCKET.keys() | {"endpoint", "port", "secure", "path", "vhost", "force-path-style"}
 _DATASOURCE: Final = re.compile(r"datasources\.(\w+)\.(\S+)")
 
 
@@ -62,22 +70,28 @@ def translate(tree: Mapping[str, Any], environment: Mapping[str, str]) -> tuple[
     values: dict[str, Any] = {}
     warnings: list[str] = []
     source: dict[str, Any] = {}
+    buckets: dict[str, dict[str, Any]] = {}
+    chosen = ""
     for path, value in _flat({key: tree[key] for key in tree if key in ROOTS}, ""):
         value = _filled(value, environment)
         if path in MEANINGS:
             values[MEANINGS[path]] = value
         elif path in BACKENDS:
             if value in BACKENDS[path]:
-                values[path.removeprefix("kestra.")] = value
+                values[path.removeprefix("kestra.")] = SAME.get(value, value)
+                chosen = value if path == "kestra.storage.type" else chosen
             else:
                 known = " or ".join(sorted(BACKENDS[path]))
                 warnings.append(f"'{path}: {value}' has no meaning for Tiercel ({known} has); the default is used.")
         elif (found := _DATASOURCE.fullmatch(path)) and found[1] == "postgres":
             source[found[2].replace("_", "-")] = value
+        elif (found := _BUCKET.fullmatch(path)) and found[2] in _BUCKET_KEYS:
+            buckets.setdefault(found[1], {})[found[2]] = value
         elif not path.startswith(WITHOUT_CONSEQUENCE):
             warnings.append(f"'{path}' has no meaning for Tiercel; it is ignored.")
     if "url" in source:
         values["postgres.url"] = _address(str(source.pop("url")), source)
+    values |= _bucket(buckets.get(chosen, {}))
     return values, warnings
 
 
@@ -111,3 +125,26 @@ def _address(url: str, source: Mapping[str, Any]) -> str:
     parts = urlsplit(url.removeprefix("jdbc:"))
     who = ":".join(quote(str(source[key]), safe="") for key in ("username", "password") if source.get(key))
     return urlunsplit(("postgresql", f"{who}@{parts.netloc}" if who else parts.netloc, parts.path, parts.query, ""))
+
+
+def _bucket(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a bucket; MinIO's address is host, port and whether it is encrypted."""
+    values = {BUCKET[name]: value for name, value in source.items() if name in BUCKET}
+    if "endpoint" in source:
+        endpoint = str(source["endpoint"])
+        if "://" not in endpoint:
+            scheme = "https" if _is_true(source.get("secure", True)) else "http"
+            port = f":{source['port']}" if "port" in source else ""
+            endpoint = f"{scheme}://{endpoint}{port}"
+        values["storage.s3.endpoint"] = endpoint
+    if "path" in source:
+        values["storage.s3.prefix"] = source["path"]
+    if "vhost" in source:
+        values["storage.s3.addressing"] = "virtual" if _is_true(source["vhost"]) else "path"
+    if "force-path-style" in source:
+        values["storage.s3.addressing"] = "path" if _is_true(source["force-path-style"]) else "auto"
+    return values
+
+
+def _is_true(value: Any) -> bool:
+    return str(value).lower() == "true"

@@ -21,12 +21,15 @@ import yaml
 from tiercel.errors import InvalidSettings
 from tiercel.runtime import kestra_settings
 from tiercel.runtime.duration import read_duration
+from tiercel.storage.s3.settings import S3Settings
 
 S = TypeVar("S", bound=msgspec.Struct)
 
 ENVIRONMENT_PREFIX: Final = "TIERCEL_"
 CONFIGURATION_VARIABLES: Final = ("TIERCEL_CONFIGURATION", "KESTRA_CONFIGURATION")
 """Hold a whole settings file as text, as container files like to do."""
+TEST_PREFIX: Final = "TIERCEL_TEST_"
+"""Variables that tests read."""
 UNCHECKED_VARIABLES: Final = frozenset({"TIERCEL_CONFORMANCE", *CONFIGURATION_VARIABLES})
 
 
@@ -61,8 +64,9 @@ class LocalStorageSettings(msgspec.Struct, frozen=True, kw_only=True):
 class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where files go."""
 
-    type: Literal["local"] = "local"
+    type: Literal["local", "s3"] = "local"
     local: LocalStorageSettings = LocalStorageSettings()
+    s3: S3Settings = S3Settings()
 
 
 class SecretSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,7 +254,7 @@ class _Reader:
 
     def read_environment(self, environment: Mapping[str, str]) -> None:
         for name, value in environment.items():
-            if name.startswith(ENVIRONMENT_PREFIX) and name not in UNCHECKED_VARIABLES:
+            if name.startswith(ENVIRONMENT_PREFIX) and not _is_unchecked(name):
                 found = self._leaves.get(_plain(name.removeprefix(ENVIRONMENT_PREFIX)))
                 if found is None:
                     self._warnings.append(f"The variable {name} is no setting of Tiercel; it is ignored.")
@@ -326,6 +330,10 @@ def _holds_many(kind: Any) -> bool:
     if get_origin(kind) in (Union, types.UnionType):
         return any(_holds_many(part) for part in get_args(kind))
     return (get_origin(kind) or kind) in (list, tuple, dict, frozenset, set)
+
+
+def _is_unchecked(name: str) -> bool:
+    return name in UNCHECKED_VARIABLES or name.startswith(TEST_PREFIX)
 
 
 def _plain(path: str) -> str:

@@ -28,7 +28,7 @@ from tiercel.queue.postgres.node import PostgresNode
 from tiercel.queue.postgres.queue import PostgresQueue
 from tiercel.repository.memory import MemoryRepository
 from tiercel.repository.postgres import PostgresRepository
-from tiercel.runtime import retry
+from tiercel.runtime import files, retry
 from tiercel.runtime.adapters import Adapters
 from tiercel.runtime.health import Check
 from tiercel.runtime.postgres import migration
@@ -38,7 +38,6 @@ from tiercel.runtime.settings import Settings
 from tiercel.secrets.environment import EnvironmentSecrets
 from tiercel.statestore.postgres.leases import PostgresLeases
 from tiercel.statestore.postgres.statestore import PostgresStateStore
-from tiercel.storage.local import LocalStorage
 
 CARDS: Final[Mapping[str, frozenset[str]]] = {
     "executor": frozenset({"statestore", "leases", "definitions", "repository"}),
@@ -48,8 +47,10 @@ CARDS: Final[Mapping[str, frozenset[str]]] = {
     "worker": frozenset({"api"}),
 }
 """What each service may reach beside queue, storage and secrets."""
+ANSWERING: Final = frozenset({"webserver"})
+"""Services that somebody waits for: they say that a backend is away, where others wait for it."""
 START_TIMEOUT_S: Final = 60.0
-"""How long a starting process waits for its database."""
+"""How long a starting process waits for a backend."""
 
 
 def in_memory(settings: Settings) -> Adapters:
@@ -61,7 +62,7 @@ def in_memory(settings: Settings) -> Adapters:
         leases=backend,
         definitions=MemoryDefinitions(parse=parser(settings)),
         repository=MemoryRepository(),
-        storage=LocalStorage(settings.storage_path),
+        storage=files.in_process(settings),
         secrets=EnvironmentSecrets(),
         api=api_client(settings),
     )
@@ -73,7 +74,8 @@ async def connect(service: str, settings: Settings, stack: AsyncExitStack) -> tu
     node = await _node(settings)
     queue = PostgresQueue(node)
     stack.push_async_callback(queue.close)
-    adapters = Adapters(queue=queue, storage=LocalStorage(settings.storage_path), secrets=EnvironmentSecrets())
+    storage, checks = await files.connect(settings, stack, patient=service not in ANSWERING, timeout_s=START_TIMEOUT_S)
+    adapters = Adapters(queue=queue, storage=storage, secrets=EnvironmentSecrets())
     if "statestore" in card:
         adapters.statestore = PostgresStateStore(node)
     snapshot = OldestSnapshot(node.pool)
@@ -95,7 +97,7 @@ async def connect(service: str, settings: Settings, stack: AsyncExitStack) -> tu
     if "api" in card:
         adapters.api = api_client(settings)
         stack.push_async_callback(adapters.api.close)
-    return adapters, {"postgres": _Ping(node.pool), "snapshot": snapshot}
+    return adapters, {"postgres": _Ping(node.pool), "snapshot": snapshot, **checks}
 
 
 def api_client(settings: Settings) -> HttpApiClient:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -19,13 +18,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from tiercel.errors import NotFound, Refused
-from tiercel.storage import uris
+from tiercel.storage import place, uris
 from tiercel.storage.base import FileAttributes
 
 CHUNK: Final = 256 * 1024
 """Bytes that are in memory of one stream at a time."""
-_NAME_MAX: Final = 255
-"""Bytes of a name that common file systems allow; longer names are shortened by their hash."""
 _METADATA: Final = ".metadata"
 _TEMPORARY: Final = ".tiercel-"
 
@@ -39,10 +36,7 @@ class LocalStorage:
         self._numbers = 0
 
     def _locate(self, tenant_id: str, uri: str) -> Path:
-        if not tenant_id or "/" in tenant_id or tenant_id in (".", "..") or "\0" in tenant_id:
-            raise Refused(f"'{tenant_id}' is not the name of a tenant.")
-        parts = [part for part in uris.path_of(uri).split("/") if part not in ("", ".")]
-        return self._base.joinpath(tenant_id, *(_fitting(part) for part in parts))
+        return self._base.joinpath(*place.names(tenant_id, uri))
 
     def _temporary(self, target: Path) -> Path:
         self._numbers += 1
@@ -178,28 +172,15 @@ class LocalStorage:
         """Nothing is held open."""
 
 
-def _fitting(name: str) -> str:
-    encoded = name.encode()
-    if len(encoded) <= _NAME_MAX - len(_METADATA):
-        return name
-    kept = encoded[:160].decode(errors="ignore")
-    suffix = Path(name).suffix
-    return f"{kept}-{hashlib.sha256(encoded).hexdigest()[:32]}{suffix if len(suffix.encode()) < 16 else ''}"
-
-
 def _beside(path: Path) -> Path:
     return path.with_name(path.name + _METADATA)
-
-
-def _missing(uri: str) -> NotFound:
-    return NotFound(f"File '{uri}' does not exist in internal storage.")
 
 
 def _opened(path: Path, uri: str) -> BinaryIO:
     try:
         return path.open("rb")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise _missing(uri) from error
+        raise place.missing(uri) from error
 
 
 def _created(path: Path) -> BinaryIO:
@@ -226,7 +207,7 @@ def _read(path: Path, uri: str, limit: int | None) -> bytes:
             return file.read()
         content = file.read(limit + 1)
     if len(content) > limit:
-        raise Refused(f"File '{uri}' is larger than {limit} bytes, which is the most that may be read at once.")
+        raise place.too_large(uri, limit)
     return content
 
 
@@ -234,7 +215,7 @@ def _attributes(path: Path, uri: str) -> FileAttributes:
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise _missing(uri) from error
+        raise place.missing(uri) from error
     is_folder = path.is_dir()
     modified = datetime.fromtimestamp(found.st_mtime, UTC)
     return FileAttributes(
@@ -265,7 +246,7 @@ def _children(path: Path, uri: str) -> list[FileAttributes]:
     try:
         names = frozenset(os.listdir(path))
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise _missing(uri) from error
+        raise place.missing(uri) from error
     found = []
     for name in sorted(names):
         if not _is_ours(name, names):
@@ -276,15 +257,15 @@ def _children(path: Path, uri: str) -> list[FileAttributes]:
 
 def _below(folder: Path, root: Path, directories: bool) -> Iterator[str]:
     for current, folders, files in os.walk(folder):
-        place = Path(current)
+        here = Path(current)
         folders.sort()
         names = frozenset(files)
         if directories:
             for name in folders:
-                yield f"{(place / name).relative_to(root)}/"
+                yield f"{(here / name).relative_to(root)}/"
         for name in sorted(files):
             if not _is_ours(name, names):
-                yield str((place / name).relative_to(root))
+                yield str((here / name).relative_to(root))
 
 
 def _delete(path: Path) -> bool:
@@ -307,7 +288,7 @@ def _unless_gone(_: Any, __: str, info: tuple[type[BaseException], BaseException
 
 def _move(source: Path, target: Path, uri: str) -> None:
     if not source.exists():
-        raise _missing(uri)
+        raise place.missing(uri)
     target.parent.mkdir(parents=True, exist_ok=True)
     source.replace(target)
     if _beside(source).exists():

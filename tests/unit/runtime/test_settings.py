@@ -116,3 +116,42 @@ def test_an_unprotected_api_is_for_this_machine_only() -> None:
 def test_durations_are_read_in_both_spellings(text: str | int, seconds: float) -> None:
     """Micronaut's short form, ISO 8601 and plain seconds."""
     assert timedelta(seconds=seconds) == read_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("tree", "endpoint", "addressing"),
+    [
+        (
+            "{type: minio, minio: {endpoint: store, port: 9000, secure: false, vhost: true, KEYS}}",
+            "http://store:9000",
+            "virtual",
+        ),
+        ("{type: minio, minio: {endpoint: store, KEYS}}", "https://store", "auto"),
+        ("{type: s3, s3: {endpoint: 'https://store:1', forcePathStyle: true, KEYS}}", "https://store:1", "path"),
+        ("{type: s3, s3: {KEYS}, minio: {endpoint: another}}", "https://s3.amazonaws.com", "auto"),
+    ],
+)
+def test_kestras_buckets_are_understood(tmp_path: Path, tree: str, endpoint: str, addressing: str) -> None:
+    """Both of its adapters are one here; only the chosen one's settings count."""
+    keys = "accessKey: me, secret-key: '${SECRET}', bucket: files, region: eu-1"
+    file = written(tmp_path, f"kestra: {{storage: {tree.replace('KEYS', keys)}}}")
+
+    read = settings.load(file, environment={"SECRET": "word"})
+
+    bucket = read.storage.s3
+    assert ("s3", endpoint, addressing) == (read.storage.type, bucket.endpoint, bucket.addressing)
+    assert ("me", "word", "files", "eu-1") == (bucket.access_key, bucket.secret_key, bucket.bucket, bucket.region)
+    assert () == read.warnings
+
+
+def test_a_setting_of_kestras_bucket_without_a_meaning_is_named(tmp_path: Path) -> None:
+    """Somebody wrote it on purpose."""
+    read = settings.load(written(tmp_path, "kestra: {storage: {type: minio, minio: {proxy-configuration: {host: a}}}}"))
+
+    assert 1 == len(read.warnings)
+    assert "'kestra.storage.minio.proxy-configuration.host'" in read.warnings[0]
+
+
+def test_variables_of_tests_are_no_settings() -> None:
+    """The address of a broker for tests is nobody's mistake."""
+    assert () == settings.load(environment={"TIERCEL_TEST_KAFKA": "127.0.0.1:9092"}).warnings
