@@ -91,6 +91,16 @@ def _add_flow(commands: Commands[argparse.ArgumentParser]) -> None:
     validate = actions.add_parser("validate", help="report everything that is wrong with flow files")
     validate.add_argument("files", nargs="+", metavar="FLOW.yaml")
     validate.set_defaults(command_module="flow")
+    test = actions.add_parser("test", help="run suites of tests against flows, without a server")
+    test.add_argument("paths", nargs="+", metavar="PATH", help="files and folders of suites and flows")
+    test.add_argument("--case", action="append", default=[], metavar="ID", help="run this case only; may be repeated")
+    test.add_argument(
+        "--namespace-files", action="append", default=[], metavar="NAMESPACE=FOLDER", help="files of a namespace"
+    )
+    test.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="of one case (default: 60)")
+    test.add_argument("--junit", metavar="FILE", help="write the results as JUnit XML")
+    _add_settings(test)
+    test.set_defaults(command_module="flowtest")
     schema = actions.add_parser("schema", help="print the JSON schema that editors check flows with")
     schema.add_argument(
         "of", nargs="?", default="flow", metavar="KIND", help="flow (default), task, trigger, …, or the name of a type"
