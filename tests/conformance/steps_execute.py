@@ -38,7 +38,7 @@ async def execute(world: World, body: dict[str, Any]) -> None:
             found = await world.wait_ended(execution_id, body.get("timeout"))
             raise Mismatch(f"The execution was not refused: {found.summary()}")
         raise Mismatch("The execution was not refused.")
-    if execution_id:
+    if execution_id and not body.get("unchecked"):
         await wait_and_remember(world, body, execution_id)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tiercel.messages.topics import HISTORY
 from tiercel.queue import backlog
 from tiercel.runtime.adapters import Adapters
 from tiercel.secrets.encryption import Encryption
+from tiercel.webserver import subflows
 from tiercel.webserver.emitter import Emitter
 from tiercel.webserver.expressions import Expressions
 from tiercel.webserver.flowcache import FlowCache
@@ -32,7 +34,9 @@ class Api:
         self.queue, self.storage, self.clock = adapters.queue, adapters.storage, adapters.clock
         self.statestore, self.definitions = adapters.statestore, adapters.definitions
         self.repository, self.secrets = adapters.repository, adapters.secrets
-        self.expressions = Expressions(adapters, recursive=settings.recursive_rendering)
+        self.expressions = Expressions(
+            adapters, recursive=settings.recursive_rendering, run_subflow=partial(subflows.run, self)
+        )
         self.encryption = Encryption(settings.encryption_key) if settings.encryption_key else None
         self.is_behind = False
         """History is so far behind that new executions have to wait."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -21,8 +21,10 @@ from tiercel.model.execution_json import execution_json
 from tiercel.model.flow import Flow
 from tiercel.model.state import State, StateChange
 from tiercel.queue.base import Outgoing
-from tiercel.webserver.context import Api
 from tiercel.webserver.query import Query, labels, read_instant
+
+if TYPE_CHECKING:
+    from tiercel.webserver.context import Api
 
 CORRELATION = "system.correlationId"
 SYSTEM = "system."

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final, NamedTuple, TypeVar
+
+import msgspec
 
 from tiercel.errors import ExpressionError, NotFound
 from tiercel.expression.host import Absent, Expired, FileAddress, HttpRequest, HttpResponse, SubflowCall, SubflowResult
@@ -94,16 +96,22 @@ class _KnownHost:
         raise OSError(_NOT_HERE)
 
     def subflow(self, call: SubflowCall) -> SubflowResult:
-        raise Absent(_NOT_HERE)
+        result: SubflowResult = self._ask("subflow", msgspec.json.encode(call))
+        return result
 
     def free_port(self) -> int:
         raise OSError(_NOT_HERE)
 
 
+RunSubflow = Callable[[str, SubflowCall], Awaitable[SubflowResult]]
+"""Runs a flow of a tenant to its end; raises NotFound, or ValueError when it cannot be run."""
+
+
 class Expressions:
     """Renders for requests."""
 
-    def __init__(self, adapters: Adapters, *, recursive: bool = False) -> None:
+    def __init__(self, adapters: Adapters, *, recursive: bool = False, run_subflow: RunSubflow | None = None) -> None:
+        self._run_subflow = run_subflow
         self._storage, self._secrets, self._clock = adapters.storage, adapters.secrets, adapters.clock
         self._engines = {
             Dialect.V1: Engine(dialect="1.x", recursive=recursive),
@@ -128,6 +136,8 @@ class Expressions:
             return await self._fetched(want, tenant_id)
         except KeyExpired as error:
             return Expired(str(error))
+        except ValueError as error:
+            return error
         except NotFound as error:
             return FileNotFoundError(str(error)) if want.sort.startswith("file") else Absent(str(error))
 
@@ -138,6 +148,10 @@ class Expressions:
             case "kv", (str() as namespace, str() as key, bool() as inherited):
                 values = StorageKeyValues(self._storage, tenant_id, self._clock)
                 return await (values.find(namespace, key) if inherited else values.get(namespace, key))
+            case "subflow", (bytes() as call,):
+                if self._run_subflow is None:
+                    return Absent(_NOT_HERE)
+                return await self._run_subflow(tenant_id, msgspec.json.decode(call, type=SubflowCall))
             case sort, (FileAddress() as file,):
                 return await self._file(sort, file, tenant_id)
         raise AssertionError(f"Nobody answers the question {want}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -13,8 +13,10 @@ from tiercel.flowspec.inputs import Hooks, InputAndValue, flow_context, nested_v
 from tiercel.model.flow import Check, CheckBehavior, Flow
 from tiercel.model.input import Input, InputType
 from tiercel.storage import uris
-from tiercel.webserver.context import Api
 from tiercel.webserver.multipart import Form
+
+if TYPE_CHECKING:
+    from tiercel.webserver.context import Api
 
 _INPUT_NAMES: Final = {field.name: field.encode_name for field in msgspec.structs.fields(Input)}
 

@@ -8,7 +8,7 @@ A cluster has a start and an end of its own. The flow itself is the cluster `roo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Final
 
@@ -106,16 +106,18 @@ def flow_graph(
     find: FindFlow | None = None,
     runs: Iterable[TaskRun] = (),
     disabled_triggers: Collection[str] = (),
+    resolved: Mapping[str, tuple[str, str]] | None = None,
 ) -> FlowGraph:
     """
     Draw a flow; `expanded` holds the uids of subflow tasks to draw from within.
 
     `runs` are the task runs of an execution of it, which are laid over the tasks; `disabled_triggers` those of the
-    flow's triggers that a person has switched off.
+    flow's triggers that a person has switched off; `resolved` tells for subflow tasks of the execution, by their ids,
+    which namespace and flow their expressions name.
 
     Raises Refused when a subflow to expand is not known before the execution, or does not exist.
     """
-    drawing = _Drawing(frozenset(expanded), find)
+    drawing = _Drawing(frozenset(expanded), find, resolved or {})
     drawing.flow(flow, ROOT, ())
     clusters = tuple(cluster for cluster in drawing.clusters() if cluster.uid != ROOT)
     nodes = _overlaid(drawing, flow, runs, disabled_triggers)
@@ -149,7 +151,10 @@ def _runs(found: list[TaskRun]) -> NodeRuns:
 class _Drawing:
     """Collects nodes and edges while it walks down."""
 
-    def __init__(self, expanded: frozenset[str], find: FindFlow | None) -> None:
+    def __init__(
+        self, expanded: frozenset[str], find: FindFlow | None, resolved: Mapping[str, tuple[str, str]]
+    ) -> None:
+        self._resolved = resolved
         self.nodes: list[GraphNode] = []
         self.edges: list[GraphEdge] = []
         self._members: dict[str, list[str]] = {}
@@ -305,14 +310,17 @@ class _Drawing:
         self._edge(source, f"{uid}.{END}")
 
     def _subflow(self, task: Subflow) -> Flow:
-        if is_expression(task.namespace) or is_expression(task.flow_id):
+        namespace, flow_id = task.namespace, task.flow_id
+        if not self._inside_subflow and task.id in self._resolved:
+            namespace, flow_id = self._resolved[task.id]
+        if is_expression(namespace) or is_expression(flow_id):
             raise Refused(
                 f"Can't expand subflow task '{task.id}' because namespace and/or flowId contains dynamic values. "
                 "This can only be viewed on an execution."
             )
-        found = self._find(task.namespace, task.flow_id) if self._find is not None else None
+        found = self._find(namespace, flow_id) if self._find is not None else None
         if found is None:
-            raise Refused(f"The flow '{task.namespace}.{task.flow_id}' of the task '{task.id}' does not exist.")
+            raise Refused(f"The flow '{namespace}.{flow_id}' of the task '{task.id}' does not exist.")
         return found
 
 

@@ -82,6 +82,8 @@ def _scalar(kind: InputType, value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, list | dict):
+        return json.dumps(value, default=str, ensure_ascii=False, separators=(",", ":"))
     return value if isinstance(value, str) else shown(value)
 
 

@@ -104,7 +104,7 @@ def _advance_root(draft: Draft, facts: Facts) -> None:
         return
     if draft.execution.state in (State.CREATED, State.QUEUED) or head.reopen is not None or _stalls(draft, ROOT):
         return
-    if _work(draft, facts, ROOT, facts.plan.branches, None):
+    if _work(draft, facts, ROOT, facts.plan.branches, None) and draft.leave is None:
         finishing.finish(draft, facts, guess(draft.branch(ROOT)))
 
 
@@ -171,7 +171,7 @@ def _enter(draft: Draft, seq: int, phase: Phase, lists: Mapping[str, tuple[Node,
 def _in_order(draft: Draft, facts: Facts, seq: int, nodes: tuple[Node, ...]) -> None:
     """Start the next child of a list, one at a time."""
     branch = draft.branch(seq)
-    while branch.live <= 0 and branch.next < len(nodes):
+    while branch.live <= 0 and branch.next < len(nodes) and draft.leave is None:
         _start(draft, facts, seq, nodes[branch.next], branch)
         branch = draft.branch(seq)
 
@@ -207,14 +207,18 @@ def _start_tasks(draft: Draft, facts: Facts, seq: int, nodes: tuple[Node, ...], 
         case Kind.EACH_PARALLEL:
             assert node is not None
             _each_parallel(draft, facts, seq, nodes, node)
+        case Kind.LOOP_UNTIL:
+            _in_order_unless_failed(draft, facts, seq, nodes, draft.get(seq).run.iteration)
         case _:
             _in_order_unless_failed(draft, facts, seq, nodes)
 
 
-def _in_order_unless_failed(draft: Draft, facts: Facts, seq: int, nodes: tuple[Node, ...]) -> None:
+def _in_order_unless_failed(
+    draft: Draft, facts: Facts, seq: int, nodes: tuple[Node, ...], iteration: int | None = None
+) -> None:
     branch = draft.branch(seq)
-    while branch.live <= 0 and branch.next < len(nodes) and not branch.failed:
-        _start(draft, facts, seq, nodes[branch.next], branch)
+    while branch.live <= 0 and branch.next < len(nodes) and not branch.failed and draft.leave is None:
+        _start(draft, facts, seq, nodes[branch.next], branch, iteration=iteration)
         branch = draft.branch(seq)
 
 
@@ -316,6 +320,9 @@ def _finish_flowable(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
     state = guess(branch)
     if isinstance(node.task, AllowFailure) and state is State.FAILED:
         state = State.WARNING
+    if draft.leave is not None:
+        # What an Exit stands in ends as the execution does.
+        state = draft.leave
     expired = branch.data.get("expired")
     if expired is not None and state is State.SUCCESS:
         state = State(expired)

@@ -7,6 +7,7 @@ from typing import Final, assert_never
 
 from tiercel.executor.core import (
     breakpoints,
+    correcting,
     interruptions,
     killing,
     lifecycle,
@@ -154,7 +155,7 @@ def _apply_command(draft: Draft, facts: Facts, event: ExecutionOnly) -> None:
         case events.ReplayRequested():
             replaying.replay(draft, facts, event)
         case events.TaskRunStateRequested():
-            restarting.set_task_run_state(draft, facts, event)
+            correcting.set_task_run_state(draft, facts, event)
         case events.StateRequested():
             lifecycle.set_state(draft, event)
         case events.LabelsRequested():

@@ -32,6 +32,9 @@ def begin(draft: Draft, facts: Facts, *, cascade: bool, final: State) -> None:
     if draft.execution.state.is_terminated and draft.head.done:
         return
     draft.update(kill_requested=True, final=str(final), suspended=False, stalled=())
+    if draft.execution.state is State.PAUSED:
+        # A pause ends first: the history tells that it was not resumed by a person.
+        draft.move(State.RESTARTED)
     if not draft.execution.state.is_terminated:
         draft.move(State.KILLING)
     draft.revoked = []

@@ -27,7 +27,8 @@ from tiercel.queue.base import Outgoing
 
 def create(draft: Draft, facts: Facts, event: CreateExecution) -> None:
     """Create the execution, and start it unless it has to wait; a repeated create changes nothing."""
-    if draft.exists:
+    if draft.exists or (facts.plan is None and event.failed is None and event.parent is None):
+        # Without a flow there is nothing to create; only who waits for the end is told so.
         return
     execution = Execution(
         id=event.execution_id,

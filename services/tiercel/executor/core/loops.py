@@ -25,10 +25,12 @@ from tiercel.model.execution import OutputRef
 from tiercel.model.live import Branch, OutputKind, OutputRecord, TimerKind
 from tiercel.model.state import State
 from tiercel.plugins.core.flow.each import EachParallel, EachSequential, ForEach
-from tiercel.plugins.core.flow.loop import LoopUntil
+from tiercel.plugins.core.flow.loop import CheckFrequency, LoopUntil
 
 INLINE_VALUES: Final = 2048
 """Values that together are not larger (bytes of JSON) stay in the loop's own record."""
+WAIT_FOR: Final = CheckFrequency(max_iterations=100, max_duration="PT1H", interval="PT1S")
+"""What a WaitFor does not say (reference 4.5): the type got its newer name and newer defaults together."""
 
 
 def begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
@@ -100,6 +102,7 @@ def begin_until(draft: Draft, seq: int) -> None:
     """Prepare the first round of a LoopUntil."""
     record = draft.get(seq)
     branch = replace(draft.branch(seq), iteration=1, data={"started": draft.at.isoformat()})
+    # Task runs inside bear the number of the round; a loop in a loop goes on counting from that of the one around.
     draft.put(replace(record, branch=branch, run=replace(record.run, iteration=record.run.iteration or 0)))
     set_outputs(draft, seq, {"iterationCount": 1})
 
@@ -121,17 +124,30 @@ def end_round(draft: Draft, facts: Facts, seq: int, node: Node) -> State | None:
     set_outputs(draft, seq, {"iterationCount": branch.iteration})
     if _is_over(draft, branch, task, rendering):
         return State.FAILED if rendering.holds(task.fail_on_max_reached) else State.SUCCESS
-    interval = parse_duration(rendering.text(task.check_frequency.interval) or "PT1M")
+    interval = parse_duration(rendering.text(frequency_of(task).interval) or "PT1M")
     draft.set_timer(TimerKind.LOOP_CHECK, seq, draft.at + max(interval, timedelta(0)))
     draft.set_branch(seq, replace(branch, data={**branch.data, "waits": True}))
     return None
 
 
+def frequency_of(task: LoopUntil) -> CheckFrequency:
+    """Return how often a loop asks, and how long; under its older name the defaults are the older ones, too."""
+    given = task.check_frequency
+    if not task.type.endswith(".WaitFor"):
+        return given
+    return CheckFrequency(
+        max_iterations=WAIT_FOR.max_iterations if given.max_iterations is None else given.max_iterations,
+        max_duration=WAIT_FOR.max_duration if given.max_duration is None else given.max_duration,
+        interval=WAIT_FOR.interval if given.interval is None else given.interval,
+    )
+
+
 def _is_over(draft: Draft, branch: Branch, task: LoopUntil, rendering: Rendering) -> bool:
-    most = rendering.text(task.check_frequency.max_iterations)
+    frequency = frequency_of(task)
+    most = rendering.text(frequency.max_iterations)
     if most is not None and branch.iteration > int(most):
         return True
-    longest = rendering.text(task.check_frequency.max_duration)
+    longest = rendering.text(frequency.max_duration)
     started = datetime.fromisoformat(branch.data["started"])
     return longest is not None and draft.at >= started + parse_duration(longest)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tiercel.errors import FlowAuthorError
 from tiercel.executor.core.draft import Draft
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.rendering import Rendering
@@ -17,13 +18,22 @@ def flow_outputs(draft: Draft, facts: Facts) -> dict[str, Any]:
     assert facts.plan is not None
     rendering = Rendering(draft, facts)
     values: dict[str, Any] = {}
+    missing: set[str] = set()
     for output in facts.plan.flow.outputs:
-        values[output.id] = (
-            rendering.typed(output.value) if isinstance(output.value, str) else rendering.value(output.value)
-        )
+        try:
+            values[output.id] = _rendered(rendering, output.value)
+        except FlowAuthorError:
+            if output.required is not False:
+                raise
+            missing.add(output.id)
     flow = facts.plan.flow
-    outputs = typed_outputs(flow.outputs, values, encrypt=facts.around.seal, dialect=flow.dialect)
+    known = [output for output in flow.outputs if output.id not in missing]
+    outputs = typed_outputs(known, values, encrypt=facts.around.seal, dialect=flow.dialect)
     return _stored(outputs, draft, facts)
+
+
+def _rendered(rendering: Rendering, value: Any) -> Any:
+    return rendering.typed(value) if isinstance(value, str) else rendering.value(value)
 
 
 def _stored(outputs: dict[str, Any], draft: Draft, facts: Facts) -> dict[str, Any]:

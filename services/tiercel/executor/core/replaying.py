@@ -44,6 +44,8 @@ def replay(draft: Draft, facts: Facts, event: ReplayRequested) -> None:
     if not event.restart:
         labels.append(("system.replay", "true"))
         draft.change(labels=merged(old.labels, [("system.replayed", "true")]))
+    else:
+        labels.append(("system.restarted", "true"))
     follow = replace(follow, labels=merged(old.labels, labels))
     if event.task_run_id is not None or event.restart:
         follow = _with_runs(draft, facts, event, follow)

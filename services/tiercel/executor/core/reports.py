@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tiercel.executor.core import batches, iterations, jobs, retrying, subflow
+from tiercel.errors import FlowAuthorError
+from tiercel.executor.core import batches, correcting, iterations, jobs, retrying, subflow
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import allowed, begin_attempt, count_end, end_attempt, fold, keep_outputs, set_outputs
 from tiercel.executor.core.facts import Facts
@@ -24,6 +25,7 @@ from tiercel.model.execution import TaskRun
 from tiercel.model.live import Branch, RunRecord
 from tiercel.model.state import State, StateChange
 from tiercel.plugins.core.flow.subflow import Subflow
+from tiercel.plugins.core.flow.workingdirectory import WorkingDirectory
 from tiercel.queue.base import Outgoing
 from tiercel.statestore.base import Held
 
@@ -47,11 +49,23 @@ def started(draft: Draft, facts: Facts, event: TaskStarted) -> None:
             draft.messages.append(Outgoing(topic=BROADCAST, key="", message=kill))
         return
     draft.turn(event.seq, State.RUNNING)
-    record = draft.get(event.seq)
-    draft.put(replace(record, run=begin_attempt(record.run, draft.at, event.worker), worker=event.worker))
+    _begin(draft, facts, event.seq, event.worker)
     draft.held[event.seq] = Held(
         execution_id=event.execution_id, seq=event.seq, attempt=event.attempt, worker=event.worker
     )
+
+
+def _begin(draft: Draft, facts: Facts, seq: int, worker: str) -> RunRecord:
+    """Note that a worker runs the job of a task run."""
+    record = draft.get(seq)
+    run = begin_attempt(record.run, draft.at, worker)
+    node = node_of(facts, record)
+    if node is not None and isinstance(node.task, WorkingDirectory):
+        # To a flow it is a flowable: that it is sent to a worker as a whole shows nowhere.
+        run = replace(run, history=tuple(change for change in run.history if change.state is not State.SUBMITTED))
+    record = replace(record, run=run, worker=worker)
+    draft.put(record)
+    return record
 
 
 def finished(draft: Draft, facts: Facts, event: TaskFinished) -> None:
@@ -62,9 +76,7 @@ def finished(draft: Draft, facts: Facts, event: TaskFinished) -> None:
     node = node_of(facts, record)
     if record.run.state is State.SUBMITTED and record.run.attempt + 1 == event.attempt:
         draft.turn(event.seq, State.RUNNING)
-        record = draft.get(event.seq)
-        record = replace(record, run=begin_attempt(record.run, draft.at, event.worker), worker=event.worker)
-        draft.put(record)
+        record = _begin(draft, facts, event.seq, event.worker)
     if record.run.attempt != event.attempt or record.run.state not in (State.RUNNING, State.KILLING) or node is None:
         return
     run = end_attempt(record.run, event.state, draft.at, event.log_file)
@@ -208,6 +220,7 @@ def child_ended(draft: Draft, facts: Facts, event: ChildEnded) -> None:
     """A child execution has ended: so does the task run that waits for it."""
     record = draft.run(event.seq)
     if record is None or record.run.state.is_terminated:
+        correcting.child_corrected(draft, facts, event)
         return
     node = node_of(facts, record)
     if node is not None and node.kind.iterates:
@@ -218,7 +231,12 @@ def child_ended(draft: Draft, facts: Facts, event: ChildEnded) -> None:
         return
     if node is None or not isinstance(node.task, Subflow):
         return
-    set_outputs(draft, event.seq, subflow.outputs_of(event))
+    try:
+        found = subflow.extracted(draft, facts, event.seq, node, event)
+    except FlowAuthorError as error:
+        fail(draft, facts, event.seq, node, str(error))
+        return
+    set_outputs(draft, event.seq, subflow.outputs_of(event, found))
     if record.run.state is State.KILLING:
         state = State.KILLED if event.state is State.KILLED else event.state
     else:

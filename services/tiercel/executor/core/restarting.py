@@ -1,24 +1,23 @@
 """
-Restart in place, and states set by hand: ended task runs are opened again, with their ancestors.
+Restart in place: ended task runs are opened again, with their ancestors.
 
-This is the one decision that looks at all task runs of an execution; it asks for them as a fact.
+It looks at all task runs of an execution, which are asked for as a fact.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tiercel.executor.core import loops, pausing
+from tiercel.executor.core import loops
 from tiercel.executor.core.context import all_runs
 from tiercel.executor.core.draft import Draft, moved, replace
-from tiercel.executor.core.ending import count_end, decides, end_attempt
+from tiercel.executor.core.ending import decides
 from tiercel.executor.core.facts import Facts
-from tiercel.executor.core.jobs import forget_job
-from tiercel.executor.core.plan import ROOT, Kind, Node
+from tiercel.executor.core.plan import ROOT, Kind
 from tiercel.executor.core.revival import LOST
 from tiercel.executor.core.starting import activate
 from tiercel.executor.core.updates import merged
-from tiercel.messages.execution_event import RestartRequested, TaskRunStateRequested
+from tiercel.messages.execution_event import RestartRequested
 from tiercel.model.execution import TaskRun
 from tiercel.model.flow import Task
 from tiercel.model.live import Branch, Phase, RunRecord
@@ -55,7 +54,7 @@ def go_on(draft: Draft, facts: Facts) -> None:
     records = {record.run.seq: record for record in all_runs(draft, facts)}
     removed = other_branches(records, facts)
     leaves = [records[seq] for seq in draft.head.reopen or () if seq in records]
-    _reopen(draft, facts, records, leaves, removed - {leaf.run.seq for leaf in leaves})
+    reopen(draft, facts, records, leaves, removed - {leaf.run.seq for leaf in leaves})
     begin_opened(draft, facts, leaves)
 
 
@@ -85,48 +84,6 @@ def begin_opened(draft: Draft, facts: Facts, leaves: Iterable[RunRecord]) -> Non
             draft.turn(seq, State.RESTARTED)
             activate(draft, facts, seq, node)
     draft.ready.append(ROOT)
-
-
-def set_task_run_state(draft: Draft, facts: Facts, event: TaskRunStateRequested) -> None:
-    """Set one ended task run to another state, and go on from there."""
-    if facts.plan is None:
-        return
-    records = {record.run.seq: record for record in all_runs(draft, facts)}
-    target = next((record for record in records.values() if record.run.id == event.task_run_id), None)
-    if target is None:
-        return
-    node = facts.plan.nodes.get(target.run.task_id)
-    if not draft.execution.state.is_terminated:
-        _set_live(draft, target, event.state, node)
-        return
-    removed = other_branches(records, facts)
-    _reopen(draft, facts, records, [target], removed)
-    draft.change(attempt_number=draft.execution.attempt_number + 1)
-    run = moved(target.run, event.state, draft.at)
-    attempts = run.attempts
-    if attempts:
-        attempts = (*attempts[:-1], replace(attempts[-1], state=event.state))
-    draft.put(replace(draft.get(run.seq), run=replace(run, attempts=attempts)))
-    count_end(draft, draft.get(run.seq).run, node)
-    draft.ready.append(ROOT)
-
-
-def _set_live(draft: Draft, target: RunRecord, state: State, node: Node | None) -> None:
-    """Set a task run of an execution that is not over: a paused one goes on, or ends as it is told."""
-    live = draft.run(target.run.seq)
-    if live is None or live.run.state not in (State.PAUSED, State.RUNNING, State.RETRYING):
-        return
-    seq = target.run.seq
-    if live.run.state is State.PAUSED:
-        pausing.release(draft, seq, None, None)
-        if not draft.head.paused:
-            draft.move(State.RESTARTED)
-            draft.move(State.RUNNING)
-    if state is not State.RUNNING and draft.turn(seq, state):
-        record = draft.get(seq)
-        draft.put(replace(record, run=end_attempt(record.run, state, draft.at)))
-        forget_job(draft, live, node)
-        count_end(draft, draft.get(seq).run, node)
 
 
 def other_branches(records: dict[int, RunRecord], facts: Facts) -> set[int]:
@@ -160,7 +117,7 @@ def _has_opened_child(record: RunRecord, records: dict[int, RunRecord], removed:
     )
 
 
-def _reopen(
+def reopen(
     draft: Draft, facts: Facts, records: dict[int, RunRecord], leaves: Iterable[RunRecord], removed: set[int]
 ) -> None:
     """Open leaves and their ancestors, give every opened parent its counters anew, drop what is run anew."""

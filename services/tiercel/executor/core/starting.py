@@ -14,7 +14,7 @@ from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.plan import ROOT, Kind, Node
 from tiercel.executor.core.rendering import Rendering, is_truthy
 from tiercel.model import ids
-from tiercel.model.execution import TaskFixture, TaskRun
+from tiercel.model.execution import Attempt, TaskFixture, TaskRun
 from tiercel.model.live import Branch, RunRecord
 from tiercel.model.state import State, StateChange
 from tiercel.plugins.core.flow.choice import If, Switch
@@ -140,7 +140,12 @@ def fail(draft: Draft, facts: Facts, seq: int, node: Node, reason: str) -> None:
     """End a task run FAILED with a sentence that goes to its log."""
     record = draft.get(seq)
     draft.log("ERROR", reason, record.run)
-    draft.put(replace(record, run=replace(end_attempt(record.run, State.FAILED, draft.at), error=reason)))
+    run = end_attempt(record.run, State.FAILED, draft.at)
+    if node.kind is Kind.EXECUTION:
+        # What is applied by the executor has not run for a time: its attempt has failed, and nothing else.
+        failed = Attempt(state=State.FAILED, history=(StateChange(State.FAILED, draft.at),))
+        run = replace(run, attempts=(*run.attempts[:-1], failed))
+    draft.put(replace(record, run=replace(run, error=reason)))
     if node.kind is Kind.SUBFLOW:
         draft.turn(seq, State.RUNNING)
         if retrying.retry(draft, facts, seq, node):

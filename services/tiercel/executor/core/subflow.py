@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -156,9 +156,50 @@ def final_state(task: Subflow, child: State) -> State:
     return State.FAILED if child in (State.PAUSED, State.CANCELLED) else child
 
 
-def outputs_of(event: ChildEnded) -> dict[str, Any]:
+def outputs_of(event: ChildEnded, extracted: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the outputs of the task run whose child has ended."""
     outputs: dict[str, Any] = {"executionId": event.child_id, "state": str(event.state)}
-    if event.outputs is not None:
-        outputs["outputs"] = event.outputs
+    if event.outputs is not None or extracted is not None:
+        outputs["outputs"] = {**(extracted or {}), **(event.outputs or {})}
     return outputs
+
+
+def extracted(draft: Draft, facts: Facts, seq: int, node: Node, event: ChildEnded) -> dict[str, Any] | None:
+    """
+    Render the property `outputs` of the 1.x dialect, over the outputs of the child's tasks; None without it.
+
+    Raises a FlowAuthorError when it cannot be rendered.
+    """
+    task = node.task
+    assert isinstance(task, Subflow)
+    if not task.outputs:
+        return None
+    rendering = Rendering(draft, facts, draft.get(seq).run, node, outputs=_ChildOutputs(facts, event.child_id))
+    return rendering.mapping(task.outputs, "outputs")
+
+
+class _ChildOutputs(Mapping[str, Any]):
+    """`outputs` as the tasks of another execution left them, asked for one task at a time."""
+
+    def __init__(self, facts: Facts, execution_id: str) -> None:
+        self._facts = facts
+        self._execution_id = execution_id
+
+    def __getitem__(self, key: str) -> Any:
+        tree: dict[str, Any] | None = None
+        for record in self._facts.ask("outer", self._execution_id, key):
+            value = record.ref.value if record.ref.uri is None else self._facts.ask("large", record.ref.uri)
+            tree = {} if tree is None else tree
+            place = tree
+            for part in record.path:
+                place = place.setdefault(part, {})
+            place.update(value or {})
+        if tree is None:
+            raise KeyError(key)
+        return tree
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._facts.ask("outer_names", self._execution_id))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))

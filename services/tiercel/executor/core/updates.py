@@ -53,7 +53,9 @@ def labels_of(source: Any, rendering: Rendering) -> list[tuple[str, str]]:
         return []
     else:
         raise ExpressionError("Labels must be a map, or a list of maps with 'key' and 'value'.")
-    for key, _ in pairs:
+    for key, item in pairs:
+        if not key or item == "":
+            raise ExpressionError("A label needs a key and a value, but one of them is empty.")
         if key.startswith("system."):
             raise ExpressionError(f"System labels can only be set by Kestra itself, not '{key}'; use another prefix.")
     return [(key, _text(item)) for key, item in pairs if item is not None]
@@ -98,4 +100,4 @@ def _names(value: Any) -> list[str]:
 
 def _exit(draft: Draft, state: State) -> State:
     draft.leave = state
-    return State.SUCCESS if state is State.CANCELLED else state
+    return state

@@ -279,6 +279,11 @@ class ExecutionEventHandler:
                 await self._fetch(missing.wants, event.execution_id, tenant_id, entry, facts)
         else:
             raise InternalError("The decision still lacks facts after many rounds.")
+        if not draft.exists and isinstance(event, events.CreateExecution):
+            log.warning(
+                "execution of an unknown flow dropped",
+                extra={"action": "execution_dropped", "execution_id": event.execution_id, "flow": event.flow_id},
+            )
         draft.messages += self._listeners.told(draft)
         if draft.exists or draft.messages:
             batch.entries[event.execution_id] = entry

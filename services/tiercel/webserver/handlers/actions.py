@@ -252,16 +252,21 @@ async def resume_from_breakpoint(request: AnyRequest, execution_id: FromPath[str
 
 @delete(_ID, status_code=204, tags=["Executions"])
 async def delete_execution(request: AnyRequest, execution_id: FromPath[str]) -> None:
-    """Delete an execution that has ended, with its files unless `deleteStorage` is false."""
+    """Delete an execution that has ended, with its files, logs and metrics unless `deleteStorage` … are false."""
     call = Call(request)
     execution = await call.api.reader.head(call.tenant_id, execution_id)
-    kept = {
-        "logs": call.query.flag("deleteLogs", default=True),
-        "metrics": call.query.flag("deleteMetrics", default=True),
-    }
-    await command.give(call.api, command.delete(**kept), execution)
+    await command.give(call.api, deletion(call), execution)
     if call.query.flag("deleteStorage", default=True):
         await delete_files(call, execution)
+
+
+def deletion(call: Call) -> Command:
+    """Return the command to delete, as the query says."""
+    return command.delete(
+        include_running=call.query.flag("includeNonTerminated"),
+        logs=call.query.flag("deleteLogs", default=True),
+        metrics=call.query.flag("deleteMetrics", default=True),
+    )
 
 
 async def delete_files(call: Call, execution: Execution) -> None:

@@ -15,7 +15,7 @@ from tiercel.repository.base import Page
 from tiercel.webserver import command, query
 from tiercel.webserver.command import Command
 from tiercel.webserver.context import Call
-from tiercel.webserver.handlers.actions import delete_files, new_labels, read_state
+from tiercel.webserver.handlers.actions import delete_files, deletion, new_labels, read_state
 
 AnyRequest = Request[Any, Any, AppState]
 _BASE: Final = "/api/v1/executions"
@@ -219,12 +219,7 @@ async def delete_by_query(request: AnyRequest) -> dict[str, int]:
 
 async def _delete(call: Call, named: list[str]) -> dict[str, int]:
     heads = await call.api.reader.heads(call.tenant_id, named)
-    wanted = command.delete(
-        include_running=call.query.flag("includeNonTerminated"),
-        logs=call.query.flag("deleteLogs", default=True),
-        metrics=call.query.flag("deleteMetrics", default=True),
-    )
-    count = await command.give_all(call.api, wanted, call.tenant_id, named, wait=True)
+    count = await command.give_all(call.api, deletion(call), call.tenant_id, named, wait=True)
     if call.query.flag("deleteStorage", default=True):
         for execution in heads.values():
             await delete_files(call, execution)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -13,13 +13,16 @@ from litestar.params import FromPath
 
 from tiercel.errors import NotFound
 from tiercel.flowspec.graph import flow_graph
+from tiercel.flowspec.shapes import is_expression
 from tiercel.model.execution import TaskRun
-from tiercel.model.flow import Flow
+from tiercel.model.flow import Flow, walk
+from tiercel.plugins.core.flow.subflow import Subflow
 from tiercel.topology.relation import Edge, edges, reached
-from tiercel.webserver import deployment
+from tiercel.webserver import deployment, evaluation
 from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.actions import flow_of
 from tiercel.webserver.handlers.flows import source_of
+from tiercel.webserver.reader import View
 
 AnyRequest = Request[Any, Any, AppState]
 _FLOW: Final = "/api/v1/flows/{namespace:str}/{flow_id:str}"
@@ -27,7 +30,9 @@ FLOWS_MAX: Final = 2000
 """Flows that are compared with one another."""
 
 
-async def _drawn(call: Call, flow: Flow, runs: Sequence[TaskRun] = ()) -> dict[str, Any]:
+async def _drawn(
+    call: Call, flow: Flow, runs: Sequence[TaskRun] = (), resolved: Mapping[str, tuple[str, str]] | None = None
+) -> dict[str, Any]:
     """Return a flow's graph, with the subflows that are asked for drawn from within."""
     expanded = [name for text in call.query.all("subflows") for name in text.split(",") if name]
     known = await _flows(call) if expanded else []
@@ -38,7 +43,7 @@ async def _drawn(call: Call, flow: Flow, runs: Sequence[TaskRun] = ()) -> dict[s
 
     states = await call.api.statestore.triggers(uids=[f"{flow.uid}/{trigger.id}" for trigger in flow.triggers])
     disabled = {state.trigger_id for state in states if state.disabled}
-    drawing = flow_graph(flow, expanded=expanded, find=find, runs=runs, disabled_triggers=disabled)
+    drawing = flow_graph(flow, expanded=expanded, find=find, runs=runs, disabled_triggers=disabled, resolved=resolved)
     shown: dict[str, Any] = msgspec.to_builtins(drawing)
     return shown
 
@@ -75,7 +80,24 @@ async def draw_execution(request: AnyRequest, execution_id: FromPath[str]) -> di
     """Draw the flow of an execution, at its revision, with what has become of its tasks."""
     call = Call(request)
     view = await call.api.reader.view(call.tenant_id, execution_id)
-    return await _drawn(call, await flow_of(call, view.execution), view.runs)
+    flow = await flow_of(call, view.execution)
+    resolved = await _resolved(call, flow, view) if call.query.all("subflows") else {}
+    return await _drawn(call, flow, view.runs, resolved)
+
+
+async def _resolved(call: Call, flow: Flow, view: View) -> dict[str, tuple[str, str]]:
+    """Return which flows the execution's subflow tasks name by expressions, as far as these can be rendered."""
+    found = {}
+    for task in walk(flow.tasks):
+        if isinstance(task, Subflow) and (is_expression(task.namespace) or is_expression(task.flow_id)):
+            run = next((run for run in view.runs if run.task_id == task.id), None)
+            namespace, name = [
+                (await evaluation.evaluated(call.api, flow, view, run, text))["result"]
+                for text in (task.namespace, task.flow_id)
+            ]
+            if namespace is not None and name is not None:
+                found[task.id] = (namespace, name)
+    return found
 
 
 def _graph_json(flows: Iterable[Flow], found: Iterable[Edge]) -> dict[str, Any]:

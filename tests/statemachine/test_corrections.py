@@ -1,0 +1,145 @@
+"""What is dropped, left early, counted in rounds, or corrected afterwards: the lesser ways of an execution."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tests.statemachine.flows import flow, group, task
+from tests.statemachine.machine import EXECUTION, Machine
+from tiercel.messages import execution_event as events
+from tiercel.model.execution import ParentTask
+from tiercel.model.state import State
+
+PAUSE = {"id": "p", "type": "io.kestra.plugin.core.flow.Pause"}
+SUBFLOW = {"id": "s", "type": "io.kestra.plugin.core.flow.Subflow", "namespace": "company.team", "flowId": "child"}
+EXIT = {"id": "exit", "type": "io.kestra.plugin.core.execution.Exit", "state": "CANCELLED"}
+
+
+def test_an_execution_of_an_unknown_flow_is_dropped() -> None:
+    """Nothing is created; only who waits for its end is told of a failed one."""
+    machine = Machine(flow("a"))
+    machine.plan = machine.entry.plan = None  # type: ignore[assignment]  # the flow is not there
+    create = events.CreateExecution(
+        execution_id=EXECUTION, at=machine.now, namespace="company.team", flow_id="gone", flow_revision=1
+    )
+
+    assert not machine.step(create).exists
+
+    parent = ParentTask(execution_id="parent", seq=0, attempt=1)
+    machine.step(msgspec.structs.replace(create, parent=parent))
+
+    [ended] = machine.messages
+    assert isinstance(ended, events.ChildEnded)
+    assert State.FAILED == ended.state
+
+
+def test_an_exit_ends_what_it_stands_in_as_it_says_and_starts_nothing_else() -> None:
+    """The If around it and the execution are CANCELLED; the tasks after it have no run."""
+    choice = {"id": "if", "type": "io.kestra.plugin.core.flow.If", "condition": "{{ true }}", "then": [EXIT, task("x")]}
+    machine = Machine(flow(choice, "end")).create()
+
+    assert State.CANCELLED == machine.state
+    assert [("if", "CANCELLED"), ("exit", "CANCELLED")] == machine.states()
+
+    machine = Machine(flow({**EXIT, "state": "WARNING"}, "end")).create()
+
+    assert State.WARNING == machine.state
+    assert [("exit", "WARNING")] == machine.states()
+
+
+def test_task_runs_of_a_loop_bear_the_number_of_the_round() -> None:
+    """A loop inside a loop goes on counting from the round of the one around it."""
+    often = {"interval": "PT1S"}
+    inner = group("LoopUntil", "inner", "x", condition="{{ outputs.inner.iterationCount == 2 }}", checkFrequency=often)
+    outer = group(
+        "LoopUntil", "outer", inner, condition="{{ outputs.outer.iterationCount == 2 }}", checkFrequency=often
+    )
+    machine = Machine(flow(outer)).create()
+    for _ in range(5):
+        machine.run().pass_time(1)
+
+    assert State.SUCCESS == machine.state
+    assert [("outer", 1), ("inner", 2), ("x", 2)] == [
+        (record.run.task_id, record.run.iteration) for _, record in sorted(machine.rows.items())
+    ]
+
+
+def test_a_loop_under_its_older_name_asks_every_second() -> None:
+    """WaitFor has the defaults of its time: a second, at most an hour and a hundred rounds."""
+    loop = group("WaitFor", "l", "x", condition="{{ false }}")
+    machine = Machine(flow(loop)).create()
+    for _ in range(100):
+        machine.run().pass_time(1)
+
+    assert State.SUCCESS == machine.run().state
+    assert {"iterationCount": 101} == machine.outputs[0].ref.value
+
+
+def test_a_killed_pause_leaves_its_pause_first() -> None:
+    """The history shows that the execution was taken out of the pause to be killed."""
+    machine = Machine(flow(PAUSE)).create()
+    machine.step(events.KillRequested(execution_id=EXECUTION, at=machine.now))
+
+    wanted = [State.CREATED, State.RUNNING, State.PAUSED, State.RESTARTED, State.KILLING, State.KILLED]
+    assert wanted == machine.history
+
+
+def test_a_working_directory_is_not_submitted() -> None:
+    """A worker runs it as a whole; to the flow it is a flowable."""
+    folder = group("WorkingDirectory", "w", "x")
+    machine = Machine(flow(folder)).create().run()
+
+    assert [State.CREATED, State.RUNNING, State.SUCCESS] == [c.state for c in machine.rows[0].run.history]
+
+
+def _failed_parent(*rest: str) -> Machine:
+    machine = Machine(flow(SUBFLOW, *rest))
+    machine.flows["company.team", "child"] = Machine(flow("x").replace("id: f", "id: child", 1)).plan
+    machine.create()
+    child_ended(machine, State.FAILED)
+    assert State.FAILED == machine.state
+    return machine
+
+
+def child_ended(machine: Machine, state: State, child_id: str | None = None) -> None:
+    """Let the child end."""
+    known = machine.rows[0].child_id
+    machine.step(
+        events.ChildEnded(
+            execution_id=EXECUTION, at=machine.now, seq=0, attempt=1, child_id=child_id or known or "", state=state
+        )
+    )
+
+
+def test_a_child_that_is_corrected_corrects_its_parent() -> None:
+    """The task run that had failed with it is a success now, and the tasks after it are run."""
+    machine = _failed_parent("b")
+
+    child_ended(machine, State.SUCCESS)
+
+    assert State.SUCCESS == machine.run().state
+    assert [("s", "SUCCESS"), ("b", "SUCCESS")] == machine.states()
+
+
+def test_another_child_or_another_failure_corrects_nothing() -> None:
+    """Only the end that was told, and only a better one, opens a parent again."""
+    machine = _failed_parent()
+
+    child_ended(machine, State.SUCCESS, "somebody-else")
+    child_ended(machine, State.KILLED)
+
+    assert State.FAILED == machine.state
+
+
+def test_an_optional_output_that_cannot_be_rendered_is_left_out() -> None:
+    """`required: false` says so; without it the execution fails."""
+    output = {"id": "o", "type": "STRING", "value": "{{ outputs.nobody.value }}", "required": False}
+    good = {"id": "g", "type": "STRING", "value": "here"}
+    machine = Machine(flow("a", outputs=[output, good])).create().run()
+
+    assert State.SUCCESS == machine.state
+    assert machine.head is not None
+    assert {"g": "here"} == machine.head.execution.outputs
+
+    del output["required"]
+    assert State.FAILED == Machine(flow("a", outputs=[output])).create().run().state
