@@ -6,6 +6,8 @@ Backing services: a real Apache Kafka and a real MinIO for tests, demonstrations
     choice.py                which one a test gets: an address in the environment, else one of its own
     kafka_files.py           gets the broker: its jars, checked against `kafka.lock`
     java.py                  finds, or installs, what runs it
+    tools.py                 what checks `deploy/`: Helm, the loader of compose files, Prometheus, PgBouncer
+    golang.py                builds from Go modules that are pinned here
     minio_files.py           gets the object store: built from the module that `minio_module/go.sum` pins
     cache.py                 where both are kept between runs: the user's cache
     __main__.py              `make services`, `python -m backing prepare`

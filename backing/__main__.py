@@ -1,7 +1,7 @@
 """
 `make services`: get Kafka and MinIO, run them until Ctrl-C, and say how tests and Tiercel find them.
 
-usage: python -m backing [run | prepare | lock] [kafka] [minio]
+usage: python -m backing [run | prepare | lock] [kafka] [minio]; prepare also [helm] [compose] [prometheus] [pgbouncer]
 
 run      (default) start them and wait; each has its own folder and port
 prepare  only get them into the cache
@@ -18,7 +18,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from backing import cache, choice, kafka_files
+from backing import cache, choice, kafka_files, tools
 from backing.kafka import KafkaBroker
 from backing.minio import MinioServer
 from tiercel.errors import TiercelError
@@ -28,9 +28,10 @@ def main(arguments: list[str]) -> int:
     """Do it; return 0 when it was done."""
     action = arguments.pop(0) if arguments[:1] and arguments[0] in ("run", "prepare", "lock") else "run"
     names = arguments or list(choice.PREPARATIONS)
-    unknown = [name for name in names if name not in choice.PREPARATIONS]
+    known = [*choice.PREPARATIONS, *(tools.TOOLS if action == "prepare" else ())]
+    unknown = [name for name in names if name not in known]
     if unknown:
-        print(f"There is no service '{unknown[0]}'; there are {', '.join(choice.PREPARATIONS)}.", file=sys.stderr)
+        print(f"There is no service '{unknown[0]}'; there are {', '.join(known)}.", file=sys.stderr)
         return 2
     try:
         if action == "lock":
@@ -51,7 +52,7 @@ def prepare(name: str) -> None:
     began = time.monotonic()
     if choice.takes_long(name):
         print(f"Building {name}, once: about eight minutes of two cores …", flush=True)
-    choice.PREPARATIONS[name]()
+    choice.prepare(name)
     if time.monotonic() - began > 1:
         print(f"{name} is in '{cache.root()}' after {time.monotonic() - began:.0f} s.", flush=True)
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from backing import kafka, minio, minio_files
+from backing import kafka, minio, minio_files, tools
 from backing.kafka import KafkaBroker
 from backing.minio import MinioServer, S3Address
 
@@ -48,8 +48,10 @@ def s3_address(folder: Path) -> Iterator[S3Address]:
 
 
 def prepare(name: str) -> None:
-    """Have a service in the cache, unless the environment names one; raise NotObtainable when it cannot be had."""
-    if not os.environ.get(VARIABLES[name]):
+    """Have a service or tool in the cache, unless the environment names one; raise NotObtainable when that fails."""
+    if name in tools.TOOLS:
+        tools.TOOLS[name]()
+    elif not os.environ.get(VARIABLES[name]):
         PREPARATIONS[name]()
 
 
@@ -66,4 +68,6 @@ def prepare_in_background(name: str) -> subprocess.Popen[bytes]:
 
 def takes_long(name: str) -> bool:
     """Tell whether getting a service is a matter of minutes."""
-    return name == "minio" and not os.environ.get(VARIABLES[name]) and not minio_files.is_built()
+    return tools.takes_long(name) or (
+        name == "minio" and not os.environ.get(VARIABLES[name]) and not minio_files.is_built()
+    )

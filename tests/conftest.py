@@ -15,13 +15,16 @@ from typing import Final
 
 import pytest
 
-from backing import choice
+from backing import choice, tools
 from backing.kafka import KafkaBroker
 from backing.minio import MinioServer, S3Address
+from backing.tools import Program
 from tiercel.errors import TiercelError
 
-FIXTURES: Final = {"kafka": "kafka", "kafka_broker": "kafka", "s3": "minio", "minio_server": "minio"}
-"""Which service stands behind which fixture; a parameter of a test with such a name counts as well."""
+FIXTURES: Final = {"kafka": "kafka", "kafka_broker": "kafka", "s3": "minio", "minio_server": "minio"} | {
+    name: name for name in tools.TOOLS
+}
+"""Which service or tool stands behind which fixture; a parameter of a test with such a name counts as well."""
 
 _missing: dict[str, str | None] = {}
 """What was tried: None for a service that is there, else why it is not."""
@@ -54,6 +57,28 @@ def minio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServ
     """Yield a MinIO that tests may stop, kill and pause."""
     with MinioServer(tmp_path_factory.mktemp("minio")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def compose() -> Program:
+    """Return the loader of compose files that `docker compose` uses."""
+    return tools.compose()
+
+
+@pytest.fixture(scope="session")
+def helm() -> Program:
+    return tools.helm()
+
+
+@pytest.fixture(scope="session")
+def prometheus() -> Program:
+    """Return Prometheus; promtool is beside it."""
+    return tools.prometheus()
+
+
+@pytest.fixture(scope="session")
+def pgbouncer() -> Program:
+    return tools.pgbouncer()
 
 
 def _services(item: pytest.Item) -> set[str]:

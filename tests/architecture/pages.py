@@ -1,6 +1,7 @@
 """
 Pages that are drawn from code: `docs/dataflow.md` from the table of topics, `docs/state-machine.md` from the table of
-states, `docs/metrics.md` from the modules `metrics.py`. `make docs` writes them, a test compares.
+states, `docs/metrics.md` from the modules `metrics.py`, Grafana's dashboard from
+`dashboard.py`. `make docs` writes them, a test compares.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from tests.architecture.dashboard import dashboard
 from tests.architecture.metrics import metrics
 from tests.architecture.tree import ROOT, SERVICES
 from tiercel.messages.topics import TOPICS, Route, Topic
@@ -86,6 +88,7 @@ def _bold(state: State) -> str:
 
 
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "deploy/observability/grafana/tiercel.json": dashboard,
     "docs/dataflow.md": dataflow,
     "docs/metrics.md": metrics,
     "docs/state-machine.md": state_machine,

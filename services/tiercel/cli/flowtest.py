@@ -20,7 +20,6 @@ import uvloop
 from tiercel import assembly
 from tiercel.cli import flow, junit, options
 from tiercel.cli.caserun import TENANT, CaseResult, CaseRun
-from tiercel.cli.main import SERVICES
 from tiercel.cli.suite import Suite, is_suite, read_suite
 from tiercel.errors import InvalidFlow, Problem, Refused
 from tiercel.flowspec.parse import check_flows
@@ -113,7 +112,7 @@ async def _run(arguments: argparse.Namespace, found: Collected) -> list[SuiteRes
     results = []
     with tempfile.TemporaryDirectory(prefix="tiercel-test-") as folder:
         given: dict[str, Any] = {"queue.type": "memory", "storage.local.base-path": folder}
-        settings = options.read(arguments, SERVICES, **given)
+        settings = options.read(arguments, **given)
         logs.configure(form=settings.logging.format, level="WARNING", service="test")
         async with installation(settings) as api:
             for each in found.flows.values():

@@ -46,6 +46,11 @@ def parser() -> argparse.ArgumentParser:
     _add_settings(migrate)
     migrate.set_defaults(command_module="migrate")
 
+    health = commands.add_parser("health", help="ask the process on this machine how it is")
+    _add_settings(health)
+    _add_ports(health)
+    health.set_defaults(command_module="health")
+
     version = commands.add_parser("version", help="show versions")
     version.set_defaults(command_module="version")
     return top

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from tiercel import assembly
+from tiercel.cli.main import SERVICES
 from tiercel.errors import InvalidSettings
 from tiercel.runtime import settings
 from tiercel.runtime.settings import Settings
@@ -16,8 +16,8 @@ from tiercel.runtime.settings import Settings
 CONFIG_VARIABLE = "TIERCEL_CONFIG"
 
 
-def read(arguments: argparse.Namespace, services: Collection[str] = (), **more: Any) -> Settings:
-    """Return the settings, with the sections of these services."""
+def read(arguments: argparse.Namespace, **more: Any) -> Settings:
+    """Return the settings; all processes may share one file, so that each knows the sections of all."""
     file = arguments.config or os.environ.get(CONFIG_VARIABLE)
     given = {
         "postgres.url": arguments.postgres,
@@ -32,7 +32,7 @@ def read(arguments: argparse.Namespace, services: Collection[str] = (), **more: 
         Path(file) if file else None,
         environment=environment,
         overrides=given,
-        sections={name: assembly.settings_class(name) for name in services},
+        sections={name: assembly.settings_class(name) for name in SERVICES},
     )
 
 

@@ -89,7 +89,7 @@ def _own_settings(arguments: argparse.Namespace) -> Settings:
         "server.basic-auth.username": "run@tiercel.local",
         "server.basic-auth.password": secrets.token_urlsafe(24),
     }
-    return options.read(arguments, SERVICES, **private)
+    return options.read(arguments, **private)
 
 
 @asynccontextmanager

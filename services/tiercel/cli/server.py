@@ -6,7 +6,6 @@ import argparse
 
 from tiercel import assembly, standalone
 from tiercel.cli import options
-from tiercel.cli.main import SERVICES
 from tiercel.runtime import process
 
 
@@ -16,7 +15,7 @@ def execute(arguments: argparse.Namespace) -> int:
         more = {}
         if arguments.port is not None and arguments.management_port is None:
             more["server.management-port"] = arguments.port + 1 if arguments.port else 0
-        return standalone.run(options.read(arguments, SERVICES, **more))
-    settings = options.read(arguments, [arguments.service])
+        return standalone.run(options.read(arguments, **more))
+    settings = options.read(arguments)
     options.require_postgres(settings)
     return process.run(arguments.service, settings, assembly.assemble(arguments.service, settings))

@@ -22,6 +22,7 @@ in Prometheus, and in every scrape."""
 OTHER: Final = "other"
 """Namespace and flow of the series that counts all flows beyond the bound."""
 FLOW_LABELS: Final = ("tenant_id", "namespace_id", "flow_id")
+SERVICES: Final = ("executor", "indexer", "scheduler", "webserver", "worker")
 SECONDS: Final = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 60, 600, 3600)
 """Bounds of histograms of times, from a step to an hour."""
 
@@ -59,9 +60,11 @@ class Source(Protocol):
 
 
 class Exposition:
-    """All metrics of a process as text, each under our name and, if wanted, those that Kestra has under Kestra's."""
+    """All metrics of a process as text, each under our name and, where wanted, Kestra's too."""
 
-    def __init__(self, *, kestra_names: bool = False, registry: Source = REGISTRY) -> None:
+    def __init__(self, *, service: str | None = None, kestra_names: bool = False, registry: Source = REGISTRY) -> None:
+        # A process that was forked from a supervisor has loaded the metrics of all services.
+        self._foreign = tuple(f"{PREFIX}{name}_" for name in SERVICES if service is not None and name != service)
         self._kestra_names = kestra_names
         self._registry = registry
 
@@ -72,6 +75,8 @@ class Exposition:
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics."""
         for metric in self._registry.collect():
+            if metric.name.startswith(self._foreign):
+                continue
             yield metric
             name = metric.name.removeprefix(PREFIX)
             if self._kestra_names and name in kestra_metrics.EXPORTED and metric.name != name:

@@ -56,7 +56,7 @@ async def _serve(name: str, settings: Settings, assemble: Assembly, on_ready: Ca
         _obey_signals(service)
         metrics.begin(name, flows_max=settings.metrics.flows_max)
         if settings.server.management_port:
-            exposition = metrics.Exposition(kestra_names=settings.metrics.kestra_names)
+            exposition = metrics.Exposition(service=name, kestra_names=settings.metrics.kestra_names)
             management = ManagementServer(name, checks, ready=service.ready.is_set, exposition=exposition)
             await management.start(settings.api_host, settings.server.management_port)
             stack.push_async_callback(management.stop)

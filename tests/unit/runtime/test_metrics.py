@@ -16,6 +16,18 @@ def test_flows_beyond_the_bound_share_one_series() -> None:
     assert [("main", "a", "one"), ("main", "a", "two"), ("main", "other", "other"), ("main", "a", "one")] == labels
 
 
+def test_a_process_exports_nothing_of_other_services() -> None:
+    """A child of the standalone server has loaded the code of all: their zeros would be added to what others count."""
+    registry = CollectorRegistry()
+    for service in ("executor", "worker"):
+        Gauge(f"tiercel_{service}_job_free", "Of one service.", registry=registry)
+
+    text = Exposition(service="worker", registry=registry).text().decode()
+
+    assert "tiercel_worker_job_free" in text
+    assert "tiercel_executor_job_free" not in text
+
+
 def _lines(*, kestra_names: bool) -> list[str]:
     registry = CollectorRegistry()
     Counter("tiercel_worker_started_count", "Started.", ["flow_id"], registry=registry).labels("one").inc()
