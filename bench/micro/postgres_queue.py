@@ -146,7 +146,7 @@ async def units(queue: PostgresQueue, store: PostgresStateStore, leases: Postgre
                 unit.emit(history)
         commits.append(time.perf_counter() - begun)
         begun = time.perf_counter()
-        await queue.claim(["default"], size, started)
+        await queue.claim("w", ["default"], size)
         claims.append(time.perf_counter() - begun)
         left = await queue.read(EXECUTION_EVENT, range(16), count=1000)
         await queue.acknowledge(EXECUTION_EVENT, left, held)

@@ -17,6 +17,7 @@ SECTIONS: Final = {
     "tiercel.runtime.metrics": "Every process",
     "tiercel.runtime.postgres.metrics": "Every process with connections to PostgreSQL",
     "tiercel.queue.metrics": "Every process, of the queue",
+    "tiercel.queue.kafka.metrics": "Every process, of Kafka (`queue.type: kafka`)",
     "tiercel.storage.metrics": "Every process, of internal storage",
 }
 """Titles of the modules that are not a service's."""

@@ -56,7 +56,7 @@ class ScriptedWorker:
                 self.stopped.add(message.trigger_uid.rpartition("/")[2])
                 if self._running.pop(message.trigger_uid, None) is not None:
                     self.logs.append("sleep interrupted")
-        for job in await self._world.backend.claim([LANE_DEFAULT], 10, _never):
+        for job in await self._world.backend.claim("w", [LANE_DEFAULT], 10):
             assert isinstance(job, TriggerJob)
             self.evaluations += 1
             self._running[job.trigger_uid] = self._evaluation(job)
@@ -95,7 +95,3 @@ class ScriptedWorker:
 
 def _answer(job: TriggerJob, at: datetime, variables: dict[str, Any] | None) -> TriggerEvaluated:
     return TriggerEvaluated(trigger_uid=job.trigger_uid, at=at, variables=variables)
-
-
-def _never(job: Any) -> Any:
-    raise AssertionError("No task runs here.")

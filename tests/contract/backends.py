@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Protocol
 
-from tiercel.messages.topics import PARTITIONS_DEFAULT
+from tiercel.messages.topics import PARTITIONS_DEFAULT, WORKER_JOB
 from tiercel.queue.base import Queue
+from tiercel.queue.kafka.link import KafkaLink
+from tiercel.queue.kafka.queue import KafkaQueue
+from tiercel.queue.kafka.settings import KafkaSettings
 from tiercel.queue.memory import MemoryBackend
 from tiercel.queue.postgres.node import PostgresNode
 from tiercel.queue.postgres.queue import PostgresQueue
+from tiercel.runtime import kafka as wiring_kafka
+from tiercel.runtime.adapters import Adapters
 from tiercel.runtime.clock import SystemClock
 from tiercel.runtime.postgres.pool import PLAIN_SESSION, PostgresPool
-from tiercel.statestore.base import Leases, StateStore
+from tiercel.runtime.settings import QueueSettings, Settings
+from tiercel.secrets.environment import EnvironmentSecrets
+from tiercel.statestore.base import DISPATCHER, Leases, StateStore
 from tiercel.statestore.postgres.leases import PostgresLeases
 from tiercel.statestore.postgres.statestore import PostgresStateStore
+from tiercel.storage.local import LocalStorage
 
 CLEARED = (
+    "tq.position, tq.seen, tq.outbox, tq.worker, "
     "tq.member, tq.lease, tq.worker_job, tq.execution_event, tq.trigger_event, tq.history, tq.broadcast, "
     "tq.worker_event, tq.dead_letter, ts.execution, ts.task_run, ts.task_output, ts.held, ts.timer, ts.scope, "
     "ts.trigger, ts.parked, td.flow, td.revision"
@@ -127,4 +139,57 @@ class PostgresContract(Process):
     async def close(self) -> None:
         for closer in self._closers:
             await closer()
+        await self.admin.close()
+
+
+class KafkaContract(PostgresContract):
+    """The adapters on a broker and a database of the tests, with a dispatcher as an executor has it."""
+
+    def __init__(self, uri: str, settings: Settings) -> None:
+        self.settings = settings
+        self.clock = MovableClock()
+        self.links: list[KafkaLink] = []
+        self._stack = AsyncExitStack()
+        self.uri = uri
+        self.admin = PostgresPool(uri, session=PLAIN_SESSION)
+
+    @classmethod
+    async def open_on(cls, uri: str, address: str, prefix: str) -> KafkaContract:
+        """Open an installation whose topics are read from their ends."""
+        kafka = KafkaSettings(bootstrap_servers=address, topic_prefix=prefix, inbox_partitions=4)
+        contract = cls(uri, Settings(queue=QueueSettings(type="kafka"), kafka=kafka))
+        await contract.sql(f"TRUNCATE {CLEARED}")
+        await wiring_kafka.make_topics(contract.settings, uri)
+        process = await contract.another()
+        contract.queue, contract.state, contract.leases = process.queue, process.state, process.leases
+        assert isinstance(process.queue, KafkaQueue)
+        adapters = Adapters(
+            queue=process.queue,
+            storage=LocalStorage(Path(os.devnull)),
+            secrets=EnvironmentSecrets(),
+            leases=process.leases,
+        )
+        # Whoever begins to listen wakes everybody once: the dispatcher's channels are heard before a test begins.
+        await process.queue.wait(WORKER_JOB, 0.01)
+        await process.leases.changed(DISPATCHER, 0.01)
+        wiring_kafka.dispatch(adapters, process.queue, contract.links[0], contract.node, contract._stack)
+        return contract
+
+    async def another(self) -> Process:
+        node = await PostgresNode.open(self.uri)
+        queue, link, desk = await wiring_kafka.queue_with_database("executor", self.settings, node, self._stack)
+        queue._clock = self.clock
+        if not self.links:
+            self.node = node
+        self.links.append(link)
+        leases = PostgresLeases(node)
+        self._stack.push_async_callback(leases.close)
+        return Process(queue, PostgresStateStore(node, desk.mail), leases)
+
+    async def pass_time(self, seconds: float) -> None:
+        await super().pass_time(seconds)
+        self.clock.ahead += timedelta(seconds=seconds)
+
+    async def close(self) -> None:
+        await self._stack.aclose()
         await self.admin.close()

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
-from tests.contract.backends import MemoryContract, PostgresContract
+from tests.contract.backends import KafkaContract, MemoryContract, PostgresContract
 from tiercel.runtime.embedded import EmbeddedPostgres
 from tiercel.runtime.postgres.migration import migrate
 
@@ -52,11 +52,23 @@ async def postgres(postgres_database: str) -> AsyncIterator[PostgresContract]:
     await backend.close()
 
 
-@pytest.fixture(params=["memory", "postgres"])
+@pytest.fixture(scope="module")
+def topic_prefix() -> str:
+    """Return a prefix that no other module's topics have."""
+    return f"contract_{uuid.uuid4().hex[:8]}_"
+
+
+@pytest.fixture(params=["memory", "postgres", "kafka"])
 async def backend(request: pytest.FixtureRequest) -> AsyncIterator[MemoryContract | PostgresContract]:
     """Yield queue, state store and leases of one installation."""
     if request.param == "memory":
         made: MemoryContract | PostgresContract = MemoryContract()
+    elif request.param == "kafka":
+        made = await KafkaContract.open_on(
+            request.getfixturevalue("postgres_database"),
+            request.getfixturevalue("kafka"),
+            request.getfixturevalue("topic_prefix"),
+        )
     else:
         made = await PostgresContract.open(request.getfixturevalue("postgres_database"))
     yield made

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from tiercel.messages.execution_event import KillRequested, TaskStarted
+from tiercel.messages.execution_event import KillRequested
 from tiercel.messages.topics import EXECUTION_EVENT, partition_of
 from tiercel.messages.worker_job import TaskJob, TriggerJob
 from tiercel.model.execution import Execution, OutputRef, TaskRun
@@ -68,11 +68,6 @@ def trigger_job(uid: str) -> OutgoingJob:
             evaluated_at=NOW,
         )
     )
-
-
-def started(task: TaskJob) -> TaskStarted:
-    """Tell that a worker has a job."""
-    return TaskStarted(execution_id=task.execution_id, at=NOW, seq=task.seq, attempt=task.attempt, worker="w")
 
 
 def head(execution_id: str, version: int = 1, state: State = State.RUNNING, at: datetime = NOW) -> HeadRecord:

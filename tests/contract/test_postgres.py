@@ -15,7 +15,8 @@ import pytest
 from psycopg import conninfo
 
 from tests.contract.backends import PostgresContract
-from tests.contract.samples import SERVICE, changes, event, head, job, leases_of, run, started
+from tests.contract.samples import SERVICE, changes, event, head, job, leases_of, run
+from tests.contract.steps import submit
 from tiercel.errors import InvalidSettings, OperatorError, Unavailable
 from tiercel.messages.broadcast import KillRun
 from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT, TOPICS
@@ -67,8 +68,8 @@ async def poisoned(postgres: PostgresContract) -> PostgresContract:
     """A backlog whose statistics were taken while the tables were empty, and plans that were cached then."""
     leases = await leases_of(postgres.leases)
     for _ in range(8):  # plans become generic while there is nothing
-        await postgres.queue.claim(["default"], 200, started)
-        await postgres.queue.claim(["default", "gpu"], 200, started)
+        await postgres.queue.claim("w", ["default"], 200)
+        await postgres.queue.claim("w", ["default", "gpu"], 200)
         await postgres.queue.read(EXECUTION_EVENT, ALL, count=64)
         await postgres.queue.emit(event("a"))
         read = await postgres.queue.read(EXECUTION_EVENT, ALL, count=64)
@@ -123,10 +124,10 @@ async def test_queue_statements_are_quick_behind_poisoned_statistics(poisoned: P
         assert await queue.acknowledge(EXECUTION_EVENT, read, leases)
 
     async def claim() -> None:  # the bodies are no jobs: all of them become dead letters
-        await queue.claim(["default"], 200, started)
+        await queue.claim("w", ["default"], 200)
 
     async def claim_lanes() -> None:
-        await queue.claim(["default", "gpu"], 200, started)
+        await queue.claim("w", ["default", "gpu"], 200)
 
     assert PATIENCE_S > await quickest(3, read_and_acknowledge)
     assert PATIENCE_S > await quickest(3, claim)
@@ -153,7 +154,7 @@ async def test_a_unit_is_quick_behind_poisoned_statistics(poisoned: PostgresCont
 
 async def test_a_claim_leaves_rows_that_are_being_claimed(postgres: PostgresContract) -> None:
     """A revocation beside an open claim takes only what nobody is claiming, and waits for nobody."""
-    await postgres.queue.emit(jobs=[job("a", 1), job("a", 2)])
+    await submit(postgres, job("a", 1), job("a", 2))
     leases = await leases_of(postgres.leases)
     async with postgres.state.transaction(leases) as unit:
         unit.save(changes("a", None))
@@ -165,7 +166,7 @@ async def test_a_claim_leaves_rows_that_are_being_claimed(postgres: PostgresCont
                 unit.save(changes("a", 1, revoked=[]))
         await claiming.rollback()
 
-    assert [1] == [task.seq for task in await postgres.queue.claim(["default"], 5, started)]  # type: ignore[union-attr]
+    assert [1] == [task.seq for task in await postgres.queue.claim("w", ["default"], 5)]  # type: ignore[union-attr]
 
 
 async def test_a_broadcast_that_commits_late_is_heard(postgres: PostgresContract) -> None:
@@ -294,7 +295,7 @@ async def test_while_the_server_is_away_every_call_says_so_at_once(own_server: E
         for call in (
             lambda: backend.queue.emit(event("a")),
             lambda: backend.queue.read(EXECUTION_EVENT, ALL, count=1),
-            lambda: backend.queue.claim(["default"], 1, started),
+            lambda: backend.queue.claim("w", ["default"], 1),
             lambda: backend.queue.acknowledge(EXECUTION_EVENT, [], leases),
             backend.queue.depths,
             lambda: backend.state.load(["a"]),
@@ -367,19 +368,19 @@ async def test_a_claim_whose_commit_was_cut_off_is_settled(
     await cut.open(tmp_path)
     uri = conninfo.make_conninfo(postgres.uri, host=str(tmp_path), port=5432)
     queue = PostgresQueue(await PostgresNode.open(uri))
-    await postgres.queue.emit(jobs=[job("a", 1), job("a", 2)])
+    await submit(postgres, job("a", 1), job("a", 2))
     cut.arm()
     with pytest.raises(Unavailable):
-        await queue.claim(["default"], 5, started)
+        await queue.claim("w", ["default"], 5)
 
     claimed: list[WorkerJob] = []
     async with asyncio.timeout(10):
         while not claimed:
             with contextlib.suppress(Unavailable):
-                claimed = await queue.claim(["default"], 5, started)
+                claimed = await queue.claim("w", ["default"], 5)
 
     assert [1, 2] == [task.seq for task in claimed if isinstance(task, TaskJob)]
     assert 2 == len(await postgres.queue.read(EXECUTION_EVENT, ALL, count=10))
-    assert [] == await queue.claim(["default"], 5, started)
+    assert [] == await queue.claim("w", ["default"], 5)
     await queue.close()
     await cut.close()

@@ -9,14 +9,11 @@ import msgspec
 import pytest
 
 from tests.contract.backends import Backend
-from tests.contract.samples import NOW, SERVICE, event, job, leases_of, minutes, started, trigger_job
+from tests.contract.samples import SERVICE, event, job, leases_of, minutes
+from tests.contract.steps import ALL, arrived, submit, waiting
 from tiercel.messages.broadcast import FlowUpdated, KillRun
-from tiercel.messages.execution_event import ExecutionEvent, TaskStarted
 from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT, HISTORY, WORKER_JOB, partition_of
-from tiercel.messages.worker_job import TaskJob, TriggerJob
 from tiercel.queue.base import Outgoing
-
-ALL = range(16)
 
 
 def killed(execution_id: str) -> Outgoing:
@@ -28,7 +25,7 @@ async def test_messages_of_a_key_are_read_in_the_order_in_which_they_were_emitte
     await backend.queue.emit(event("a", 1), event("a", 2))
     await backend.queue.emit(event("a", 3))
 
-    found = await backend.queue.read(EXECUTION_EVENT, [partition_of("a")], count=10)
+    found = await arrived(backend.queue, 3, partitions=[partition_of("a")])
 
     assert [1, 2, 3] == minutes(found)
     assert {"a"} == {delivery.key for delivery in found}
@@ -37,6 +34,7 @@ async def test_messages_of_a_key_are_read_in_the_order_in_which_they_were_emitte
 async def test_a_message_is_in_the_partition_of_its_key_only(backend: Backend) -> None:
     """The partition is the CRC-32 of the key modulo their number."""
     await backend.queue.emit(event("a", 1))
+    await arrived(backend.queue, 1)
 
     elsewhere = await backend.queue.read(EXECUTION_EVENT, [p for p in ALL if p != partition_of("a")], count=10)
 
@@ -46,7 +44,7 @@ async def test_a_message_is_in_the_partition_of_its_key_only(backend: Backend) -
 async def test_reading_without_acknowledging_returns_the_same_again(backend: Backend) -> None:
     """A read takes nothing away."""
     await backend.queue.emit(event("a", 1))
-    first = await backend.queue.read(EXECUTION_EVENT, [partition_of("a")], count=10)
+    first = await arrived(backend.queue, 1, partitions=[partition_of("a")])
 
     second = await backend.queue.read(EXECUTION_EVENT, [partition_of("a")], count=10)
 
@@ -54,21 +52,22 @@ async def test_reading_without_acknowledging_returns_the_same_again(backend: Bac
 
 
 async def test_a_read_returns_at_most_count_of_each_partition(backend: Backend) -> None:
-    """The limit is per partition, and the oldest come first."""
+    """The limit is per partition, and the oldest of each come first."""
     keys = [f"k{number}" for number in range(40)]
     await backend.queue.emit(*(event(key, minute) for minute in range(3) for key in keys))
 
+    everything = await arrived(backend.queue, 120)
     found = await backend.queue.read(EXECUTION_EVENT, ALL, count=2)
 
-    each = [sum(1 for delivery in found if delivery.partition == part) for part in ALL]
-    assert max(each) == 2
-    assert sorted(delivery.id for delivery in found) == [delivery.id for delivery in found]
+    for part in ALL:
+        in_order = [delivery for delivery in everything if delivery.partition == part]
+        assert in_order[:2] == [delivery for delivery in found if delivery.partition == part]
 
 
 async def test_a_read_stops_at_its_size(backend: Backend) -> None:
     """About `size` bytes are read, and at least one message."""
     await backend.queue.emit(*(event("a", minute) for minute in range(50)))
-    (one, *_) = await backend.queue.read(EXECUTION_EVENT, [partition_of("a")], count=1)
+    (one, *_) = await arrived(backend.queue, 50)
 
     found = await backend.queue.read(EXECUTION_EVENT, [partition_of("a")], count=50, size=3 * len(one.body))
     least = await backend.queue.read(EXECUTION_EVENT, [partition_of("a")], count=50, size=1)
@@ -78,36 +77,40 @@ async def test_a_read_stops_at_its_size(backend: Backend) -> None:
 
 
 async def test_what_is_acknowledged_does_not_come_back(backend: Backend) -> None:
-    """Other messages stay."""
+    """The oldest of a partition are acknowledged; what is younger, or in other partitions, stays."""
     leases = await leases_of(backend.leases)
-    await backend.queue.emit(event("a", 1), event("a", 2), event("b", 3))
-    found = await backend.queue.read(EXECUTION_EVENT, ALL, count=10)
+    await backend.queue.emit(event("a", 1), event("a", 2), event("a", 3), event("b", 4))
+    found = await arrived(backend.queue, 4)
 
-    done = await backend.queue.acknowledge(EXECUTION_EVENT, [d for d in found if minutes([d]) != [2]], leases)
+    done = await backend.queue.acknowledge(EXECUTION_EVENT, [d for d in found if minutes([d])[0] < 3], leases)
 
     assert done
-    assert [2] == minutes(await backend.queue.read(EXECUTION_EVENT, ALL, count=10))
+    assert {3, 4} == set(minutes(await backend.queue.read(EXECUTION_EVENT, ALL, count=10)))
+    other = (await backend.another()).queue
+    assert {3, 4} == set(minutes(await arrived(other, 2)))
+    assert 2 == await waiting(other, "execution_event")
 
 
 async def test_when_a_lease_is_lost_nothing_is_acknowledged(backend: Backend) -> None:
     """The answer is False, and the new owner reads the messages."""
     leases = await leases_of(backend.leases)
     await backend.queue.emit(event("a", 1))
-    found = await backend.queue.read(EXECUTION_EVENT, ALL, count=10)
+    found = await arrived(backend.queue, 1)
     await backend.pass_time(60)
     await leases_of(backend.leases, "thief")
 
     done = await backend.queue.acknowledge(EXECUTION_EVENT, found, leases)
 
     assert not done
-    assert [1] == minutes(await backend.queue.read(EXECUTION_EVENT, ALL, count=10))
+    assert [1] == minutes(await arrived(backend.queue, 1))
+    assert 1 == await waiting(backend.queue, "execution_event")
 
 
 async def test_an_undecodable_message_is_delivered_with_its_error(backend: Backend) -> None:
     """Its body and key are kept, so that it can be buried."""
     await backend.queue.emit(Outgoing(topic=EXECUTION_EVENT, key="a", message={"type": "Nobody"}))
 
-    (found,) = await backend.queue.read(EXECUTION_EVENT, ALL, count=10)
+    (found,) = await arrived(backend.queue, 1)
 
     assert found.message is None
     assert "cannot be decoded" in str(found.error)
@@ -117,7 +120,7 @@ async def test_an_undecodable_message_is_delivered_with_its_error(backend: Backe
 async def test_a_buried_message_is_a_dead_letter_and_counted(backend: Backend) -> None:
     """Burying copies: the message is acknowledged apart from it."""
     await backend.queue.emit(event("a", 1))
-    (found,) = await backend.queue.read(EXECUTION_EVENT, ALL, count=10)
+    (found,) = await arrived(backend.queue, 1)
 
     await backend.queue.bury(EXECUTION_EVENT, found, "because")
 
@@ -135,97 +138,12 @@ async def test_a_newer_message_stays_with_all_that_follows_it(backend: Backend) 
     await backend.queue.emit(msgspec.structs.replace(event("a", 2), topic=newer))
     await backend.queue.emit(event("a", 3))
 
+    assert [1, 2, 3] == minutes(await arrived(backend.queue, 3, newer, [part]))
+
     found = await backend.queue.read(EXECUTION_EVENT, [part], count=10)
 
     assert [1] == minutes(found)
     assert [part] == await backend.leases.surplus(SERVICE, "i1")
-    assert [1, 2, 3] == minutes(await backend.queue.read(newer, [part], count=10))
-
-
-async def test_jobs_are_claimed_by_rank_and_age(backend: Backend) -> None:
-    """Rank first, whatever the lane; only lanes that are asked for."""
-    await backend.queue.emit(
-        jobs=[job("a", 1), job("a", 2, rank=-1), job("a", 3, lane="gpu"), job("a", 4, lane="other"), job("a", 5)]
-    )
-
-    claimed = await backend.queue.claim(["default", "gpu"], 10, started)
-
-    assert [2, 1, 3, 5] == [task.seq for task in claimed if isinstance(task, TaskJob)]
-    assert [4] == [task.seq for task in await backend.queue.claim(["other"], 10, started) if isinstance(task, TaskJob)]
-
-
-@pytest.mark.parametrize("lanes", [["default"], ["default", "gpu"]])
-async def test_a_claim_takes_at_most_its_count(backend: Backend, lanes: list[str]) -> None:
-    """What is left is left for others."""
-    await backend.queue.emit(jobs=[job("a", seq) for seq in range(10)])
-
-    first = await backend.queue.claim(lanes, 4, started)
-    second = await backend.queue.claim(lanes, 100, started)
-
-    assert (4, 6) == (len(first), len(second))
-    assert [] == await backend.queue.claim(lanes, 4, started)
-
-
-async def test_a_claim_emits_started_of_task_jobs(backend: Backend) -> None:
-    """Jobs of triggers have no started event."""
-    await backend.queue.emit(jobs=[job("a", 7), trigger_job("main/ns/f/t")])
-
-    claimed = await backend.queue.claim(["default"], 10, started)
-
-    assert [TaskJob, TriggerJob] == [type(one) for one in claimed]
-    found = await backend.queue.read(EXECUTION_EVENT, ALL, count=10)
-    expected = TaskStarted(execution_id="a", at=NOW, seq=7, attempt=1, worker="w")
-    assert [expected] == [delivery.message for delivery in found]
-
-
-async def test_when_a_claim_fails_its_jobs_remain(backend: Backend) -> None:
-    """Claim and ownership are one commit."""
-    await backend.queue.emit(jobs=[job("a", 1)])
-
-    def refuse(task: TaskJob) -> ExecutionEvent:
-        raise ValueError(task.task_id)
-
-    with pytest.raises(ValueError, match="say"):
-        await backend.queue.claim(["default"], 10, refuse)
-
-    assert [] == await backend.queue.read(EXECUTION_EVENT, ALL, count=10)
-    assert 1 == len(await backend.queue.claim(["default"], 10, started))
-
-
-async def test_concurrent_claims_never_share_a_job(backend: Backend) -> None:
-    """Every job goes to exactly one claimer, and none is left."""
-    total = 400
-    await backend.queue.emit(jobs=[job("a", seq, lane=f"l{seq % 2}") for seq in range(total)])
-    others = [backend.queue, (await backend.another()).queue]
-    taken: list[int] = []
-
-    async def claim_all(number: int) -> None:
-        while len(taken) < total:
-            claimed = await others[number % 2].claim(["l0", "l1"][: 1 + number % 2] or ["l0"], 7, started)
-            assert len(claimed) <= 7
-            taken.extend(task.seq for task in claimed if isinstance(task, TaskJob))
-            await asyncio.sleep(0)
-
-    async with asyncio.timeout(30):
-        await asyncio.gather(*(claim_all(number) for number in range(4)))
-
-    assert list(range(total)) == sorted(taken)
-
-
-async def test_an_undecodable_job_becomes_a_dead_letter(backend: Backend) -> None:
-    """It does not stop the jobs behind it."""
-    broken = job("a", 1)
-    await backend.queue.emit(jobs=[msgspec.structs.replace(broken, job=_Strange(execution_id="a")), job("a", 2)])
-
-    claimed = await backend.queue.claim(["default"], 10, started)
-
-    assert [2] == [task.seq for task in claimed if isinstance(task, TaskJob)]
-    assert ["worker_job"] == [topic for topic, *_ in await backend.dead_letters()]
-
-
-class _Strange(msgspec.Struct, tag="Strange"):
-    execution_id: str
-    trigger_uid: str = ""
 
 
 async def test_a_subscriber_hears_what_is_sent_after_it_subscribed(backend: Backend) -> None:
@@ -277,7 +195,8 @@ async def _next(line: AsyncIterator[object]) -> object:
 
 
 async def _settled(backend: Backend) -> None:
-    """Let a first wait return: adapters may use it to begin to listen."""
+    """Read, and let a first wait return: adapters use them to begin to listen."""
+    await backend.queue.read(EXECUTION_EVENT, ALL, count=1)
     await backend.queue.wait(EXECUTION_EVENT, 0.01)
 
 
@@ -298,6 +217,7 @@ async def test_what_is_sent_between_a_read_and_a_wait_is_not_missed(backend: Bac
     """Two consumers of one process both learn of it."""
 
     async def consume(gate: asyncio.Event) -> None:
+        await backend.queue.read(EXECUTION_EVENT, ALL, count=1)
         await backend.queue.wait(EXECUTION_EVENT, 0.01)
         await backend.queue.wait(EXECUTION_EVENT, 0.01)
         ready.release()
@@ -385,7 +305,8 @@ async def test_no_wake_up_is_lost_under_load(backend: Backend) -> None:
 
 async def test_depths_tell_how_many_wait_and_how_long(backend: Backend) -> None:
     """KEYED topics and jobs have a depth."""
-    await backend.queue.emit(event("a"), event("b"), jobs=[job("a")])
+    await backend.queue.emit(event("a"), event("b"))
+    await submit(backend, job("a"))
     await backend.pass_time(90)
 
     depths = {depth.topic: depth for depth in await backend.queue.depths()}

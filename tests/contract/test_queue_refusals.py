@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 
 from tests.contract.backends import Backend
-from tests.contract.samples import job, started, trigger_job
+from tests.contract.samples import job, trigger_job
+from tests.contract.steps import arrived, claimed, submit
 from tiercel.messages.execution_event import JobRefused
-from tiercel.messages.topics import EXECUTION_EVENT, TRIGGER_EVENT, partition_of
+from tiercel.messages.topics import TRIGGER_EVENT, partition_of
 from tiercel.messages.trigger_event import TriggerEvaluated
 
 
@@ -17,19 +18,18 @@ async def test_who_waits_for_an_undecodable_job_is_told(backend: Backend) -> Non
     """The execution of the task run, or the trigger, hears that nobody will run it, and why."""
     broken: Any = job("a", 3)
     strange = trigger_job("main/n/f/t")
-    await backend.queue.emit(
-        jobs=[
-            msgspec.structs.replace(broken, job=msgspec.structs.replace(broken.job, attempt="many")),
-            msgspec.structs.replace(strange, job=msgspec.structs.replace(strange.job, evaluated_at="late")),
-        ]
+    await submit(
+        backend,
+        msgspec.structs.replace(broken, job=msgspec.structs.replace(broken.job, attempt="many")),
+        msgspec.structs.replace(strange, job=msgspec.structs.replace(strange.job, evaluated_at="late")),
     )
 
-    assert [] == await backend.queue.claim(["default"], 10, started)
+    assert [] == await claimed(backend.queue, 0)
 
-    (told,) = await backend.queue.read(EXECUTION_EVENT, [partition_of("a")], count=10)
+    (told,) = await arrived(backend.queue, 1, partitions=[partition_of("a")])
     assert isinstance(told.message, JobRefused)
     assert ("a", 3) == (told.message.execution_id, told.message.seq)
     assert "cannot be decoded" in told.message.reason
-    (evaluated,) = await backend.queue.read(TRIGGER_EVENT, range(16), count=10)
+    (evaluated,) = await arrived(backend.queue, 1, TRIGGER_EVENT)
     assert isinstance(evaluated.message, TriggerEvaluated)
     assert "cannot be decoded" in str(evaluated.message.error)

@@ -21,8 +21,9 @@ from tests.contract.samples import (
     minutes,
     output,
     run,
-    started,
 )
+from tests.contract.steps import arrived, claimed, waiting
+from tests.contract.steps import seqs as of_jobs
 from tiercel.messages.topics import EXECUTION_EVENT, HISTORY, partition_of
 from tiercel.messages.worker_job import TaskJob
 from tiercel.model.live import OutputKind, Timer, TimerKind
@@ -82,7 +83,7 @@ async def test_a_save_at_another_version_is_refused_whole(backend: Backend, was:
     """StaleState, and nothing of the transaction remains: no message, no acknowledgement, no other record."""
     await saved(backend, changes("a", None))
     await backend.queue.emit(event("a", 1))
-    read = await backend.queue.read(EXECUTION_EVENT, ALL, count=10)
+    read = await arrived(backend.queue, 1)
     leases = await leases_of(backend.leases)
 
     with pytest.raises(StaleState):
@@ -93,8 +94,9 @@ async def test_a_save_at_another_version_is_refused_whole(backend: Backend, was:
             unit.emit(event("c", 2))
 
     assert {"a": (1, State.RUNNING)} == await backend.state.versions(["a", "b"])
-    assert [1] == minutes(await backend.queue.read(EXECUTION_EVENT, ALL, count=10))
-    assert [] == await backend.queue.claim(["default"], 10, started)
+    assert [1] == minutes(await arrived(backend.queue, 1))
+    assert 1 == await waiting(backend.queue, "execution_event")
+    assert 0 == await waiting(backend.queue)
     assert [] == await backend.state.timers(SERVICE, ALL, NOW + timedelta(days=1), 10)
 
 
@@ -102,7 +104,7 @@ async def test_a_stolen_lease_fails_the_transaction_whole(backend: Backend) -> N
     """LeaseLost, also when only one of several leases is lost, and nothing remains."""
     leases = await leases_of(backend.leases)
     await backend.queue.emit(event("a", 1))
-    read = await backend.queue.read(EXECUTION_EVENT, ALL, count=10)
+    read = await arrived(backend.queue, 1)
     await backend.leases.release(SERVICE, "i1", [lease_for(leases, "a").partition])
     await backend.leases.announce(SERVICE, "thief", level=1)
     stolen = await backend.leases.take(SERVICE, "thief", level=1, ttl_s=10)
@@ -115,7 +117,8 @@ async def test_a_stolen_lease_fails_the_transaction_whole(backend: Backend) -> N
             unit.emit(event("c", 2))
 
     assert {} == await backend.state.versions(["b"])
-    assert [1] == minutes(await backend.queue.read(EXECUTION_EVENT, ALL, count=10))
+    assert [1] == minutes(await arrived(backend.queue, 1))
+    assert 1 == await waiting(backend.queue, "execution_event")
 
 
 async def test_an_error_in_the_block_leaves_nothing(backend: Backend) -> None:
@@ -134,7 +137,7 @@ async def test_a_transaction_acknowledges_saves_and_sends(backend: Backend) -> N
     """All of it is visible after the block, in the order in which it was sent."""
     leases = await leases_of(backend.leases)
     await backend.queue.emit(event("a", 1), event("a", 2))
-    read = await backend.queue.read(EXECUTION_EVENT, ALL, count=1)
+    read = await arrived(backend.queue, 1, count=1)
 
     async with backend.state.transaction(leases) as unit:
         unit.acknowledge(EXECUTION_EVENT, read)
@@ -142,17 +145,15 @@ async def test_a_transaction_acknowledges_saves_and_sends(backend: Backend) -> N
         unit.emit(event("a", 3), event("a", 4))
         unit.send(job("a", 2))
 
-    assert [2, 3, 4] == minutes(await backend.queue.read(EXECUTION_EVENT, ALL, count=10))
-    assert {1, 2} == {
-        task.seq for task in await backend.queue.claim(["default"], 10, started) if isinstance(task, TaskJob)
-    }
+    assert [2, 3, 4] == minutes(await arrived(backend.queue, 3))
+    assert {1, 2} == set(of_jobs(await claimed(backend.queue, 2)))
 
 
 async def test_what_was_acknowledged_before_cannot_be_acknowledged_again(backend: Backend) -> None:
     """Otherwise its effects would happen twice."""
     leases = await leases_of(backend.leases)
     await backend.queue.emit(event("a", 1))
-    read = await backend.queue.read(EXECUTION_EVENT, ALL, count=10)
+    read = await arrived(backend.queue, 1)
     async with backend.state.transaction(leases) as unit:
         unit.acknowledge(EXECUTION_EVENT, read)
 
@@ -161,7 +162,7 @@ async def test_what_was_acknowledged_before_cannot_be_acknowledged_again(backend
             unit.acknowledge(EXECUTION_EVENT, read)
             unit.emit(event("a", 2))
 
-    assert [] == await backend.queue.read(EXECUTION_EVENT, ALL, count=10)
+    assert 0 == await waiting(backend.queue, "execution_event")
 
 
 async def test_an_execution_saved_twice_in_a_transaction_ends_at_the_last(backend: Backend) -> None:
@@ -286,8 +287,9 @@ async def test_revoking_takes_back_unclaimed_jobs(backend: Backend) -> None:
 
     await saved(backend, changes("a", 1, revoked=[1, 3, 8]), changes("b", 1, revoked=[]), changes("c", 1))
 
-    claimed = await backend.queue.claim(["default"], 10, started)
-    assert [("a", 2), ("c", 1)] == [(task.execution_id, task.seq) for task in claimed if isinstance(task, TaskJob)]
+    found = await claimed(backend.queue, 2)
+    assert [("a", 2), ("c", 1)] == [(task.execution_id, task.seq) for task in found if isinstance(task, TaskJob)]
+    assert 0 == await waiting(backend.queue)
 
 
 async def test_revoked_jobs_make_room_for_new_ones_of_the_same_change(backend: Backend) -> None:
@@ -296,7 +298,8 @@ async def test_revoked_jobs_make_room_for_new_ones_of_the_same_change(backend: B
 
     await saved(backend, changes("a", 1, revoked=[1], jobs=[job("a", 1)]))
 
-    assert 1 == len(await backend.queue.claim(["default"], 10, started))
+    assert 1 == await waiting(backend.queue)
+    assert 1 == len(await claimed(backend.queue, 1))
 
 
 async def test_a_deleted_execution_leaves_nothing(backend: Backend) -> None:
@@ -378,4 +381,4 @@ async def test_a_transaction_without_leases_has_no_fence(backend: Backend) -> No
     async with backend.state.transaction([]) as unit:
         unit.emit(Outgoing(topic=HISTORY, key="a", message=event("a").message))
 
-    assert 1 == len(await backend.queue.read(HISTORY, ALL, count=10))
+    assert 1 == len(await arrived(backend.queue, 1, HISTORY))

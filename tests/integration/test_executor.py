@@ -15,7 +15,7 @@ from tiercel.executor.handlers import execution_event as handler
 from tiercel.executor.service import ExecutorService
 from tiercel.executor.settings import ExecutorSettings
 from tiercel.flowspec.parse import parse_flow
-from tiercel.messages.execution_event import CreateExecution, TaskFinished, TaskStarted
+from tiercel.messages.execution_event import CreateExecution, TaskFinished
 from tiercel.messages.topics import EXECUTION_EVENT
 from tiercel.messages.worker_job import TaskJob
 from tiercel.model.live import HeadRecord
@@ -53,13 +53,7 @@ class Desk:
         await self.backend.emit(Outgoing(topic=EXECUTION_EVENT, key=execution_id, message=message))
 
     async def claim(self, count: int = 100, worker: str = "w") -> list[TaskJob]:
-        jobs = await self.backend.claim(
-            [LANE_DEFAULT],
-            count,
-            lambda job: TaskStarted(
-                execution_id=job.execution_id, at=datetime.now(UTC), seq=job.seq, attempt=job.attempt, worker=worker
-            ),
-        )
+        jobs = await self.backend.claim(worker, [LANE_DEFAULT], count)
         return [job for job in jobs if isinstance(job, TaskJob)]
 
     async def finish(self, job: TaskJob, state: State = State.SUCCESS, worker: str = "w") -> None:

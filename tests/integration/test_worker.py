@@ -101,7 +101,8 @@ class World:
                 **fields,
             }
         )
-        await self.queue.emit(jobs=[OutgoingJob(job=job)])
+        async with self.queue.transaction([]) as unit:
+            unit.send(OutgoingJob(job=job))
 
     async def kill(self, execution: str = "e1", **fields: Any) -> None:
         message = KillRun(execution_id=execution, **fields)
@@ -242,7 +243,7 @@ async def test_a_kill_names_attempts(world: World) -> None:
     assert (await world.finished()).state is State.SUCCESS
 
     await world.kill("e2", seq=0, attempt=1)
-    await world.kill("marker")
+    await world.kill("marker", generation=0)
     await _heard(world, "marker")
     await world.send({"id": "t", "type": RETURN}, "e2")
     assert (await world.finished("e2")).state is State.KILLED
@@ -258,15 +259,17 @@ async def _heard(world: World, execution: str) -> None:
 
 
 async def test_a_restart_after_a_kill_is_run(world: World) -> None:
-    """A kill of a whole execution holds for what was claimed before it, not for what comes after a restart."""
-    await world.kill("e1")
+    """A kill of a whole execution holds for jobs of its generation, also those that come later, and not for others."""
+    await world.kill("e1", generation=1)
     await _heard(world, "e1")
-    # The claim that waits now began before the kill; the next one does not.
-    await world.send({"id": "t", "type": RETURN}, "other")
-    await world.finished("other")
-    await world.send({"id": "t", "type": RETURN}, "e1")
+    await world.send({"id": "t", "type": RETURN}, "e1", generation=1)
+    killed = await world.finished("e1")
+    await world.send({"id": "t", "type": RETURN}, "e1", generation=2, seq=1)
 
-    assert (await world.finished("e1")).state is State.SUCCESS
+    events = await world.until(lambda events: sum(isinstance(event, TaskFinished) for event in events) == 2)
+
+    assert State.KILLED is killed.state
+    assert State.SUCCESS is events[-1].state
 
 
 async def test_no_more_jobs_are_claimed_than_there_are_slots(tmp_path: Path) -> None:
@@ -345,7 +348,7 @@ async def test_a_kill_that_comes_during_the_claim_holds(tmp_path: Path) -> None:
     async with world.worker:
         await world.send({"id": "t", "type": LOG, "message": "must not run"})
         await queue.reached.wait()
-        await world.kill()
+        await world.kill(generation=0)
         await _heard(world, "e1")
         queue.go.set()
         assert (await world.finished()).state is State.KILLED
@@ -359,10 +362,10 @@ class Interrupted(MemoryBackend):
         super().__init__(clock)
         self.away = False
 
-    async def emit(self, *messages: Outgoing, jobs: Any = ()) -> None:
+    async def emit(self, *messages: Outgoing) -> None:
         if self.away:
             raise Unavailable("The queue is away.")
-        await super().emit(*messages, jobs=jobs)
+        await super().emit(*messages)
 
 
 async def test_reports_wait_for_a_lost_queue(tmp_path: Path) -> None:

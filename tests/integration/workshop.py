@@ -16,7 +16,7 @@ from tiercel.executor.service import ExecutorService
 from tiercel.executor.settings import ExecutorSettings
 from tiercel.flowspec.parse import parse_flow
 from tiercel.indexer.core.fold import fold
-from tiercel.messages.execution_event import CreateExecution, Event, TaskFinished, TaskStarted
+from tiercel.messages.execution_event import CreateExecution, Event, TaskFinished
 from tiercel.messages.topics import EXECUTION_EVENT, HISTORY
 from tiercel.messages.worker_job import TaskJob
 from tiercel.model.execution import Execution, OutputRef
@@ -73,16 +73,12 @@ class Workshop:
     async def work(self, answer: Answer = lambda job: State.SUCCESS) -> None:
         """Answer every job, until cancelled."""
         while True:
-            jobs = await self.queue.claim([LANE_DEFAULT], 100, self._started)
+            jobs = await self.queue.claim("w", [LANE_DEFAULT], 100)
             for job in jobs:
                 if isinstance(job, TaskJob):
                     self.claimed.append(job)
                     await self._finish(job, answer(job))
             await asyncio.sleep(0 if jobs else LOOK_S)
-
-    def _started(self, job: TaskJob) -> TaskStarted:
-        now = datetime.now(UTC)
-        return TaskStarted(execution_id=job.execution_id, at=now, seq=job.seq, attempt=job.attempt, worker="w")
 
     async def _finish(self, job: TaskJob, state: State) -> None:
         outputs = {"of": job.task_id, "value": job.value}

@@ -12,7 +12,7 @@ from tiercel.runtime import wiring
 def execute(arguments: argparse.Namespace) -> int:
     """Apply what is missing and name it."""
     settings = options.read(arguments)
-    options.require_postgres(settings)
+    options.require_backends(settings)
     applied = asyncio.run(wiring.migrate(settings))
     for name in applied:
         print(f"applied {name}")

@@ -10,7 +10,7 @@ from typing import Any
 from tiercel import assembly
 from tiercel.cli.main import SERVICES
 from tiercel.errors import InvalidSettings
-from tiercel.runtime import settings
+from tiercel.runtime import settings, wiring
 from tiercel.runtime.settings import Settings
 
 CONFIG_VARIABLE = "TIERCEL_CONFIG"
@@ -36,10 +36,12 @@ def read(arguments: argparse.Namespace, **more: Any) -> Settings:
     )
 
 
-def require_postgres(read: Settings) -> None:
-    """Refuse to start a single process without a server that it can share with the others."""
+def require_backends(read: Settings, service: str | None = None) -> None:
+    """Refuse to start a single process without servers that it can share with the others."""
     if read.queue.type == "memory":
         raise InvalidSettings("A process of its own cannot share 'queue.type: memory' with others; use postgres.")
+    if read.queue.type == "kafka" and service is not None and not wiring.CARDS[service] & wiring.STORED:
+        return  # it reaches the brokers and nothing else
     if read.postgres.url is None:
         raise InvalidSettings(
             "Where is PostgreSQL? Give its address with --postgres, TIERCEL_POSTGRES_URL or 'postgres.url'."

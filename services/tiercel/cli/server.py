@@ -17,5 +17,5 @@ def execute(arguments: argparse.Namespace) -> int:
             more["server.management-port"] = arguments.port + 1 if arguments.port else 0
         return standalone.run(options.read(arguments, **more))
     settings = options.read(arguments)
-    options.require_postgres(settings)
+    options.require_backends(settings, arguments.service)
     return process.run(arguments.service, settings, assembly.assemble(arguments.service, settings))

@@ -1,15 +1,13 @@
 """
 What runs on a worker now, and which kills it has heard of.
 
-A kill ends what runs. One that names an attempt is also remembered for a while, because it may overtake its job; one of
-a whole execution holds for jobs of claims that began before it was heard: the executor has taken back all others, and
-a later claim can only bring jobs of the time after a restart.
+A kill ends what runs. It is also remembered for a while, because it may overtake its job: one that names an attempt
+holds for jobs up to it, one of a whole execution for jobs of its generation, which a restart raises.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections import OrderedDict
 from datetime import timedelta
 from typing import Final
@@ -37,9 +35,8 @@ class Crew:
         self.outbox = outbox
         self.ended_count = 0
         self._running: dict[tuple[str, int], JobRun] = {}
-        self._kills: OrderedDict[tuple[str, int | None], tuple[int | None, int, float]] = OrderedDict()
-        self._claims = itertools.count(1)
-        self._claim = 0
+        self._kills: OrderedDict[tuple[str, int | None], tuple[int, float]] = OrderedDict()
+        """The highest attempt of a task run, or generation of an execution, and until when it is remembered."""
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -53,12 +50,7 @@ class Crew:
         """What runs, oldest first."""
         return list(self._running.values())
 
-    def claim_begins(self) -> int:
-        """Number a claim, so that kills heard while it is under way are known to concern it."""
-        self._claim = next(self._claims)
-        return self._claim
-
-    def take(self, job: TaskJob, claim: int) -> None:
+    def take(self, job: TaskJob) -> None:
         """Begin to run a claimed job, or end it at once when it was killed meanwhile."""
         run = JobRun(job, self)
         key = (job.execution_id, job.seq)
@@ -68,7 +60,7 @@ class Crew:
             earlier.stop(Stop.KILLED)
         self._running[key] = run
         self._idle.clear()
-        if self._is_killed(job, claim):
+        if self._is_killed(job):
             run.stop(Stop.KILLED)
         run.start()
 
@@ -94,33 +86,30 @@ class Crew:
         if kill.worker is not None and kill.worker != self.worker:
             return
         now = self.surroundings.clock.now()
-        until = (now + KILL_MEMORY).timestamp()
-        self._kills[kill.execution_id, kill.seq] = (kill.attempt, self._claim, until)
-        self._kills.move_to_end((kill.execution_id, kill.seq))
-        self._forget(now.timestamp())
+        self._remember(kill, now.timestamp())
         for run in list(self._running.values()):
             if run.job.execution_id == kill.execution_id and _concerns(kill.seq, kill.attempt, run.job):
                 metrics.KILLED.inc()
                 run.stop(Stop.KILLED)
 
-    def _forget(self, now: float) -> None:
+    def _remember(self, kill: KillRun, now: float) -> None:
+        limit = kill.generation if kill.seq is None else kill.attempt
+        if limit is not None:
+            key = (kill.execution_id, kill.seq)
+            known, _ = self._kills.pop(key, (limit, 0.0))
+            self._kills[key] = (max(limit, known), now + KILL_MEMORY.total_seconds())
         while self._kills:
-            key, (_, _, until) = next(iter(self._kills.items()))
+            oldest, (_, until) = next(iter(self._kills.items()))
             if until > now and len(self._kills) <= KILLS_MAX:
                 return
-            del self._kills[key]
+            del self._kills[oldest]
 
-    def _is_killed(self, job: TaskJob, claim: int) -> bool:
+    def _is_killed(self, job: TaskJob) -> bool:
         if not self._kills:
             return False
         whole = self._kills.get((job.execution_id, None))
-        if whole is not None and claim <= whole[1]:
-            return True
         own = self._kills.get((job.execution_id, job.seq))
-        if own is None:
-            return False
-        attempt, heard_in, _ = own
-        return job.attempt <= attempt if attempt is not None else claim <= heard_in
+        return (whole is not None and job.generation <= whole[0]) or (own is not None and job.attempt <= own[0])
 
     def stop_all(self, reason: Stop) -> None:
         """End everything that runs."""

@@ -15,7 +15,8 @@ import platform
 from collections.abc import Coroutine
 from typing import Any, Final
 
-from tiercel.messages.execution_event import JobReturned, TaskStarted
+from tiercel.errors import Unavailable
+from tiercel.messages.execution_event import JobReturned
 from tiercel.messages.topics import BROADCAST, WORKER_JOB
 from tiercel.messages.worker_event import WorkerHeartbeat
 from tiercel.messages.worker_job import TaskJob, WorkerJob
@@ -128,31 +129,21 @@ class WorkerService(Service):
         await asyncio.get_running_loop().create_future()
 
     async def _claim_once(self, free: int) -> int:
-        claim = self.crew.claim_begins()
         jobs: list[WorkerJob] = []
         async for attempt in retry.backend("queue"):
             with attempt:
                 if self.stopping:
                     return 0
-                jobs = await self._queue.claim(self.settings.lanes, free, self._started)
+                jobs = await self._queue.claim(self.worker, self.settings.lanes, free)
         metrics.CLAIM_SIZE.observe(len(jobs))
         for job in jobs:
             if self.stopping:
                 self._return(job)
             else:
-                worker_job.handle(job, claim, self.crew, self.triggers)
+                worker_job.handle(job, self.crew, self.triggers)
         if jobs:
             self._count_slots()
         return len(jobs)
-
-    def _started(self, job: TaskJob) -> TaskStarted:
-        return TaskStarted(
-            execution_id=job.execution_id,
-            at=self._clock.now(),
-            seq=job.seq,
-            attempt=job.attempt,
-            worker=self.worker,
-        )
 
     def _return(self, job: WorkerJob) -> None:
         if isinstance(job, TaskJob):
@@ -174,9 +165,11 @@ class WorkerService(Service):
     async def drain(self) -> None:
         """Hand back what has not begun, let end what runs, send everything."""
         # A claim that is under way may have happened: its loop hands back what it brings.
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, Unavailable):
             async with asyncio.timeout(CLAIM_GRACE_S):
                 await self._claims_ended.wait()
+                for job in await self._queue.withdraw(self.worker):
+                    self._return(job)
         self.triggers.stop_all()
         await self._let_end(self.settings.grace_s)
         if self.crew.running_count:

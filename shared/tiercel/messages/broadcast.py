@@ -26,6 +26,8 @@ class KillRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     seq: int | None = None
     attempt: int | None = None
     worker: str | None = None
+    generation: int | None = None
+    """Of the whole execution: jobs of later generations (after a restart) are not meant."""
 
 
 class TriggerStopped(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -15,4 +15,16 @@ class WorkerHeartbeat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     draining: bool = False
 
 
-WorkerEvent = WorkerHeartbeat
+class WorkerCredit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """How many jobs a worker may be sent in all, since its start (Kafka: jobs are sent, not fetched)."""
+
+    worker: str
+    lanes: tuple[str, ...]
+    granted: int
+    level: int = 1
+    """The newest level of jobs that it knows."""
+    leaving: bool = False
+    """It wants no more, and is to be told how many it was sent."""
+
+
+WorkerEvent = WorkerHeartbeat | WorkerCredit

@@ -8,13 +8,14 @@ jobs are claimed and owned in one commit. BROADCAST messages reach every running
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from tiercel.messages.execution_event import ExecutionEvent
-from tiercel.messages.topics import Topic
+from tiercel.messages.execution_event import TaskStarted
+from tiercel.messages.topics import EXECUTION_EVENT, Topic
 from tiercel.messages.worker_job import TaskJob, WorkerJob
 
 M = TypeVar("M")
@@ -60,6 +61,19 @@ class OutgoingJob(msgspec.Struct, frozen=True, kw_only=True):
     job: WorkerJob
 
 
+def started_events(worker: str, jobs: Iterable[WorkerJob], at: datetime) -> list[Outgoing]:
+    """Return the events that tell that a worker has these jobs; jobs of triggers have none."""
+    return [
+        Outgoing(
+            topic=EXECUTION_EVENT,
+            key=job.execution_id,
+            message=TaskStarted(execution_id=job.execution_id, at=at, seq=job.seq, attempt=job.attempt, worker=worker),
+        )
+        for job in jobs
+        if isinstance(job, TaskJob)
+    ]
+
+
 class TopicDepth(msgspec.Struct, frozen=True, kw_only=True):
     """How many messages wait in a topic, and for how long (seconds) the oldest has."""
 
@@ -76,8 +90,12 @@ class Queue(Protocol):
         """Number of partitions of KEYED topics."""
         ...
 
-    async def emit(self, *messages: Outgoing, jobs: Sequence[OutgoingJob] = ()) -> None:
-        """Append messages and jobs in one transaction; they are durable when this returns."""
+    async def emit(self, *messages: Outgoing) -> None:
+        """
+        Append messages; they are durable when this returns.
+
+        When it raises Unavailable nobody knows whether they are: who sends again may send twice.
+        """
         ...
 
     async def read(
@@ -92,21 +110,28 @@ class Queue(Protocol):
     async def acknowledge(
         self, topic: Topic[Any], deliveries: Sequence[Delivery[Any]], leases: Sequence[Lease]
     ) -> bool:
-        """Remove messages; False (and nothing removed) when a lease is lost."""
+        """Remove messages, the oldest of their partitions; False (and nothing removed) when a lease is lost."""
         ...
 
     async def bury(self, topic: Topic[Any], delivery: Delivery[Any], reason: str) -> None:
         """Copy a message to the dead letters (it is acknowledged apart from this)."""
         ...
 
-    async def claim(
-        self, lanes: Sequence[str], count: int, started: Callable[[TaskJob], ExecutionEvent]
-    ) -> list[WorkerJob]:
+    async def claim(self, worker: str, lanes: Sequence[str], count: int) -> list[WorkerJob]:
         """
-        Take at most `count` jobs, lowest rank and oldest first.
+        Take at most `count` jobs for a worker, lowest rank and oldest first.
 
         The jobs are removed, and the `started` event of each task job is emitted, in one commit; only after it may
-        the caller run them.
+        the caller run them. On some backends jobs are sent to a worker as far as its last call has asked for: what
+        waits comes soon, and `wait` tells of it. A worker always claims from the same lanes.
+        """
+        ...
+
+    async def withdraw(self, worker: str) -> list[WorkerJob]:
+        """
+        Say that a worker claims no more, and return the jobs that are its own by now and were not handed over.
+
+        They are to be given back (`JobReturned`); nothing comes after this.
         """
         ...
 
@@ -118,8 +143,8 @@ class Queue(Protocol):
         """
         Return when something may wait in the topic (sent since the last call returned), or after `timeout` seconds.
 
-        It may return early; it never misses a message that was sent by this process or announced by another. With
-        `partitions`, what was sent to other partitions does not make it return. Call it from the task that reads:
+        It may return early; it never misses a message, sent by any process, of a partition that was read here before.
+        With `partitions`, what was sent to other partitions does not make it return. Call it from the task that reads:
         callers are told apart by their task.
         """
         ...

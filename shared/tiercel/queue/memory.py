@@ -11,17 +11,16 @@ import asyncio
 import heapq
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from tiercel.messages import codec, topics
-from tiercel.messages.execution_event import ExecutionEvent
 from tiercel.messages.topics import Route, Topic, partition_of
 from tiercel.messages.worker_job import TaskJob, WorkerJob
-from tiercel.queue.base import Delivery, Lease, Outgoing, OutgoingJob, TopicDepth
+from tiercel.queue.base import Delivery, Lease, Outgoing, OutgoingJob, TopicDepth, started_events
 from tiercel.queue.refusal import refusals
 from tiercel.queue.wakeup import Wakeups
 from tiercel.runtime.clock import Clock, SystemClock
@@ -110,9 +109,9 @@ class MemoryQueue:
         """Number of partitions of KEYED topics."""
         return self._partitions
 
-    async def emit(self, *messages: Outgoing, jobs: Sequence[OutgoingJob] = ()) -> None:
-        """Append messages and jobs."""
-        self._append([(out, codec.encode(out.message)) for out in messages], [(j, codec.encode(j.job)) for j in jobs])
+    async def emit(self, *messages: Outgoing) -> None:
+        """Append messages."""
+        self._append([(out, codec.encode(out.message)) for out in messages], ())
 
     def _append(self, messages: Iterable[tuple[Outgoing, bytes]], jobs: Iterable[tuple[OutgoingJob, bytes]]) -> None:
         now, touched = self.clock.now(), dict[str, set[int]]()
@@ -184,9 +183,7 @@ class MemoryQueue:
     def _bury(self, topic: str, key: str, reason: str, body: bytes) -> None:
         self.dead_letters.append(DeadLetter(at=self.clock.now(), topic=topic, key=key, reason=reason, body=body))
 
-    async def claim(
-        self, lanes: Sequence[str], count: int, started: Callable[[TaskJob], ExecutionEvent]
-    ) -> list[WorkerJob]:
+    async def claim(self, worker: str, lanes: Sequence[str], count: int) -> list[WorkerJob]:
         """Take jobs and tell that they are started."""
         taken: list[tuple[str, int, int, _Job]] = []
         heads = [(self._lanes[lane][0], lane) for lane in lanes if self._lanes.get(lane)]
@@ -198,33 +195,26 @@ class MemoryQueue:
                 taken.append((lane, rank, number, self._jobs[number]))
             if self._lanes[lane]:
                 heapq.heappush(heads, (self._lanes[lane][0], lane))
-        try:
-            claimed, events = self._decode_jobs([job for *_, job in taken], started)
-        except BaseException:
-            for lane, rank, number, _ in taken:
-                heapq.heappush(self._lanes[lane], (rank, number))
-            raise
+        claimed, events = self._decode_jobs(worker, [job for *_, job in taken])
         for *_, job in taken:
             del self._jobs[job.id]
         self._append([(out, codec.encode(out.message)) for out in events], ())
         return claimed
 
-    def _decode_jobs(
-        self, jobs: Sequence[_Job], started: Callable[[TaskJob], ExecutionEvent]
-    ) -> tuple[list[WorkerJob], list[Outgoing]]:
+    async def withdraw(self, worker: str) -> list[WorkerJob]:
+        """Return nothing: what was claimed was handed over."""
+        return []
+
+    def _decode_jobs(self, worker: str, jobs: Sequence[_Job]) -> tuple[list[WorkerJob], list[Outgoing]]:
         claimed: list[WorkerJob] = []
         events: list[Outgoing] = []
         for stored in jobs:
             try:
-                job = codec.decode(topics.WORKER_JOB, stored.body, stored.level)
+                claimed.append(codec.decode(topics.WORKER_JOB, stored.body, stored.level))
             except codec.Undecodable as error:
                 self._bury(topics.WORKER_JOB.name, stored.owner, str(error), stored.body)
                 events += refusals(stored.owner, stored.seq, str(error))
-                continue
-            claimed.append(job)
-            if isinstance(job, TaskJob):
-                events.append(Outgoing(topic=topics.EXECUTION_EVENT, key=job.execution_id, message=started(job)))
-        return claimed, events
+        return claimed, [*started_events(worker, claimed, self.clock.now()), *events]
 
     def _revoke(self, execution_id: str, seqs: Sequence[int]) -> None:
         for job in [job for job in self._jobs.values() if job.owner == execution_id]:

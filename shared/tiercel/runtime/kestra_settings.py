@@ -19,6 +19,9 @@ MEANINGS: Final[Mapping[str, str]] = {
     "kestra.encryption.secret-key": "encryption.secret-key",
     "kestra.environment.color": "environment.color",
     "kestra.environment.name": "environment.name",
+    "kestra.kafka.client.properties": "kafka.properties",
+    "kestra.kafka.defaults.topic-prefix": "kafka.topic-prefix",
+    "kestra.kafka.defaults.topic.replication-factor": "kafka.replication-factor",
     "kestra.plugins.defaults": "plugins.defaults",
     "kestra.server.basic-auth.enabled": "server.basic-auth.enabled",
     "kestra.server.basic-auth.open-urls": "server.basic-auth.open-urls",
@@ -40,7 +43,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "micronaut.server.port": "server.port",
 }
 BACKENDS: Final[Mapping[str, frozenset[str]]] = {
-    "kestra.queue.type": frozenset({"postgres", "memory"}),
+    "kestra.queue.type": frozenset({"postgres", "kafka", "memory"}),
     "kestra.repository.type": frozenset({"postgres", "memory"}),
     "kestra.storage.type": frozenset({"local", "minio", "s3"}),
 }

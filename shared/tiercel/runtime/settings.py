@@ -19,6 +19,7 @@ import msgspec
 import yaml
 
 from tiercel.errors import InvalidSettings
+from tiercel.queue.kafka.settings import KafkaSettings
 from tiercel.runtime import kestra_settings
 from tiercel.runtime.duration import read_duration
 from tiercel.storage.s3.settings import S3Settings
@@ -36,7 +37,7 @@ UNCHECKED_VARIABLES: Final = frozenset({"TIERCEL_CONFORMANCE", *CONFIGURATION_VA
 class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where messages wait."""
 
-    type: Literal["postgres", "memory"] = "postgres"
+    type: Literal["postgres", "kafka", "memory"] = "postgres"
     partitions: int = 16
     """Fixed when an installation is made."""
 
@@ -165,6 +166,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The folder of the embedded server and, by default, of internal storage."""
     queue: QueueSettings = QueueSettings()
     postgres: PostgresSettings = PostgresSettings()
+    kafka: KafkaSettings = KafkaSettings()
     repository: RepositorySettings = RepositorySettings()
     storage: StorageSettings = StorageSettings()
     secret: SecretSettings = SecretSettings()

@@ -7,9 +7,10 @@ A service is given what its card allows and nothing else: what a worker has not 
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from tiercel.client.http import HttpApiClient
@@ -22,6 +23,7 @@ from tiercel.flowspec.defaults import read_defaults
 from tiercel.flowspec.parse import parse_flow
 from tiercel.model import ids
 from tiercel.model.flow import Flow
+from tiercel.queue.base import Queue
 from tiercel.queue.memory import MemoryBackend
 from tiercel.queue.postgres.janitor import PostgresJanitor
 from tiercel.queue.postgres.node import PostgresNode
@@ -38,6 +40,7 @@ from tiercel.runtime.settings import Settings
 from tiercel.secrets.environment import EnvironmentSecrets
 from tiercel.statestore.postgres.leases import PostgresLeases
 from tiercel.statestore.postgres.statestore import PostgresStateStore
+from tiercel.storage.base import Storage
 
 CARDS: Final[Mapping[str, frozenset[str]]] = {
     "executor": frozenset({"statestore", "leases", "definitions", "repository"}),
@@ -47,6 +50,8 @@ CARDS: Final[Mapping[str, frozenset[str]]] = {
     "worker": frozenset({"api"}),
 }
 """What each service may reach beside queue, storage and secrets."""
+STORED: Final = frozenset({"statestore", "leases", "definitions", "repository"})
+"""What is in PostgreSQL, whatever the queue is; who may reach none of it needs no database on Kafka."""
 ANSWERING: Final = frozenset({"webserver"})
 """Services that somebody waits for: they say that a backend is away, where others wait for it."""
 START_TIMEOUT_S: Final = 60.0
@@ -71,14 +76,39 @@ def in_memory(settings: Settings) -> Adapters:
 async def connect(service: str, settings: Settings, stack: AsyncExitStack) -> tuple[Adapters, dict[str, Check]]:
     """Return the adapters of a service and the checks of its health; the stack closes them."""
     card = CARDS[service]
-    node = await _node(settings)
-    queue = PostgresQueue(node)
-    stack.push_async_callback(queue.close)
     storage, checks = await files.connect(settings, stack, patient=service not in ANSWERING, timeout_s=START_TIMEOUT_S)
+    if settings.queue.type == "kafka" and not card & STORED:
+        queue, link = await _kafka().queue_without_database(service, settings, stack)
+        adapters = Adapters(queue=queue, storage=storage, secrets=EnvironmentSecrets())
+        checks = {"kafka": link.health, **checks}
+    else:
+        adapters, more = await _with_database(service, settings, storage, stack)
+        checks = {**more, **checks}
+    if "api" in card:
+        adapters.api = api_client(settings)
+        stack.push_async_callback(adapters.api.close)
+    return adapters, checks
+
+
+async def _with_database(
+    service: str, settings: Settings, storage: Storage, stack: AsyncExitStack
+) -> tuple[Adapters, dict[str, Check]]:
+    """Return what stands on PostgreSQL."""
+    card, node = CARDS[service], await _node(settings)
+    snapshot = OldestSnapshot(node.pool)
+    checks: dict[str, Check] = {"postgres": _Ping(node.pool), "snapshot": snapshot}
+    on_kafka = settings.queue.type == "kafka"
+    queue: Queue
+    mail = None
+    if on_kafka:
+        queue, link, desk = await _kafka().queue_with_database(service, settings, node, stack)
+        mail, checks["kafka"] = desk.mail, link.health
+    else:
+        queue = PostgresQueue(node)
+        stack.push_async_callback(queue.close)
     adapters = Adapters(queue=queue, storage=storage, secrets=EnvironmentSecrets())
     if "statestore" in card:
-        adapters.statestore = PostgresStateStore(node)
-    snapshot = OldestSnapshot(node.pool)
+        adapters.statestore = PostgresStateStore(node, mail)
     if "leases" in card:
         adapters.leases = leases = PostgresLeases(node)
         stack.push_async_callback(leases.close)
@@ -88,16 +118,15 @@ async def connect(service: str, settings: Settings, stack: AsyncExitStack) -> tu
             janitor.start()
             stack.push_async_callback(snapshot.close)
             snapshot.start()
+            if on_kafka:
+                _kafka().dispatch(adapters, queue, link, node, stack)
     if "definitions" in card:
         adapters.definitions = definitions = PostgresDefinitions(node.uri, parse=parser(settings))
         stack.push_async_callback(definitions.close)
     if "repository" in card:
         adapters.repository = PostgresRepository(history_url(settings))
         stack.push_async_callback(adapters.repository.close)
-    if "api" in card:
-        adapters.api = api_client(settings)
-        stack.push_async_callback(adapters.api.close)
-    return adapters, {"postgres": _Ping(node.pool), "snapshot": snapshot, **checks}
+    return adapters, checks
 
 
 def api_client(settings: Settings) -> HttpApiClient:
@@ -109,14 +138,28 @@ def api_client(settings: Settings) -> HttpApiClient:
     return HttpApiClient(settings.api_url, username=username, password=password, token=own.token)
 
 
+def _kafka() -> Any:
+    """Import what speaks to Kafka; its client is an extra."""
+    try:
+        return importlib.import_module("tiercel.runtime.kafka")
+    except ModuleNotFoundError as error:
+        if error.name != "confluent_kafka":
+            raise
+        raise InvalidSettings(
+            "'queue.type: kafka' needs the package confluent-kafka; install Tiercel as tiercel[kafka]."
+        ) from error
+
+
 async def migrate(settings: Settings) -> list[str]:
-    """Bring all tables up to date; return the names of the migrations that were run."""
+    """Bring all tables and topics up to date; return the names of what was run or made."""
     applied = [done.name for done in await migration.migrate(_queue_url(settings))]
     repository = PostgresRepository(history_url(settings))
     try:
         applied += await repository.migrate()
     finally:
         await repository.close()
+    if settings.queue.type == "kafka":
+        applied += await _kafka().make_topics(settings, _queue_url(settings))
     return applied
 
 

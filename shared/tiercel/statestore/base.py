@@ -177,7 +177,11 @@ class StateStore(Protocol):
 
 
 JANITOR = "janitor"
-"""The service name of the lease that the one process holds which cleans up; it has a single partition."""
+"""The service name of the lease that the one process holds which cleans up."""
+DISPATCHER = "dispatcher"
+"""The service name of the lease that the one process holds which hands out jobs (Kafka)."""
+SINGLE = frozenset({JANITOR, DISPATCHER})
+"""Services that have a single partition."""
 
 
 class Leases(Protocol):

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from tiercel.queue.base import Lease
 from tiercel.queue.wakeup import Wakeups
 from tiercel.runtime.clock import Clock
-from tiercel.statestore.base import JANITOR
+from tiercel.statestore.base import SINGLE
 
 CRASH_FORGIVEN_AFTER = timedelta(minutes=1)
 """An owner that lives so long was not killed by what it found in the partition."""
@@ -141,6 +141,6 @@ class MemoryLeases:
     def _rows_of(self, service: str) -> dict[int, _Row]:
         if service not in self._rows:
             now = self._clock.now()
-            count = 1 if service == JANITOR else self._count
+            count = 1 if service in SINGLE else self._count
             self._rows[service] = {part: _Row(expires_at=now, taken_at=now) for part in range(count)}
         return self._rows[service]

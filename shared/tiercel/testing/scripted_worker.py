@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tiercel.messages.execution_event import TaskFinished, TaskStarted
+from tiercel.messages.execution_event import TaskFinished
 from tiercel.messages.topics import EXECUTION_EVENT, WORKER_EVENT, WORKER_JOB
 from tiercel.messages.worker_event import WorkerHeartbeat
 from tiercel.messages.worker_job import TaskJob
@@ -52,7 +52,7 @@ class ScriptedWorker(Service):
 
     async def _work(self) -> None:
         while not self.stopping:
-            claimed = await self._queue.claim([LANE_DEFAULT], self._slots, self._started)
+            claimed = await self._queue.claim(self.name, [LANE_DEFAULT], self._slots)
             for job in claimed:
                 if isinstance(job, TaskJob):
                     self.jobs.append(job)
@@ -65,11 +65,6 @@ class ScriptedWorker(Service):
             beat = WorkerHeartbeat(worker=self.name, lanes=(LANE_DEFAULT,), slots=self._slots, ended=self._ended)
             await self._queue.emit(Outgoing(topic=WORKER_EVENT, key=self.name, message=beat))
             await self._clock.sleep(HEARTBEAT_S)
-
-    def _started(self, job: TaskJob) -> TaskStarted:
-        return TaskStarted(
-            execution_id=job.execution_id, at=self._clock.now(), seq=job.seq, attempt=job.attempt, worker=self.name
-        )
 
     async def _answer(self, job: TaskJob) -> None:
         answer = self._script(job)

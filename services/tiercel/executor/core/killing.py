@@ -93,7 +93,8 @@ def _node(facts: Facts, record: RunRecord) -> Node | None:
 
 
 def _announce(draft: Draft) -> None:
-    draft.messages.append(Outgoing(topic=BROADCAST, key="", message=KillRun(execution_id=draft.execution.id)))
+    kill = KillRun(execution_id=draft.execution.id, generation=draft.execution.generation)
+    draft.messages.append(Outgoing(topic=BROADCAST, key="", message=kill))
 
 
 def _kill_child(draft: Draft, record: RunRecord, *, cascade: bool) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tiercel.executor.liveness import Liveness
 from tiercel.messages.topics import WORKER_EVENT
+from tiercel.messages.worker_event import WorkerHeartbeat
 from tiercel.queue.base import Queue
 from tiercel.runtime.clock import Clock
 
@@ -19,4 +20,5 @@ class WorkerEventHandler:
     async def listen(self) -> None:
         """Note every heartbeat, until cancelled."""
         async for beat in self._queue.subscribe(WORKER_EVENT):
-            self._liveness.hear(beat.worker, self._clock.now())
+            if isinstance(beat, WorkerHeartbeat):
+                self._liveness.hear(beat.worker, self._clock.now())

@@ -9,11 +9,11 @@ from tiercel.worker.crew import Crew
 from tiercel.worker.triggers import TriggerRuns
 
 
-def handle(job: WorkerJob, claim: int, crew: Crew, triggers: TriggerRuns) -> None:
+def handle(job: WorkerJob, crew: Crew, triggers: TriggerRuns) -> None:
     """Begin to run one job."""
     match job:
         case TaskJob():
-            crew.take(job, claim)
+            crew.take(job)
         case TriggerJob():
             triggers.take(job)
         case _:

@@ -67,9 +67,7 @@ class Emitter:
         return batch, futures
 
     async def _send(self, batch: Sending) -> None:
-        async with self._node.pool.connection() as connection, connection.pipeline():
-            await batch.execute(connection)
-        self._node.announce(batch.touched())
+        await self._node.commit(batch.statements(), batch.touched())
 
 
 def _fail(futures: list[asyncio.Future[None]], error: BaseException) -> None:

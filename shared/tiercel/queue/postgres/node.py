@@ -7,16 +7,20 @@ Signals travel on one channel a topic, so that a process hears only of topics th
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from tiercel.errors import InvalidSettings
-from tiercel.messages.topics import PARTITIONS_DEFAULT
+from tiercel.messages.topics import PARTITIONS_DEFAULT, Topic
 from tiercel.queue.postgres.sending import SQL
 from tiercel.queue.wakeup import Wakeups
+from tiercel.runtime.postgres.batch import Batch, Statement
 from tiercel.runtime.postgres.pool import SIZE_DEFAULT, PostgresPool
 from tiercel.runtime.postgres.pooling import require_sessions
 from tiercel.runtime.postgres.signal import Listener, Notifier
+
+log = logging.getLogger(__name__)
 
 _CHANNEL: Final = "tiercel_"
 SOON_S: Final = 0.02
@@ -31,6 +35,7 @@ class PostgresNode:
         self.partitions = partitions
         self.pool = PostgresPool(uri, size=size, name="tiercel queue", prompt=True)
         self._wakeups = Wakeups(asyncio.sleep)
+        self._newer: set[tuple[str, int, int]] = set()
         self._later: dict[str, set[int] | None] = {}
         self._later_call: asyncio.TimerHandle | None = None
         self._notifier = Notifier(uri)
@@ -53,6 +58,12 @@ class PostgresNode:
                 f"by crc32; set partitions to {fixed}: it cannot be changed later."
             )
         return node
+
+    async def commit(self, statements: Iterable[Statement], touched: Mapping[str, Iterable[int] | None]) -> None:
+        """Run statements as one transaction, and tell who waits for what it touches."""
+        async with self.pool.connection() as connection:
+            await Batch(statements).run(connection)
+        self.announce(touched)
 
     def announce(self, touched: Mapping[str, Iterable[int] | None]) -> None:
         """Wake who waits for these topics (and partitions), here at once and in other processes soon."""
@@ -89,9 +100,27 @@ class PostgresNode:
             self._wakeups.know(name)
             await self._listener.hear(_CHANNEL + name, timeout)
 
+    def arrived(self, name: str, partitions: Iterable[int] | None) -> None:
+        """Wake who waits for the topic and these partitions in this process: something has come by another way."""
+        self._wakeups.announce(name, partitions)
+
     def wake_here(self, name: str) -> None:
         """Wake who waits for the topic in this process only."""
         self._wakeups.announce(name)
+
+    async def leave_to_newer(self, topic: Topic[Any], part: int, level: int) -> None:
+        """Hand a partition to instances that know a message's level; once is enough."""
+        if (topic.name, part, level) in self._newer:
+            return
+        log.warning(
+            "partition %s of topic '%s' waits for an instance of level %s; upgrade this one",
+            part,
+            topic.name,
+            level,
+            extra={"action": "newer_level_found"},
+        )
+        await self.pool.run(SQL["require_level"], {"services": list(topic.consumers), "part": part, "level": level})
+        self._newer.add((topic.name, part, level))
 
     def _on_signal(self, channel: str, partitions: frozenset[int] | None) -> None:
         self._wakeups.announce(channel.removeprefix(_CHANNEL), partitions)

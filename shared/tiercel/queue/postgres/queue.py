@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -12,19 +12,21 @@ import psycopg
 
 from tiercel.errors import Unavailable
 from tiercel.messages import codec, topics
-from tiercel.messages.execution_event import ExecutionEvent
 from tiercel.messages.topics import Route, Topic
-from tiercel.messages.worker_job import TaskJob, WorkerJob
+from tiercel.messages.worker_job import WorkerJob
 from tiercel.queue import metrics
-from tiercel.queue.base import Delivery, Lease, Outgoing, OutgoingJob, TopicDepth
+from tiercel.queue.base import Delivery, Lease, Outgoing, TopicDepth, started_events
+from tiercel.queue.postgres import claim as claims
+from tiercel.queue.postgres.claim import letters
 from tiercel.queue.postgres.emitter import Emitter
 from tiercel.queue.postgres.fence import fence_columns
 from tiercel.queue.postgres.node import PostgresNode
 from tiercel.queue.postgres.sending import LEASE_LOST, SQL, Sending, table_of
 from tiercel.queue.postgres.subscription import PostgresSubscription
-from tiercel.queue.refusal import refusals
-from tiercel.runtime.postgres.array import byteas, int2s, int8s, texts
-from tiercel.runtime.postgres.pool import Connection
+from tiercel.runtime.clock import Clock, SystemClock
+from tiercel.runtime.postgres.array import int2s, int8s
+from tiercel.runtime.postgres.batch import Batch
+from tiercel.runtime.postgres.pool import Connection, PostgresPool
 
 M = TypeVar("M")
 log = logging.getLogger(__name__)
@@ -43,24 +45,23 @@ class _Claim(msgspec.Struct, frozen=True, kw_only=True):
 class PostgresQueue:
     """Moves messages between processes through tables."""
 
-    def __init__(self, node: PostgresNode) -> None:
+    def __init__(self, node: PostgresNode, clock: Clock | None = None) -> None:
         self._node = node
+        self._clock = clock or SystemClock()
         self._emitter = Emitter(node)
         self._doubtful: list[_Claim] = []
-        self._newer: set[tuple[str, int, int]] = set()
 
     @property
     def partitions(self) -> int:
         """Number of partitions of KEYED topics."""
         return self._node.partitions
 
-    async def emit(self, *messages: Outgoing, jobs: Sequence[OutgoingJob] = ()) -> None:
-        """Append messages and jobs; calls that come at the same time share a transaction."""
-        if not messages and not jobs:
+    async def emit(self, *messages: Outgoing) -> None:
+        """Append messages; calls that come at the same time share a transaction."""
+        if not messages:
             return
         sending = Sending(self._node.partitions)
         sending.add(messages)
-        sending.add_jobs(jobs)
         await self._emitter.emit(sending)
 
     async def read(
@@ -80,7 +81,7 @@ class PostgresQueue:
                 continue
             if level > topic.level:
                 blocked.add(part)
-                await self._leave_to_newer(topic, part, level)
+                await self._node.leave_to_newer(topic, part, level)
                 continue
             message, error = None, None
             try:
@@ -91,22 +92,6 @@ class PostgresQueue:
         metrics.received(topic.name, len(found), time.perf_counter() - began)
         return found
 
-    async def _leave_to_newer(self, topic: Topic[Any], part: int, level: int) -> None:
-        """Hand the partition to instances that know the level; once is enough."""
-        if (topic.name, part, level) in self._newer:
-            return
-        log.warning(
-            "partition %s of topic '%s' waits for an instance of level %s; upgrade this one",
-            part,
-            topic.name,
-            level,
-            extra={"action": "newer_level_found"},
-        )
-        await self._node.pool.run(
-            SQL["require_level"], {"services": list(topic.consumers), "part": part, "level": level}
-        )
-        self._newer.add((topic.name, part, level))
-
     async def acknowledge(
         self, topic: Topic[Any], deliveries: Sequence[Delivery[Any]], leases: Sequence[Lease]
     ) -> bool:
@@ -115,11 +100,10 @@ class PostgresQueue:
             "parts": int2s([delivery.partition for delivery in deliveries]),
             "ids": int8s([delivery.id for delivery in deliveries]),
         }
+        batch = Batch([(SQL["fence"], fence_columns(leases)), (SQL.of("acknowledge", table_of(topic)), columns)])
         async with self._node.pool.connection() as connection:
             try:
-                async with connection.pipeline():
-                    await connection.execute(SQL["fence"], fence_columns(leases))
-                    await connection.execute(SQL.of("acknowledge", table_of(topic)), columns)
+                await batch.run(connection)
             except psycopg.Error as error:
                 if error.sqlstate == LEASE_LOST:
                     return False
@@ -128,11 +112,9 @@ class PostgresQueue:
 
     async def bury(self, topic: Topic[Any], delivery: Delivery[Any], reason: str) -> None:
         """Copy a message to the dead letters."""
-        await self._node.pool.run(SQL["bury"], _letters(topic, [(delivery.key, reason, delivery.body)]))
+        await self._node.pool.run(SQL["bury"], letters(topic, [(delivery.key, reason, delivery.body)]))
 
-    async def claim(
-        self, lanes: Sequence[str], count: int, started: Callable[[TaskJob], ExecutionEvent]
-    ) -> list[WorkerJob]:
+    async def claim(self, worker: str, lanes: Sequence[str], count: int) -> list[WorkerJob]:
         """
         Take jobs and tell that they are started, in one commit.
 
@@ -145,11 +127,12 @@ class PostgresQueue:
             return []
         began = time.perf_counter()
         async with self._node.pool.connection() as connection:
-            rows = await self._take(connection, lanes, count)
+            batch = Batch([(b"BEGIN", {}), claims.statement(lanes, topics.WORKER_JOB.level, count)])
+            *_, rows = await batch.rows(connection)
             if not rows:
                 await connection.execute(b"ROLLBACK")
                 return []
-            claim = self._claimed(rows, started)
+            claim = self._claimed(worker, rows)
             await self._finish(connection, claim)
         metrics.received(topics.WORKER_JOB.name, len(rows), time.perf_counter() - began)
         if len(lanes) > 1 and len(rows) == count:
@@ -159,39 +142,27 @@ class PostgresQueue:
         self._node.announce_soon(claim.sending.touched())
         return claim.jobs
 
-    async def _take(self, connection: Connection, lanes: Sequence[str], count: int) -> list[tuple[Any, ...]]:
-        statement = SQL["claim"] if len(lanes) == 1 else SQL["claim_lanes"]
-        parameters = {"lane": lanes[0], "lanes": texts(lanes), "level": topics.WORKER_JOB.level, "count": count}
-        async with connection.pipeline():
-            await connection.execute(b"BEGIN")
-            cursor = await connection.execute(statement, parameters, binary=True)
-        return sorted(await cursor.fetchall())
+    async def withdraw(self, worker: str) -> list[WorkerJob]:
+        """Return jobs of claims that were in doubt, and are ours."""
+        found: list[WorkerJob] = []
+        while self._doubtful:
+            found += await self._settle(self._doubtful.pop())
+        return found
 
-    def _claimed(self, rows: list[tuple[Any, ...]], started: Callable[[TaskJob], ExecutionEvent]) -> _Claim:
-        jobs: list[WorkerJob] = []
-        events: list[Outgoing] = []
-        undecodable = []
-        for _, _, owner, seq, level, body, _ in rows:
-            try:
-                job = codec.decode(topics.WORKER_JOB, body, level)
-            except codec.Undecodable as error:
-                undecodable.append((owner, str(error), body))
-                events += refusals(owner, seq, str(error))
-                continue
-            jobs.append(job)
-            if isinstance(job, TaskJob):
-                events.append(Outgoing(topic=topics.EXECUTION_EVENT, key=job.execution_id, message=started(job)))
+    def _claimed(self, worker: str, rows: Sequence[claims.Row]) -> _Claim:
+        taken = claims.taken(rows)
+        jobs = [job for job, _ in taken.jobs]
         sending = Sending(self._node.partitions)
-        sending.add(events)
-        return _Claim(transaction=rows[0][6], jobs=jobs, sending=sending, undecodable=undecodable)
+        sending.add([*started_events(worker, jobs, self._clock.now()), *taken.refusals])
+        return _Claim(transaction=taken.transaction, jobs=jobs, sending=sending, undecodable=taken.undecodable)
 
     async def _finish(self, connection: Connection, claim: _Claim) -> None:
         try:
-            async with connection.pipeline():
-                await claim.sending.execute(connection)
-                if claim.undecodable:
-                    await connection.execute(SQL["bury"], _letters(topics.WORKER_JOB, claim.undecodable))
-                await connection.execute(b"COMMIT")
+            batch = Batch(claim.sending.statements())
+            if claim.undecodable:
+                batch.add(SQL["bury"], letters(topics.WORKER_JOB, claim.undecodable))
+            batch.add(b"COMMIT")
+            await batch.run(connection)
         except BaseException:
             self._doubtful.append(claim)
             raise
@@ -228,17 +199,8 @@ class PostgresQueue:
         for topic in topics.TOPICS:
             if topic.route is Route.KEYED:
                 statement = SQL.of("depth_keyed", table_of(topic))
-            elif topic.route is Route.DISPATCH:
-                statement = SQL["depth_jobs"]
-            else:
-                continue
-            found.append(await self._depth(topic.name, statement))
-        found.append(await self._depth(DEAD_LETTER, SQL["depth_dead_letters"]))
-        return found
-
-    async def _depth(self, name: str, statement: bytes) -> TopicDepth:
-        ((messages, oldest_s),) = await self._node.pool.fetch(statement, {"partitions": self._node.partitions})
-        return TopicDepth(topic=name, messages=messages, oldest_s=oldest_s or 0.0)
+                found.append(await depth(self._node.pool, topic.name, statement, self._node.partitions))
+        return found + await job_depths(self._node.pool)
 
     async def close(self) -> None:
         """Send what is under way and close the connections."""
@@ -246,10 +208,15 @@ class PostgresQueue:
         await self._node.close()
 
 
-def _letters(topic: Topic[Any], letters: Sequence[tuple[str, str, bytes]]) -> dict[str, Any]:
-    return {
-        "topics": texts([topic.name] * len(letters)),
-        "keys": texts([key for key, _, _ in letters]),
-        "reasons": texts([reason for _, reason, _ in letters]),
-        "bodies": byteas([body for _, _, body in letters]),
-    }
+async def job_depths(pool: PostgresPool) -> list[TopicDepth]:
+    """Return the depth of the waiting line and of the dead letters, which are tables on every backend."""
+    return [
+        await depth(pool, topics.WORKER_JOB.name, SQL["depth_jobs"]),
+        await depth(pool, DEAD_LETTER, SQL["depth_dead_letters"]),
+    ]
+
+
+async def depth(pool: PostgresPool, name: str, statement: bytes, partitions: int = 0) -> TopicDepth:
+    """Ask for the depth of one table."""
+    ((messages, oldest_s),) = await pool.fetch(statement, {"partitions": partitions})
+    return TopicDepth(topic=name, messages=messages, oldest_s=oldest_s or 0.0)

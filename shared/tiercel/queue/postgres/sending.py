@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from tiercel.messages import codec
@@ -11,7 +11,7 @@ from tiercel.messages.worker_job import TaskJob
 from tiercel.queue import metrics
 from tiercel.queue.base import Outgoing, OutgoingJob
 from tiercel.runtime.postgres.array import byteas, int2s, int4s, int8s, texts
-from tiercel.runtime.postgres.pool import Connection
+from tiercel.runtime.postgres.batch import Statement
 from tiercel.runtime.postgres.statement import Statements
 
 SQL: Final = Statements("tiercel.queue.postgres", "queue.sql")
@@ -82,27 +82,19 @@ class Sending:
         self.count += other.count
         self.size += other.size
 
-    async def execute(self, connection: Connection) -> None:
-        """Run the statements; in a pipeline they are only queued."""
+    def statements(self) -> Iterator[Statement]:
+        """Yield the statements that append everything."""
         self._count()
         for rows in self._rows.values():
             levels = int2s([rows.topic.level] * len(rows.bodies))
+            bodies = byteas(rows.bodies)
             if rows.topic.route is Route.KEYED:
-                await connection.execute(
-                    SQL.of("send", table_of(rows.topic)),
-                    {
-                        "parts": int2s(rows.parts),
-                        "keys": texts(rows.keys),
-                        "levels": levels,
-                        "bodies": byteas(rows.bodies),
-                    },
-                )
+                columns = {"parts": int2s(rows.parts), "keys": texts(rows.keys), "levels": levels, "bodies": bodies}
+                yield SQL.of("send", table_of(rows.topic)), columns
             else:
-                await connection.execute(
-                    SQL.of("announce", table_of(rows.topic)), {"levels": levels, "bodies": byteas(rows.bodies)}
-                )
+                yield SQL.of("announce", table_of(rows.topic)), {"levels": levels, "bodies": bodies}
         if self._jobs:
-            await connection.execute(SQL["send_jobs"], self._job_columns())
+            yield SQL["send_jobs"], self._job_columns()
 
     def _count(self) -> None:
         for name, rows in self._rows.items():

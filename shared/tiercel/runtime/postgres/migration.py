@@ -23,8 +23,13 @@ from tiercel.runtime.postgres.pool import PLAIN_SESSION, Connection, connect
 
 log = logging.getLogger(__name__)
 
-CORE_PACKAGES: Final = ("tiercel.queue.postgres", "tiercel.statestore.postgres", "tiercel.definitions.postgres")
-"""What lives in the database of queue and state."""
+CORE_PACKAGES: Final = (
+    "tiercel.queue.postgres",
+    "tiercel.queue.kafka",
+    "tiercel.statestore.postgres",
+    "tiercel.definitions.postgres",
+)
+"""What lives in the database of queue and state; the few tables for Kafka are there in any case, and stay empty."""
 _LOCK: Final = 0x7135_C371
 """Key of the advisory lock."""
 _NAME: Final = re.compile(r"(\d{4})_(pre|post)_\w+\.sql")

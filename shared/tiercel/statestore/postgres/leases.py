@@ -13,7 +13,7 @@ from tiercel.queue.base import Lease
 from tiercel.queue.postgres.node import PostgresNode
 from tiercel.runtime.postgres.pool import PostgresPool
 from tiercel.runtime.postgres.statement import Statements
-from tiercel.statestore.base import JANITOR
+from tiercel.statestore.base import SINGLE
 from tiercel.statestore.memory_leases import TTL_DEFAULT_S
 
 SQL: Final = Statements("tiercel.statestore.postgres", "lease.sql")
@@ -38,7 +38,7 @@ class PostgresLeases:
         about = {"service": service, "me": instance, "level": level, "ttl": float(ttl_s)}
         async with self._pool.connection() as connection:
             if service not in self._ttl_s:
-                count = 1 if service == JANITOR else self._node.partitions
+                count = 1 if service in SINGLE else self._node.partitions
                 await connection.execute(SQL["prepare"], {"service": service, "partitions": count})
             self._ttl_s[service] = float(ttl_s)
             async with connection.pipeline():

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 import psycopg
 from psycopg import errors
 
+from tiercel.errors import TiercelError
 from tiercel.model.live import OutputKind, OutputRecord, RunRecord, Timer, TimerKind
 from tiercel.model.state import State
 from tiercel.model.trigger_state import TriggerState
 from tiercel.queue.base import Delivery, Lease
+from tiercel.queue.postgres.mail import Mail, PostgresMail
 from tiercel.queue.postgres.node import PostgresNode
 from tiercel.queue.postgres.sending import LEASE_LOST, STALE
 from tiercel.runtime.postgres.array import int2s, int8s, texts
+from tiercel.runtime.postgres.batch import Batch
 from tiercel.statestore import records
 from tiercel.statestore.base import Held, LeaseLost, Loaded, Scope, StaleState, Unit
 from tiercel.statestore.postgres.unit import SQL, PostgresUnit, removals
@@ -26,23 +29,23 @@ from tiercel.statestore.postgres.unit import SQL, PostgresUnit, removals
 class PostgresStateStore:
     """Keeps live state in tables."""
 
-    def __init__(self, node: PostgresNode) -> None:
+    def __init__(self, node: PostgresNode, mail: Callable[[], Mail] | None = None) -> None:
         self._node = node
+        self._mail = mail or (lambda: PostgresMail(node))
         self._pool = node.pool
 
     @contextlib.asynccontextmanager
     async def transaction(self, leases: Sequence[Lease]) -> AsyncIterator[Unit]:
         """Open a transaction; the database hears of it when the block ends, in one round trip."""
-        unit = PostgresUnit(leases, self._node.partitions)
+        mail = self._mail()
+        unit = PostgresUnit(leases, mail)
         yield unit
-        async with self._pool.connection() as connection:
+        async with mail.turn():
             try:
-                async with connection.pipeline():
-                    await unit.execute(connection)
-            except psycopg.Error as error:
-                _raise_refusal(error, leases)
+                await self._node.commit(unit.statements(), mail.touched())
+            except TiercelError as error:
+                _raise_refusal(error.__cause__, leases)
                 raise
-        self._node.announce(unit.sending.touched())
         # The announcement leaves before the caller goes on: others start while it works.
         await asyncio.sleep(0)
 
@@ -151,9 +154,7 @@ class PostgresStateStore:
         async with self._pool.connection() as connection, connection.transaction():
             cursor = await connection.execute(SQL["forget_executions"], known, binary=True)
             gone = texts([name for (name,) in await cursor.fetchall()])
-            async with connection.pipeline():
-                for statement, parameters in removals(gone):
-                    await connection.execute(statement, parameters)
+            await Batch(removals(gone)).run(connection)
 
     async def ended_before(self, partitions: Sequence[int], instant: datetime, limit: int) -> list[tuple[str, int]]:
         """Return executions that ended before the instant, the earliest first."""
@@ -167,8 +168,10 @@ class PostgresStateStore:
         await self._node.close()
 
 
-def _raise_refusal(error: psycopg.Error, leases: Sequence[Lease]) -> None:
+def _raise_refusal(error: BaseException | None, leases: Sequence[Lease]) -> None:
     """Raise what a guard of ours said."""
+    if not isinstance(error, psycopg.Error):
+        return
     if error.sqlstate == LEASE_LOST:
         names = ", ".join(f"{lease.service}/{lease.partition}" for lease in leases)
         raise LeaseLost(f"Another instance owns one of the partitions {names} by now; nothing was saved.") from error

@@ -16,10 +16,10 @@ from tiercel.messages.topics import Topic
 from tiercel.model.trigger_state import TriggerState
 from tiercel.queue.base import Delivery, Lease, Outgoing, OutgoingJob
 from tiercel.queue.postgres.fence import fence_columns
+from tiercel.queue.postgres.mail import Mail
 from tiercel.queue.postgres.sending import SQL as QUEUE_SQL
-from tiercel.queue.postgres.sending import Sending, table_of
 from tiercel.runtime.postgres.array import byteas, int2s, int8s, texts
-from tiercel.runtime.postgres.pool import Connection
+from tiercel.runtime.postgres.batch import Statement
 from tiercel.runtime.postgres.statement import Statements
 from tiercel.statestore import records
 from tiercel.statestore.base import Changes, Scope
@@ -27,25 +27,22 @@ from tiercel.statestore.postgres import columns
 
 SQL: Final = Statements("tiercel.statestore.postgres", "state.sql")
 
-Statement = tuple[bytes, dict[str, Any]]
-
 
 class PostgresUnit:
     """What one transaction is to do."""
 
-    def __init__(self, leases: Sequence[Lease], partitions: int) -> None:
+    def __init__(self, leases: Sequence[Lease], mail: Mail) -> None:
         self._leases = leases
-        self._acknowledged: dict[str, tuple[Topic[Any], list[Delivery[Any]]]] = {}
+        self._mail = mail
         self._waves: list[dict[str, Changes]] = []
         self._scopes: list[tuple[Scope, int, int | None]] = []
         self._triggers: list[tuple[TriggerState, int, int | None]] = []
         self._deleted_triggers: list[str] = []
         self._parked: list[tuple[str, int, bytes]] = []
         self._unparked: list[int] = []
-        self.sending = Sending(partitions)
 
     def acknowledge(self, topic: Topic[Any], deliveries: Sequence[Delivery[Any]]) -> None:
-        self._acknowledged.setdefault(topic.name, (topic, []))[1].extend(deliveries)
+        self._mail.acknowledge(topic, deliveries)
 
     def save(self, changes: Changes) -> None:
         name = changes.head.execution.id
@@ -55,7 +52,7 @@ class PostgresUnit:
                 break
         else:  # a second change of the same execution is decided on top of the first, and is written after it
             self._waves.append({name: changes})
-        self.sending.add_jobs(changes.jobs)
+        self._mail.add_jobs(changes.jobs)
 
     def save_scope(self, scope: Scope, partition: int, was_version: int | None) -> None:
         self._scopes.append((scope, partition, was_version))
@@ -73,31 +70,21 @@ class PostgresUnit:
         self._unparked.extend(delivery.id for delivery in deliveries)
 
     def emit(self, *messages: Outgoing) -> None:
-        self.sending.add(messages)
+        self._mail.add(messages)
 
     def send(self, *jobs: OutgoingJob) -> None:
-        self.sending.add_jobs(jobs)
+        self._mail.add_jobs(jobs)
 
-    async def execute(self, connection: Connection) -> None:
-        """Queue all statements in the connection's pipeline; its end commits."""
+    def statements(self) -> Iterator[Statement]:
+        """Yield the statements of the transaction, the fence first."""
         services = {lease.partition: lease.service for lease in self._leases}
         if self._leases:
-            await connection.execute(QUEUE_SQL["fence"], fence_columns(self._leases))
-        for topic, deliveries in self._acknowledged.values():
-            await connection.execute(
-                QUEUE_SQL.of("acknowledge_all", table_of(topic)),
-                {
-                    "parts": int2s([delivery.partition for delivery in deliveries]),
-                    "ids": int8s([delivery.id for delivery in deliveries]),
-                    "count": len(deliveries),
-                },
-            )
+            yield QUEUE_SQL["fence"], fence_columns(self._leases)
+        yield from self._mail.acknowledgements()
         for wave in self._waves:
-            for statement, parameters in _wave(list(wave.values()), services):
-                await connection.execute(statement, parameters)
-        for statement, parameters in self._rows():
-            await connection.execute(statement, parameters)
-        await self.sending.execute(connection)
+            yield from _wave(list(wave.values()), services)
+        yield from self._rows()
+        yield from self._mail.messages()
 
     def _rows(self) -> Iterator[Statement]:
         """Yield the statements of scopes, triggers and parked events."""

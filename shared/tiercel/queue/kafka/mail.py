@@ -1,0 +1,80 @@
+"""A state store's transaction on Kafka: positions move, jobs and outbox rows are written, and then sent."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from typing import Any
+
+from tiercel.messages import codec
+from tiercel.messages.topics import Topic
+from tiercel.queue.base import Delivery, Outgoing, OutgoingJob
+from tiercel.queue.kafka.backlog import Progress
+from tiercel.queue.kafka.outbox import Outbox
+from tiercel.queue.kafka.producer import Record
+from tiercel.queue.kafka.shelf import Shelf
+from tiercel.queue.postgres.node import PostgresNode
+from tiercel.queue.postgres.sending import Sending
+from tiercel.runtime.postgres.batch import Statement
+from tiercel.statestore.base import LeaseLost, StaleState
+
+
+class KafkaMail:
+    """What one transaction takes from the queue and gives to it."""
+
+    def __init__(self, node: PostgresNode, shelf: Shelf, outbox: Outbox) -> None:
+        self._shelf = shelf
+        self._outbox = outbox
+        self._jobs = Sending(node.partitions)
+        self._messages: list[tuple[Outgoing, bytes]] = []
+        self._acknowledged: dict[str, tuple[Topic[Any], list[Delivery[Any]]]] = {}
+        self._plans: list[tuple[Topic[Any], list[Progress]]] = []
+        self._records: list[Record] = []
+
+    def add(self, messages: Iterable[Outgoing]) -> None:
+        """Send messages."""
+        self._messages += [(out, codec.encode(out.message)) for out in messages]
+
+    def add_jobs(self, jobs: Iterable[OutgoingJob]) -> None:
+        """Send jobs: to the waiting line, which is a table on Kafka too."""
+        self._jobs.add_jobs(jobs)
+
+    def acknowledge(self, topic: Topic[Any], deliveries: Sequence[Delivery[Any]]) -> None:
+        """Acknowledge what was read."""
+        self._acknowledged.setdefault(topic.name, (topic, []))[1].extend(deliveries)
+
+    def acknowledgements(self) -> Iterator[Statement]:
+        """Yield the statements that move positions."""
+        for topic, deliveries in self._acknowledged.values():
+            plan = self._shelf.plan(topic, deliveries) if deliveries else []
+            if plan is None:
+                raise StaleState(f"Another instance reads partitions of '{topic.name}' by now; nothing was saved.")
+            self._plans.append((topic, plan))
+            yield from self._shelf.statements(topic, plan)
+
+    def messages(self) -> Iterator[Statement]:
+        """Yield the statements that keep jobs and messages."""
+        yield from self._jobs.statements()
+        self._records = self._outbox.records(self._messages)
+        yield from self._outbox.statements(self._records)
+
+    def touched(self) -> dict[str, set[int] | None]:
+        """Return the waiting line, when it gets something: all else is announced by its arrival."""
+        return self._jobs.touched()
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Number and send nothing else meanwhile; afterwards send what was committed."""
+        async with self._outbox.turn:
+            await self._outbox.ready()
+            try:
+                yield
+            except BaseException as error:
+                for topic, deliveries in self._acknowledged.values():
+                    self._shelf.drop(topic, {delivery.partition for delivery in deliveries})
+                if not isinstance(error, LeaseLost | StaleState):
+                    self._outbox.doubt()
+                raise
+            self._outbox.committed(self._records)
+            for topic, plan in self._plans:
+                self._shelf.committed(topic, plan)

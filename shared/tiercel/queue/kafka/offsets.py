@@ -1,0 +1,55 @@
+"""
+Where partitions begin and end, asked of the brokers.
+
+It is a client of its own: the consumer's thread polls without a pause, and a question through the consumer would wait
+behind its polls.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+
+from tiercel.queue.kafka.client import Troubles, common_properties, raised, servers_of
+from tiercel.queue.kafka.consumer import Place
+from tiercel.queue.kafka.settings import KafkaSettings
+
+ANSWER_S: Final = 4.0
+"""How long the brokers may take to answer."""
+
+
+class Offsets:
+    """Asks; every call blocks for a moment and raises Unavailable when the brokers do not answer."""
+
+    def __init__(self, settings: KafkaSettings, name: str, troubles: Troubles) -> None:
+        self._servers = servers_of(settings)
+        self._admin = AdminClient(common_properties(settings, name, troubles))
+
+    def ends(self, places: Sequence[Place]) -> dict[Place, int]:
+        """Return the next offset of each partition."""
+        return self._ask({place: OffsetSpec.latest() for place in places})  # type: ignore[no-untyped-call]
+
+    def begins(self, places: Sequence[Place]) -> dict[Place, int]:
+        """Return the first offset that each partition still has."""
+        return self._ask({place: OffsetSpec.earliest() for place in places})  # type: ignore[no-untyped-call]
+
+    def since(self, place: Place, seconds: float) -> int:
+        """Return the offset of the first message that is not older than so many seconds."""
+        instant = int((time.time() - seconds) * 1000)
+        found = self._ask({place: OffsetSpec.for_timestamp(instant)})[place]
+        return found if found >= 0 else self.ends([place])[place]
+
+    def _ask(self, wanted: Mapping[Place, Any]) -> dict[Place, int]:
+        if not wanted:
+            return {}
+        try:
+            answers = self._admin.list_offsets(
+                {TopicPartition(*place): spec for place, spec in wanted.items()}, request_timeout=ANSWER_S
+            )
+            return {(at.topic, at.partition): int(answer.result().offset) for at, answer in answers.items()}
+        except KafkaException as error:
+            raise raised(error, self._servers) from error

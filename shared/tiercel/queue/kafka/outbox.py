@@ -1,0 +1,188 @@
+"""
+What transactions send: rows beside the state that they change, sent after the commit in the order of their numbers.
+
+The numbers belong to an **origin**, which one process uses for one stream of transactions, one at a time. Rows are
+deleted when the brokers have confirmed them. Between each two steps somebody may die:
+
+* before the commit: nothing was changed and nothing was sent;
+* between the commit and the end of sending: who takes the dead one's partitions sends its rows first (`inherit`); some
+  may arrive twice, in order, and readers drop what they have had;
+* between the confirmation and the deletion: the same;
+* while nobody knows whether the commit happened: the origin ends. Its rows are inherited, now if they are there, or by
+  the next sweep if they appear late; under a new origin nothing that is sent meanwhile makes them look repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from tiercel.errors import TiercelError, Unavailable
+from tiercel.queue.base import Outgoing
+from tiercel.queue.kafka import metrics
+from tiercel.queue.kafka.link import CONFIRM_S, KafkaLink
+from tiercel.queue.kafka.producer import Record
+from tiercel.queue.metrics import OUTBOX_MESSAGES
+from tiercel.runtime.postgres.array import byteas, int2s, int8s, texts
+from tiercel.runtime.postgres.batch import Statement
+from tiercel.runtime.postgres.pool import PostgresPool
+from tiercel.runtime.postgres.statement import Statements
+
+log = logging.getLogger(__name__)
+
+SQL: Final = Statements("tiercel.queue.kafka", "kafka.sql")
+PAGE: Final = 1000
+"""Rows of another origin that are sent at a time."""
+SWEEP_S: Final = 5.0
+ABANDONED_S: Final = 15.0
+"""Rows of others that are so old belong to somebody who cannot send them."""
+
+
+class Outbox:
+    """The rows of one service's transactions in this process."""
+
+    def __init__(self, pool: PostgresPool, link: KafkaLink, service: str) -> None:
+        self.turn = asyncio.Lock()
+        """Held by the one transaction that may number and send."""
+        self._pool = pool
+        self._link = link
+        self._service = service
+        self._epoch = 1
+        self._seq = 0
+        self._confirmed = 0
+        self._cleared = 0
+        self._sent: deque[tuple[int, int, asyncio.Future[None]]] = deque()
+        self._doubtful = False
+        self._inheriting = asyncio.Lock()
+        self._sweeper = asyncio.get_running_loop().create_task(self._sweep(), name=f"kafka.outbox.{service}")
+
+    @property
+    def origin(self) -> str:
+        """The name of the stream that this process sends now."""
+        return f"{self._link.instance}.{self._service}.{self._epoch}"
+
+    async def ready(self) -> None:
+        """Make sure that what was sent before is on its way; called with the turn, before a transaction."""
+        if self._doubtful:
+            await self.inherit()
+            self._doubtful = False
+
+    def records(self, messages: Sequence[tuple[Outgoing, bytes]]) -> list[Record]:
+        """Number messages; called with the turn."""
+        made = self._link.records(messages, self.origin, self._seq + 1)
+        self._seq += len(made)
+        return made
+
+    def record(self, topic: Any, partition: int, key: str, body: bytes) -> Record:
+        """Number one body for one partition; called with the turn."""
+        self._seq += 1
+        made = self._link.record(topic, partition, key, body, self.origin, self._seq)
+        self._link.producer.check([made])
+        return made
+
+    def statements(self, records: Sequence[Record]) -> Iterator[Statement]:
+        """Yield what keeps records, the last that were numbered, and forgets what is confirmed; with the turn."""
+        self._settle()
+        if self._confirmed > self._cleared:
+            yield SQL["clear_outbox"], self._about(self._confirmed)
+        if records:
+            yield (
+                SQL["write_outbox"],
+                {
+                    "service": self._service,
+                    "origin": self.origin,
+                    "seqs": int8s(range(self._seq - len(records) + 1, self._seq + 1)),
+                    "topics": texts([record.topic for record in records]),
+                    "parts": int2s([record.partition for record in records]),
+                    "keys": texts([record.key for record in records]),
+                    "bodies": byteas([record.value for record in records]),
+                },
+            )
+
+    def committed(self, records: Sequence[Record]) -> None:
+        """Send what a transaction has kept; called with the turn, after its commit."""
+        self._cleared = self._confirmed
+        if records:
+            self._sent.append((self._seq, len(records), self._link.producer.send(records)))
+            metrics.RELAYED.inc(len(records))
+
+    def doubt(self) -> None:
+        """Nobody knows whether a transaction was committed: its origin ends."""
+        self._epoch += 1
+        self._seq = self._confirmed = self._cleared = 0
+        self._sent.clear()
+        self._doubtful = True
+
+    async def inherit(self, age_s: float = 0.0) -> None:
+        """Send what others of this service have committed and left, and wait until it is confirmed."""
+        async with self._inheriting:
+            about = {"service": self._service, "origin": self.origin, "age": age_s}
+            for (origin,) in await self._pool.fetch(SQL["foreign_origins"], about):
+                await self._inherit_from(origin)
+
+    async def _inherit_from(self, origin: str) -> None:
+        after = 0
+        while True:
+            about = {"service": self._service, "origin": origin, "after": after, "count": PAGE}
+            rows = await self._pool.fetch(SQL["foreign_outbox"], about)
+            if not rows:
+                return
+            after = rows[-1][0]
+            records = [Record(topic, part, key, bytes(value)) for _, topic, part, key, value in rows]
+            future = self._link.producer.send(records)
+            metrics.INHERITED.inc(len(records))
+            done, _ = await asyncio.wait({future}, timeout=CONFIRM_S)
+            if not done or future.cancelled():
+                raise Unavailable("Kafka does not confirm the messages that another process has left.")
+            await self._pool.run(SQL["clear_outbox"], {"service": self._service, "origin": origin, "seq": after})
+            log.info(
+                "messages of another process were sent",
+                extra={"action": "outbox_inherited", "origin": origin, "count": len(records)},
+            )
+
+    def _settle(self) -> None:
+        """Note how far everything is confirmed."""
+        while self._sent and self._sent[0][2].done():
+            last, _, future = self._sent[0]
+            if future.cancelled():
+                return
+            self._confirmed = last
+            self._sent.popleft()
+        OUTBOX_MESSAGES.set(sum(count for _, count, _ in self._sent))
+
+    def _about(self, seq: int) -> dict[str, Any]:
+        return {"service": self._service, "origin": self.origin, "seq": seq}
+
+    async def _sweep(self) -> None:
+        """Look from time to time after rows that nobody sends, and forget what is confirmed."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            try:
+                self._link.require_contact()
+                await self.clear()
+                await self.inherit(ABANDONED_S)
+            except TiercelError as error:
+                log.debug("outbox was not swept: %s", error, extra={"action": "outbox_unswept"})
+
+    async def clear(self) -> None:
+        """Forget what is confirmed."""
+        async with self.turn:
+            self._settle()
+            if self._confirmed > self._cleared:
+                await self._pool.run(SQL["clear_outbox"], self._about(self._confirmed))
+                self._cleared = self._confirmed
+
+    async def close(self) -> None:
+        """Stop looking, and wait for the transaction that is under way."""
+        self._sweeper.cancel()
+        await asyncio.gather(self._sweeper, return_exceptions=True)
+        pending = [future for _, _, future in self._sent]
+        if pending:
+            await asyncio.wait(pending, timeout=CONFIRM_S / 3)
+        try:
+            await self.clear()
+        except TiercelError as error:
+            log.info("confirmed messages are left in the outbox: %s", error, extra={"action": "outbox_left"})

@@ -1,0 +1,135 @@
+"""
+Who may be sent jobs, and how many: pure counting, without a database or a broker.
+
+A worker's room is what it has granted less what it was sent, both counted since its start. It counts only while the
+worker is heard: one that has died takes at most its room with it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from tiercel.messages.worker_event import WorkerCredit, WorkerEvent, WorkerHeartbeat
+
+SILENT_S: Final = 7.0
+"""A worker that was not heard for so long gets nothing; it says something every three seconds."""
+FORGOTTEN_S: Final = 600.0
+
+
+class _Worker(msgspec.Struct):
+    lanes: tuple[str, ...]
+    level: int
+    granted: int
+    heard_at: float
+    leaving: bool = False
+    asks: bool = False
+    """It waits to be told how much it was sent."""
+
+
+class Group:
+    """Workers that serve the same lanes, those with the most room first."""
+
+    def __init__(self, lanes: Sequence[str], level: int, give: Callable[[str], None]) -> None:
+        self.lanes = lanes
+        self.level = level
+        self.free = 0
+        self._give = give
+        self._room: list[tuple[int, str]] = []
+
+    def add(self, worker: str, room: int) -> None:
+        self.free += room
+        heapq.heappush(self._room, (-room, worker))
+
+    def next(self) -> str:
+        """Return the worker that gets the next job, and count it."""
+        room, worker = heapq.heappop(self._room)
+        if room + 1 < 0:
+            heapq.heappush(self._room, (room + 1, worker))
+        self._give(worker)
+        return worker
+
+
+class Roster:
+    """All workers that are heard."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._workers: dict[str, _Worker] = {}
+        self._sent: dict[str, int] = {}
+        self._given: dict[str, int] = {}
+        """What the transaction under way would make of `sent`."""
+
+    @property
+    def names(self) -> list[str]:
+        """The workers that are known."""
+        return list(self._workers)
+
+    @property
+    def sent(self) -> dict[str, int]:
+        """How much the workers that get something now will have been sent."""
+        return self._given
+
+    def begin(self, sent: Mapping[str, int]) -> None:
+        """Start from what the database says."""
+        self._sent = dict(sent)
+        self._given = {}
+
+    def hear(self, message: WorkerEvent) -> bool:
+        """Note what a worker says; tell whether there may be more to do now."""
+        now = self._now()
+        if isinstance(message, WorkerHeartbeat):
+            known = self._workers.get(message.worker)
+            if known is None:
+                return False
+            was_silent = now - known.heard_at > SILENT_S
+            known.heard_at = now
+            return was_silent
+        known = self._workers.get(message.worker)
+        more = known is None or message.granted > known.granted or message.leaving or now - known.heard_at > SILENT_S
+        self._workers[message.worker] = _of(message, now)
+        return more
+
+    def groups(self, count_max: int) -> list[Group]:
+        """Return where there is room for jobs; forget who has been silent for long."""
+        now, found = self._now(), dict[tuple[tuple[str, ...], int], Group]()
+        self._given = {}
+        for name, worker in list(self._workers.items()):
+            silent_s = now - worker.heard_at
+            if silent_s > FORGOTTEN_S:
+                del self._workers[name]
+                continue
+            room = min(count_max, worker.granted - self._sent.get(name, 0))
+            if room <= 0 or worker.leaving or silent_s > SILENT_S:
+                continue
+            key = (worker.lanes, worker.level)
+            if key not in found:
+                found[key] = Group(worker.lanes, worker.level, self._give)
+            found[key].add(name, room)
+        return list(found.values())
+
+    def _give(self, worker: str) -> None:
+        self._given[worker] = self._given.get(worker, self._sent.get(worker, 0)) + 1
+
+    def committed(self) -> None:
+        """Follow a transaction that was committed."""
+        self._sent |= self._given
+        self._given = {}
+
+    def forget_sent(self) -> None:
+        """Nobody knows what was sent: the database is to be asked."""
+        self._given = {}
+
+    def leaving(self) -> Iterator[tuple[str, int]]:
+        """Yield workers that ask how much they were sent, once for each time that they ask."""
+        for name, worker in self._workers.items():
+            if worker.asks:
+                worker.asks = False
+                yield name, self._sent.get(name, 0)
+
+
+def _of(message: WorkerCredit, now: float) -> _Worker:
+    return _Worker(message.lanes, message.level, message.granted, now, message.leaving, message.leaving)

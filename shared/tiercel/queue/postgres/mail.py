@@ -1,0 +1,88 @@
+"""
+What a state store's transaction takes from the queue and gives to it.
+
+The state store knows what changed; how messages leave, and how those that came are acknowledged, is the queue's affair:
+rows of tables on PostgreSQL, an outbox and positions on Kafka.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from tiercel.messages.topics import Topic
+from tiercel.queue.base import Delivery, Outgoing, OutgoingJob
+from tiercel.queue.postgres.node import PostgresNode
+from tiercel.queue.postgres.sending import SQL, Sending, table_of
+from tiercel.runtime.postgres.array import int2s, int8s
+from tiercel.runtime.postgres.batch import Statement
+
+
+class Mail(Protocol):
+    """The messages of one transaction; calls only note what is to be done."""
+
+    def add(self, messages: Iterable[Outgoing]) -> None: ...
+    def add_jobs(self, jobs: Iterable[OutgoingJob]) -> None: ...
+    def acknowledge(self, topic: Topic[Any], deliveries: Sequence[Delivery[Any]]) -> None: ...
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Surround the transaction: the block learns whether it was committed by how it ends."""
+        ...
+
+    def acknowledgements(self) -> Iterator[Statement]:
+        """Yield the statements that acknowledge; each message must be there."""
+        ...
+
+    def messages(self) -> Iterator[Statement]:
+        """Yield the statements that send."""
+        ...
+
+    def touched(self) -> dict[str, set[int] | None]:
+        """Return which topics get something by the commit itself, and in which partitions."""
+        ...
+
+
+class PostgresMail:
+    """Messages as rows of the topics' tables."""
+
+    def __init__(self, node: PostgresNode) -> None:
+        self._sending = Sending(node.partitions)
+        self._acknowledged: dict[str, tuple[Topic[Any], list[Delivery[Any]]]] = {}
+
+    def add(self, messages: Iterable[Outgoing]) -> None:
+        """Send messages."""
+        self._sending.add(messages)
+
+    def add_jobs(self, jobs: Iterable[OutgoingJob]) -> None:
+        """Send jobs."""
+        self._sending.add_jobs(jobs)
+
+    def acknowledge(self, topic: Topic[Any], deliveries: Sequence[Delivery[Any]]) -> None:
+        """Acknowledge what was read."""
+        self._acknowledged.setdefault(topic.name, (topic, []))[1].extend(deliveries)
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Surround the transaction with nothing: its commit is all that there is."""
+        return contextlib.nullcontext()
+
+    def acknowledgements(self) -> Iterator[Statement]:
+        """Yield deletions."""
+        for topic, deliveries in self._acknowledged.values():
+            yield (
+                SQL.of("acknowledge_all", table_of(topic)),
+                {
+                    "parts": int2s([delivery.partition for delivery in deliveries]),
+                    "ids": int8s([delivery.id for delivery in deliveries]),
+                    "count": len(deliveries),
+                },
+            )
+
+    def messages(self) -> Iterator[Statement]:
+        """Yield insertions."""
+        return self._sending.statements()
+
+    def touched(self) -> dict[str, set[int] | None]:
+        """Return what gets messages or jobs."""
+        return self._sending.touched()
