@@ -46,24 +46,40 @@ class Heart:
 
     async def run(self, lost: Callable[[], None]) -> None:
         """Beat for ever; call `lost` when the silence has become too long, once per silence."""
-        told = False
+        # Beside the beats: one that hangs must not put off the judgement.
+        watch = asyncio.create_task(self._watch(lost), name="worker.silence")
+        try:
+            while not watch.done():
+                await self._send()
+                await self._clock.sleep(self._settings.heartbeat_s)
+        finally:
+            watch.cancel()
+        watch.result()
+
+    async def _send(self) -> None:
+        began = self._clock.now()
+        try:
+            # An emit that hangs is a silence too.
+            async with asyncio.timeout(self._settings.mute_s / 2):
+                await self._queue.emit(Outgoing(topic=WORKER_EVENT, key="", message=self._beat()))
+            self._heard = began
+        except (Unavailable, TimeoutError) as error:
+            log.warning(
+                "the heartbeat was not sent: %s",
+                error,
+                extra={"action": "heartbeat_failed", "silent_s": self.silent_s},
+            )
+        metrics.SILENT_SECONDS.set(self.silent_s)
+
+    async def _watch(self, lost: Callable[[], None]) -> None:
+        told: datetime | None = None
         while True:
-            began = self._clock.now()
-            try:
-                # An emit that hangs is a silence too.
-                async with asyncio.timeout(self._settings.mute_s / 2):
-                    await self._queue.emit(Outgoing(topic=WORKER_EVENT, key="", message=self._beat()))
-                self._heard = began
-                told = False
-            except (Unavailable, TimeoutError) as error:
-                log.warning(
-                    "the heartbeat was not sent: %s",
-                    error,
-                    extra={"action": "heartbeat_failed", "silent_s": self.silent_s},
-                )
-            metrics.SILENT_SECONDS.set(self.silent_s)
-            if self.silent_s > self._settings.lost_s and not told:
-                told = True
+            left_s = self._settings.lost_s - self.silent_s
+            if left_s > 0:
+                await self._clock.sleep(left_s)
+            elif told == self._heard:
+                await self._clock.sleep(self._settings.heartbeat_s)
+            else:
+                told = self._heard
                 log.error("the worker was silent for too long and ends what it runs", extra={"action": "worker_lost"})
                 lost()
-            await self._clock.sleep(self._settings.heartbeat_s)
