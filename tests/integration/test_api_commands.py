@@ -36,13 +36,22 @@ tasks:
         type: io.kestra.plugin.core.execution.Labels
         labels: {done: "yes"}
 """
+FAILING = """
+id: failing
+namespace: company.team
+tasks:
+  - id: choice
+    type: io.kestra.plugin.core.flow.If
+    condition: "{{ missing }}"
+    then: [{id: never, type: io.kestra.plugin.core.log.Log, message: never}]
+"""
 
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     stage = Stage(tmp_path, follow_wait_s=0.05)
     async with running(stage):
-        for flow in (PAUSE, QUICK):
+        for flow in (PAUSE, QUICK, FAILING):
             await stage.call("POST", "flows", content=flow)
         yield stage
     await stage.close()
@@ -169,6 +178,32 @@ async def test_a_deleted_execution_is_gone_everywhere(stage: Stage) -> None:
     assert "expected terminated" in refused["message"]
     await stage.call("GET", f"executions/{execution_id}", 404)
     await listed(stage, "flowId=quick", 0)
+
+
+async def test_logs_of_a_deleted_execution_may_stay(stage: Stage) -> None:
+    """`deleteLogs=false` keeps them; without a word they go too."""
+    kept, gone = await started(stage, "failing"), await started(stage, "failing")
+    for execution_id in (kept, gone):
+        while not await stage.call("GET", f"logs/{execution_id}"):  # noqa: ASYNC110 - lines come through the indexer
+            await asyncio.sleep(0)
+
+    await stage.call("DELETE", f"executions/{kept}?deleteLogs=false", 204)
+    await stage.call("DELETE", f"executions/{gone}", 204)
+
+    await listed(stage, "flowId=failing", 0)
+    found = (await stage.call("GET", "logs/search?filters[flowId][EQUALS]=failing&size=100"))["results"]
+    assert {kept} == {line["executionId"] for line in found}
+
+
+async def test_a_running_execution_is_deleted_when_that_is_said(stage: Stage) -> None:
+    """It is killed without waiting; without the word nothing happens."""
+    execution_id = await started(stage)
+
+    await stage.call("DELETE", "executions/by-ids", 400, json=[execution_id])
+    counted = await stage.call("DELETE", "executions/by-ids?includeNonTerminated=true", json=[execution_id])
+
+    assert {"count": 1} == counted
+    await stage.call("GET", f"executions/{execution_id}", 404)
 
 
 async def test_following_ends_with_the_execution(stage: Stage) -> None:

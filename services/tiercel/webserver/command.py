@@ -200,7 +200,9 @@ def delete(*, include_running: bool = False, logs: bool = True, metrics: bool = 
         allows=lambda e: include_running or e.state.is_terminated,
         refusal=lambda e: f"Cannot delete execution: {_state(e)}, expected terminated; kill it first.",
         bulk_refusal=lambda e: f"execution not terminated, {_state(e)}",
-        event=lambda api, e: DeleteRequested(execution_id=e.id, at=api.clock.now(), logs=logs, metrics=metrics),
+        event=lambda api, e: DeleteRequested(
+            execution_id=e.id, at=api.clock.now(), running=include_running, logs=logs, metrics=metrics
+        ),
     )
 
 

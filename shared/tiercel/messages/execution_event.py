@@ -250,8 +250,13 @@ class UnqueueRequested(Event, frozen=True, kw_only=True):
 
 
 class DeleteRequested(Event, frozen=True, kw_only=True):
-    """Forget the execution, with its log and metrics unless they are to stay; it must have ended."""
+    """
+    Forget the execution, with its log and metrics unless they are to stay.
 
+    One that has not ended is left alone unless `running`: then what it runs is killed and nobody waits for it.
+    """
+
+    running: bool = False
     logs: bool = True
     metrics: bool = True
 

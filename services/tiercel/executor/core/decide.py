@@ -165,7 +165,7 @@ def _apply_command(draft: Draft, facts: Facts, event: ExecutionOnly) -> None:
         case events.UnqueueRequested(state=state):
             lifecycle.leave_line(draft, facts, state)
         case events.DeleteRequested():
-            draft.deletion = event if draft.execution.state.is_terminated else None
+            lifecycle.delete(draft, facts, event)
         case events.EventFailed(reason=reason):
             lifecycle.fail(draft, facts, reason)
         case (

@@ -9,6 +9,7 @@ from tiercel.executor.core.finishing import after_done, finish
 from tiercel.executor.core.plan import ROOT
 from tiercel.messages.execution_event import (
     CreateExecution,
+    DeleteRequested,
     LabelsRequested,
     QuotaAnswered,
     SlotGranted,
@@ -212,6 +213,18 @@ def set_state(draft: Draft, event: StateRequested) -> None:
     """Set the state of a terminated execution by hand."""
     if draft.execution.state.is_terminated and draft.head.done:
         draft.move(event.state)
+
+
+def delete(draft: Draft, facts: Facts, event: DeleteRequested) -> None:
+    """Forget the execution; one that has not ended is killed first, without waiting, when that is asked for."""
+    if not draft.execution.state.is_terminated:
+        if not event.running:
+            return
+        killing.kill_rest(draft, facts)
+        draft.move(State.KILLING)
+        draft.move(State.KILLED)
+        after_done(draft)
+    draft.deletion = event
 
 
 def kill(draft: Draft, facts: Facts, *, cascade: bool, state: State) -> None:
