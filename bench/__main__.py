@@ -26,7 +26,7 @@ from tiercel.testing.server import StandaloneServer
 
 NAMES: Final = (
     "idle", "two_task_latency", "chain_100", "script_step", "log_lines", "foreach_1k", "cost", "one_task",
-    "foreach_100k", "storage_2gb",
+    "foreach_100k", "loop_100k", "foreach_item", "storage_2gb",
 )  # fmt: skip
 FOLDER: Final = Path(__file__).parents[1] / "build" / "bench"
 

@@ -101,3 +101,67 @@ tasks:
         type: io.kestra.plugin.core.debug.Return
         format: "{{{{ taskrun.value }}}}"
 """
+
+
+def iterations(count: int, limit: int) -> str:
+    """Return a flow with a Loop over so many values, each an execution with one task and one output."""
+    return f"""\
+id: iterations-{count}-{limit}
+namespace: bench
+tasks:
+  - id: each
+    type: io.kestra.plugin.core.flow.Loop
+    values: "{{{{ range(1, {count}) }}}}"
+    concurrencyLimit: {limit}
+    outputs:
+      - id: item
+        type: STRING
+        value: "{{{{ outputs.item.value }}}}"
+    tasks:
+      - id: item
+        type: io.kestra.plugin.core.debug.Return
+        format: "{{{{ item.value }}}}"
+"""
+
+
+PART: Final = """\
+id: part
+namespace: bench
+inputs:
+  - id: rows
+    type: STRING
+tasks:
+  - id: take
+    type: io.kestra.plugin.core.debug.Return
+    format: "{{ inputs.rows }}"
+"""
+
+
+PAD: Final = "0" * 78
+"""Makes a row a hundred bytes long, with its line's end."""
+
+
+def batches(rows: int) -> str:
+    """Return a flow that makes a file of so many rows of 100 bytes, and runs a flow for each ten thousand of them."""
+    return f"""\
+id: batches-{rows}
+namespace: bench
+tasks:
+  - id: make
+    type: io.kestra.plugin.scripts.shell.Commands
+    taskRunner:
+      type: io.kestra.plugin.core.runner.Process
+    outputFiles:
+      - rows.jsonl
+    commands:
+      - seq -f '{{"n":%08.0f,"p":"{PAD}"}}' 1 {rows} > rows.jsonl
+  - id: each
+    type: io.kestra.plugin.core.flow.ForEachItem
+    items: "{{{{ outputs.make.outputFiles['rows.jsonl'] }}}}"
+    batch:
+      rows: 10000
+    namespace: bench
+    flowId: part
+    inputs:
+      rows: "{{{{ taskrun.items }}}}"
+"""

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import time
-from typing import Any, Final
+from typing import Final
 
 from bench import flows
 from bench.benchmark import Benchmark, Results, Unit
-from bench.figures import duration_s
-from bench.target import TERMINATED, Target
+from bench.target import Target
+from bench.wide import LOOK_S, watched
 
 SMALL: Final = 10_000
 LARGE: Final = int(os.environ.get("BENCH_LOOP_ITEMS", "100000"))
-TIMEOUT_S: Final = 1800.0
-LOOK_S: Final = 0.5
 
 
 async def measure(target: Target) -> Results:
@@ -34,26 +30,7 @@ async def measure(target: Target) -> Results:
 
 async def _loop(target: Target, count: int) -> tuple[float, dict[str, float]]:
     await target.put_flow(flows.loop(count, 0))
-    await target.start(f"loop-{count}-0")
-    most: dict[str, float] = {}
-    deadline = time.monotonic() + TIMEOUT_S
-    while (execution := await _head(target, count))["state"]["current"] not in TERMINATED:
-        if target.processes is not None:
-            for name, megabytes in target.processes.memory_mb().items():
-                most[name] = max(most.get(name, 0.0), megabytes)
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"A loop over {count:,} values did not end within {TIMEOUT_S:g} s.")
-        await asyncio.sleep(LOOK_S)
-    assert execution["state"]["current"] == "SUCCESS", execution["state"]
-    return duration_s(execution), most
-
-
-async def _head(target: Target, count: int) -> dict[str, Any]:
-    """Return the execution as the search shows it: without its task runs, which are many."""
-    found = await target.search("/executions/search", flowId=f"loop-{count}-0", namespace="bench")
-    results = found.get("results") or [{"state": {"current": "CREATED"}}]  # not indexed yet
-    head: dict[str, Any] = results[0]
-    return head
+    return await watched(target, f"loop-{count}-0")
 
 
 BENCHMARK = Benchmark(

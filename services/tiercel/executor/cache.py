@@ -57,7 +57,9 @@ class Entry:
             self.aggregate = Aggregate(draft.head, {})
         self.aggregate.commit(draft)
         for record in draft.outputs:
-            if record.kind is OutputKind.VALUES:
+            if record.kind is OutputKind.VALUES and record.ref.value is None:
+                self.values.pop(record.seq, None)
+            elif record.kind is OutputKind.VALUES:
                 self.values[record.seq] = (record.ref.value or {})["values"]
             elif record.kind is OutputKind.OUTPUTS and (self.complete or record.task_id in self.outputs):
                 self.learn(record.task_id, (record,))

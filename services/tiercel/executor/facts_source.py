@@ -17,9 +17,11 @@ from tiercel.executor.core.facts import Facts, Failure, Want
 from tiercel.executor.core.plan import FlowPlan
 from tiercel.executor.value_files import ValueFiles
 from tiercel.expression.host import Absent, Expired, FileAddress
+from tiercel.model.execution import OutputRef
 from tiercel.model.live import OutputKind
 from tiercel.runtime.adapters import Adapters
 from tiercel.statestore.base import StateStore
+from tiercel.storage.claimcheck import check_out
 from tiercel.storage.keyvalues import KeyExpired, StorageKeyValues
 from tiercel.storage.namespace_files import revision_path
 
@@ -95,7 +97,7 @@ class FactsSource:
         match want.sort, want.key:
             case "values", (int() as seq,) if entry is not None:
                 records = await self._store.outputs(execution_id, seqs=[seq], kind=OutputKind.VALUES)
-                entry.values[seq] = (records[0].ref.value or {})["values"] if records else []
+                entry.values[seq] = await self._values(tenant_id, records[0].ref) if records else []
                 return entry.values[seq]
             case "output_names", ():
                 return list(dict.fromkeys(record.task_id for record in await self._store.outputs(execution_id)))
@@ -126,6 +128,11 @@ class FactsSource:
                 return await self._kv(tenant_id, namespace, key, inherited)
             case _:
                 return await self._file(want, tenant_id)
+
+    async def _values(self, tenant_id: str, ref: OutputRef) -> list[str]:
+        found = ref.value if ref.uri is None else await check_out(self._storage, tenant_id, ref.uri, ref.digest)
+        values: list[str] = (found or {})["values"]
+        return values
 
     async def _kv(self, tenant_id: str, namespace: str, key: str, inherited: bool) -> Any:
         values = StorageKeyValues(self._storage, tenant_id, self._clock)

@@ -15,8 +15,9 @@ import msgspec
 
 from tiercel.errors import ExpressionError
 from tiercel.executor.core import interruptions, intervals, loops
+from tiercel.executor.core.claims import checked_in
 from tiercel.executor.core.draft import Draft, replace
-from tiercel.executor.core.ending import guess, set_outputs
+from tiercel.executor.core.ending import guess, keep_outputs, set_outputs
 from tiercel.executor.core.facts import Facts, Missing, Want
 from tiercel.executor.core.plan import Node
 from tiercel.executor.core.rendering import Rendering
@@ -54,11 +55,7 @@ def begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
         data["keyed"] = isinstance(values, Mapping)
         texts = [_pair(key, value) for key, value in values.items()] if isinstance(values, Mapping) else values
         total = len(texts)
-        if sum(len(text) for text in texts) <= loops.INLINE_VALUES:
-            data["values"] = texts
-        else:
-            ref = OutputRef(size=sum(len(text) for text in texts), value={"values": texts})
-            draft.outputs.append(OutputRecord(seq=seq, task_id=node.id, kind=OutputKind.VALUES, ref=ref))
+        data |= loops.beside(draft, facts, seq, texts)
     draft.set_branch(seq, Branch(total=total if node.branches["tasks"] else 0, data=data))
 
 
@@ -287,4 +284,8 @@ def _show(draft: Draft, facts: Facts, seq: int, *, over: bool) -> None:
     }
     if over and (branch.data.get("page") or branch.data.get("pages")):
         outputs["outputs"] = _pages(draft, facts, branch)
-    set_outputs(draft, seq, outputs)
+        run = draft.get(seq).run
+        ref = checked_in(draft, facts, run, "outputs", outputs)
+        draft.put(replace(draft.get(seq), run=keep_outputs(draft, run, ref)))
+    else:
+        set_outputs(draft, seq, outputs)

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from tiercel.errors import ExpressionError
+from tiercel.executor.core.claims import checked_in
 from tiercel.executor.core.context import all_runs
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import set_outputs
@@ -21,7 +22,6 @@ from tiercel.executor.core.facts import Facts, Missing, Want
 from tiercel.executor.core.plan import Kind, Node
 from tiercel.executor.core.rendering import Rendering
 from tiercel.model.duration import parse_duration
-from tiercel.model.execution import OutputRef
 from tiercel.model.live import Branch, OutputKind, OutputRecord, TimerKind
 from tiercel.model.state import State
 from tiercel.plugins.core.flow.each import EachParallel, EachSequential, ForEach
@@ -45,16 +45,21 @@ def keep_values(draft: Draft, facts: Facts, seq: int, node: Node) -> tuple[int, 
     assert isinstance(task, ForEach | EachSequential | EachParallel)
     source = task.values if isinstance(task, ForEach) else task.value
     values = values_of(source, Rendering(draft, facts, draft.get(seq).run, node))
-    size = sum(len(value) for value in values)
-    data: dict[str, Any] = {}
-    if size <= INLINE_VALUES:
-        data["values"] = values
-    else:
-        ref = OutputRef(size=size, value={"values": values})
-        draft.outputs.append(OutputRecord(seq=seq, task_id=node.id, kind=OutputKind.VALUES, ref=ref))
+    data = beside(draft, facts, seq, values)
     width = len(node.branches["tasks"])
     total = 0 if width == 0 else len(values) * (width if node.kind is Kind.EACH_PARALLEL else 1)
     return total, data
+
+
+def beside(draft: Draft, facts: Facts, seq: int, values: list[str]) -> dict[str, Any]:
+    """Keep the values of a loop: few in its counters, more beside them, many in internal storage."""
+    if sum(len(value) for value in values) <= INLINE_VALUES:
+        return {"values": values}
+    run = draft.get(seq).run
+    ref = checked_in(draft, facts, run, "values", {"values": values})
+    draft.outputs.append(OutputRecord(seq=seq, task_id=run.task_id, kind=OutputKind.VALUES, ref=ref))
+    facts.known[Want("values", (seq,))] = values
+    return {}
 
 
 def values_of(source: Any, rendering: Rendering) -> list[str]:
@@ -88,14 +93,15 @@ def values(draft: Draft, facts: Facts, seq: int) -> list[str]:
     """Return the values of a loop that has begun."""
     inline = draft.branch(seq).data.get("values")
     if inline is not None:
-        return list(inline)
+        return inline  # type: ignore[no-any-return]  # a list of texts, as it was put there
+    known = facts.known.get(Want("values", (seq,)))
+    if known is not None:
+        return known  # type: ignore[no-any-return]  # the shell answers `values` with a list of texts
     for record in draft.own_outputs():
         if record.seq == seq and record.kind is OutputKind.VALUES:
-            return list((record.ref.value or {})["values"])
-    known = facts.known.get(Want("values", (seq,)))
-    if known is None:
-        raise Missing(Want("values", (seq,)))
-    return known  # type: ignore[no-any-return]  # the shell answers `values` with a list of texts
+            kept = record.ref.value if record.ref.uri is None else facts.ask("large", record.ref.uri)
+            return kept["values"]  # type: ignore[no-any-return]  # as above
+    raise Missing(Want("values", (seq,)))
 
 
 def begin_until(draft: Draft, seq: int) -> None:

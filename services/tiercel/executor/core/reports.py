@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tiercel.errors import FlowAuthorError
 from tiercel.executor.core import batches, correcting, iterations, jobs, retrying, subflow
+from tiercel.executor.core.claims import checked_in
 from tiercel.executor.core.draft import Draft, replace
-from tiercel.executor.core.ending import allowed, begin_attempt, count_end, end_attempt, fold, keep_outputs, set_outputs
+from tiercel.executor.core.ending import allowed, begin_attempt, count_end, end_attempt, fold, keep_outputs
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.plan import Kind, Node
 from tiercel.executor.core.starting import activate, fail
@@ -236,7 +237,9 @@ def child_ended(draft: Draft, facts: Facts, event: ChildEnded) -> None:
     except FlowAuthorError as error:
         fail(draft, facts, event.seq, node, str(error))
         return
-    set_outputs(draft, event.seq, subflow.outputs_of(event, found))
+    outputs = subflow.outputs_of(event, found)
+    ref = checked_in(draft, facts, record.run, f"outputs-{record.run.attempt}", outputs)
+    draft.put(replace(draft.get(event.seq), run=keep_outputs(draft, draft.get(event.seq).run, ref)))
     if record.run.state is State.KILLING:
         state = State.KILLED if event.state is State.KILLED else event.state
     else:

@@ -1,0 +1,37 @@
+"""Whether ForEachItem over a file of a gigabyte, in batches of ten thousand rows, costs ten times a tenth of it."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from bench import flows
+from bench.benchmark import Benchmark, Results, Unit
+from bench.target import Target
+from bench.wide import figures, watched
+
+ROW_BYTES: Final = 100
+LARGE: Final = int(os.environ.get("BENCH_FILE_BYTES", str(10**9))) // ROW_BYTES
+SMALL: Final = LARGE // 10
+
+
+async def measure(target: Target) -> Results:
+    """Run both, watching the memory of the processes."""
+    await target.put_flow(flows.PART)
+    for rows in (SMALL, LARGE):
+        await target.put_flow(flows.batches(rows))
+    small, _ = await watched(target, f"batches-{SMALL}")
+    large, memory = await watched(target, f"batches-{LARGE}")
+    return figures(small, large, LARGE / SMALL, memory)
+
+
+BENCHMARK = Benchmark(
+    name="foreach_item",
+    method=(
+        f"ForEachItem over a file of {LARGE * ROW_BYTES:,} bytes in batches of 10,000 rows, each batch an execution "
+        "with one Return task, after one over a tenth; the file is made by the flow's first task, and counts; "
+        "ratio_to_10th is their quotient (10 is linear); memory is the largest proportional set size of each process."
+    ),
+    units={"seconds": Unit.TIME, "seconds_10th": Unit.TIME},
+    measure=measure,
+)
