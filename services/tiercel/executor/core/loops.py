@@ -99,7 +99,7 @@ def values(draft: Draft, facts: Facts, seq: int) -> list[str]:
         return known  # type: ignore[no-any-return]  # the shell answers `values` with a list of texts
     for record in draft.own_outputs():
         if record.seq == seq and record.kind is OutputKind.VALUES:
-            kept = record.ref.value if record.ref.uri is None else facts.ask("large", record.ref.uri)
+            kept: Any = record.ref.value if record.ref.uri is None else facts.ask("large", record.ref.uri)
             return kept["values"]  # type: ignore[no-any-return]  # as above
     raise Missing(Want("values", (seq,)))
 
