@@ -113,7 +113,8 @@ def test_a_suite_is_run_and_judged(folder: Path, capsys: pytest.CaptureFixture[s
     assert lines[-1] == "7 cases: 2 SUCCESS, 2 FAILED, 2 ERROR, 1 SKIPPED"
     suite = ElementTree.parse(report).getroot()[0]
     assert ("7", "2", "2", "1") == tuple(suite.attrib[key] for key in ("tests", "failures", "errors", "skipped"))
-    assert "not shouted" in (suite.find("testcase[@name='wrong']/failure") or suite).attrib.get("message", "")
+    failures = [each.attrib["message"] for each in suite.findall("testcase[@name='wrong']/failure")]
+    assert ["not shouted: expected 'X 1' to be equal to 'Y'"] == failures
 
 
 def test_one_case_can_be_chosen(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     migrate = commands.add_parser("migrate", help="make or update the tables of the databases")
     _add_settings(migrate)
     migrate.set_defaults(command_module="migrate")
+    _add_migrate_check(migrate)
 
     health = commands.add_parser("health", help="ask the process on this machine how it is")
     _add_settings(health)
@@ -111,6 +112,14 @@ def _add_flow(commands: Commands[argparse.ArgumentParser]) -> None:
         "of", nargs="?", default="flow", metavar="KIND", help="flow (default), task, trigger, …, or the name of a type"
     )
     schema.set_defaults(command_module="schema")
+
+
+def _add_migrate_check(migrate: argparse.ArgumentParser) -> None:
+    actions = migrate.add_subparsers(dest="action", metavar="ACTION")
+    check = actions.add_parser("check", help="report what becomes of flows that were written for Kestra")
+    check.add_argument("paths", nargs="+", metavar="PATH", help="files and folders of flows")
+    check.add_argument("--format", choices=("text", "json"), default="text")
+    check.set_defaults(command_module="migratecheck")
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:

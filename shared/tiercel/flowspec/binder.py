@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, get_args, get_origin
 
 import msgspec
 
-from tiercel.flowspec.findings import Findings, Trail
+from tiercel.flowspec.findings import Findings, Trail, UseKind
 from tiercel.flowspec.scalars import BROKEN, Bind, kind, shown
 from tiercel.flowspec.shapes import Shapes
 from tiercel.model.property import Aliases, Deprecated, Internal, NotEmpty, Removed
@@ -24,13 +24,15 @@ from tiercel.plugins.registry import REGISTRY
 class _Property:
     """One name that a class accepts: where its value goes and what using it means."""
 
-    __slots__ = ("attribute", "bind", "deprecated", "noted", "removed")
+    __slots__ = ("attribute", "bind", "deprecated", "noted", "now", "removed")
 
-    def __init__(self, attribute: str, bind: Bind, *, deprecated: bool, removed: bool) -> None:
+    def __init__(self, attribute: str, bind: Bind, *, deprecated: bool, removed: bool, now: str | None = None) -> None:
         self.attribute = attribute
         self.bind = bind
         self.deprecated = deprecated
         self.removed = removed
+        self.now = now if deprecated or removed else None
+        """The newest name of the property, when this is an older one."""
         self.noted = deprecated or removed
 
 
@@ -61,7 +63,7 @@ class _Plan:
             if isinstance(mark, Aliases):
                 for alias in mark.names:
                     self.properties[alias] = _Property(
-                        field.name, bind, deprecated=mark.deprecated, removed=mark.removed or removed
+                        field.name, bind, deprecated=mark.deprecated, removed=mark.removed or removed, now=name
                     )
         if field.required:
             needed = next((mark for mark in marks if isinstance(mark, NotEmpty)), None)
@@ -114,6 +116,7 @@ def bind_struct(cls: type[Any], value: Any, trail: Trail, findings: Findings) ->
     for name, part in value.items():
         entry = properties.get(name)
         if entry is None:
+            findings.use(UseKind.UNKNOWN_PROPERTY, (trail, name), str(name))
             if findings.strict:
                 findings.problem((trail, name), _unknown(plan, name, value))
             continue
@@ -158,6 +161,7 @@ def bind_typed(base: type[Plugin], value: Any, trail: Trail, findings: Findings)
         return BROKEN
     found = REGISTRY.find(name)
     if found is None:
+        findings.use(UseKind.UNKNOWN_TYPE, (trail, "type"), name)
         close = REGISTRY.nearest(name)
         findings.broken((trail, "type"), f"Invalid type: {name}" + (f"; did you mean '{close}'?" if close else ""))
         return BROKEN
@@ -167,9 +171,12 @@ def bind_typed(base: type[Plugin], value: Any, trail: Trail, findings: Findings)
     canonical = REGISTRY.canonical(name)
     if canonical != name:
         findings.relocations.append((name, canonical))
+        findings.use(UseKind.OLDER_TYPE_NAME, (trail, "type"), name, canonical)
     if found.DEPRECATED:
         findings.deprecated(trail)
+        findings.use(UseKind.DEPRECATED_TYPE, (trail, "type"), canonical)
     if found.REMOVED:
+        findings.use(UseKind.REMOVED_TYPE, (trail, "type"), canonical)
         findings.old.add(name)
     return bind_struct(found, value, trail, findings)
 
@@ -185,10 +192,16 @@ def _noun(cls: type[Any]) -> str:
 
 
 def _note(entry: _Property, trail: Trail, name: str, findings: Findings) -> None:
+    if entry.now is not None:
+        findings.use(UseKind.OLDER_PROPERTY_NAME, (trail, name), name, entry.now)
     if entry.deprecated:
         findings.deprecated((trail, name))
+        if entry.now is None and not entry.removed:
+            findings.use(UseKind.DEPRECATED_PROPERTY, (trail, name), name)
     if entry.removed:
         findings.old.add(name)
+        if entry.now is None:
+            findings.use(UseKind.REMOVED_PROPERTY, (trail, name), name)
 
 
 def _unknown(plan: _Plan, name: str, value: dict[str, Any]) -> str:

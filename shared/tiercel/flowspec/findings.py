@@ -6,7 +6,8 @@ What binding and validation find: problems, uses of old names, and the signs of 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
 
 from tiercel.errors import Problem
 from tiercel.flowspec.yaml import Document, Path, path_text
@@ -38,10 +39,37 @@ class Finding:
         self.place = path if place is None else place
 
 
+class UseKind(StrEnum):
+    """What a name in a flow's text is, seen from the newest language."""
+
+    UNKNOWN_TYPE = "unknown type"
+    UNKNOWN_PROPERTY = "unknown property"
+    OLDER_TYPE_NAME = "older name of a type"
+    OLDER_PROPERTY_NAME = "older name of a property"
+    DEPRECATED_TYPE = "deprecated type"
+    DEPRECATED_PROPERTY = "deprecated property"
+    REMOVED_TYPE = "type gone in 2.0"
+    REMOVED_PROPERTY = "property gone in 2.0"
+
+
+class Use(NamedTuple):
+    """A name that is not one of the newest language: where it stands, and what it is called now."""
+
+    kind: UseKind
+    path: Path
+    name: str
+    now: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The path as authors read it."""
+        return path_text(self.path)
+
+
 class Findings:
     """Collects everything that is found in one text."""
 
-    __slots__ = ("deprecations", "expressions", "found", "incomplete", "newer", "old", "relocations", "strict")
+    __slots__ = ("deprecations", "expressions", "found", "incomplete", "newer", "old", "relocations", "strict", "uses")
 
     def __init__(self, *, strict: bool = True) -> None:
         self.strict = strict
@@ -52,6 +80,12 @@ class Findings:
         self.old: set[str] = set()
         self.expressions: list[tuple[Trail, Any]] = []
         self.incomplete = False
+        self.uses: list[Use] = []
+
+    def use(self, kind: UseKind, trail: Trail, name: str, now: str | None = None) -> None:
+        """Note a name that is unknown, or that is not the newest."""
+        if len(self.uses) < MAX_PROBLEMS:
+            self.uses.append(Use(kind, path_of(trail), name, now))
 
     def problem(self, trail: Trail, message: str) -> None:
         """Note a problem of a value that could be read."""

@@ -15,7 +15,7 @@ import msgspec
 from tiercel.errors import InvalidFlow, Problem
 from tiercel.flowspec.binder import bind_struct, bind_typed
 from tiercel.flowspec.defaults import merge_defaults
-from tiercel.flowspec.findings import Findings
+from tiercel.flowspec.findings import Findings, Use
 from tiercel.flowspec.reference import check_templates
 from tiercel.flowspec.scalars import BROKEN
 from tiercel.flowspec.validate import Extras, validate_flow
@@ -43,6 +43,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     deprecations: tuple[str, ...] = ()
     relocations: tuple[tuple[str, str], ...] = ()
+    uses: tuple[tuple[Use, tuple[int, int] | None], ...] = ()
+    """Names that are unknown or not the newest, with line and column."""
+    name: str | None = None
+    """Namespace and id, as far as they are there."""
     flow: Flow | None = None
 
     @property
@@ -174,6 +178,8 @@ def _report(document: Document, source: str, outside: Outside) -> Report:
         warnings=tuple(extras.warnings),
         deprecations=tuple(findings.deprecations),
         relocations=tuple(findings.relocations),
+        name=".".join(str(data[key]) for key in ("namespace", "id") if data.get(key) is not None) or None,
+        uses=tuple((use, document.place(use.path)) for use in findings.uses),
         flow=None if problems or flow is BROKEN else flow,
     )
 

@@ -74,6 +74,7 @@ class Shapes:
                     findings.old |= trial.old
                     findings.deprecations += trial.deprecations
                     findings.relocations += trial.relocations
+                    findings.uses += trial.uses
                     return bound
             return (*fitting, *others)[0](value, trail, findings)
 
