@@ -259,6 +259,16 @@ class TaskContext:
         origin = self.origin
         return uris.task(origin.namespace, origin.flow_id, origin.execution_id, origin.task_id, origin.task_run_id)
 
+    @property
+    def containers_may(self) -> frozenset[str]:
+        """What the operator allows containers of tasks beyond the usual."""
+        return frozenset(self.surroundings.settings.containers_may)
+
+    @property
+    def cache_dir(self) -> Path:
+        """A folder of the worker that outlives its runs."""
+        return self.surroundings.cache_folder
+
     def local_file(self, path: str) -> Path:
         """Return the path of a file on the worker's disk; raise Refused unless it lies in an allowed folder."""
         allowed = [Path(folder).resolve() for folder in self.surroundings.settings.local_files_allowed]

@@ -21,6 +21,7 @@ from tiercel.messages.topics import BROADCAST, WORKER_JOB
 from tiercel.messages.worker_event import WorkerHeartbeat
 from tiercel.messages.worker_job import TaskJob, WorkerJob
 from tiercel.model import ids
+from tiercel.plugins.scripts import leftovers
 from tiercel.runtime import retry
 from tiercel.runtime.adapters import Adapters
 from tiercel.runtime.service import Service
@@ -81,6 +82,7 @@ class WorkerService(Service):
         self.heart = Heart(self._queue, self._clock, self.settings, self._beat)
         # Subscribed before the first claim: no kill of a claimed job is missed.
         self._broadcasts = self._queue.subscribe(BROADCAST)
+        self._sweep = asyncio.create_task(leftovers.remove())
         self.spawn("outbox", self.outbox.run())
         self.spawn("heart", self.heart.run(self._lost))
         self.spawn("broadcast", self._hear())

@@ -35,6 +35,10 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     kill_grace_s: float = 10.0
     """How long a killed task may take to end before it is left behind."""
     temporary_folder: str | None = None
+    cache_folder: str | None = None
+    """What is kept from one task to the next: environments of Python scripts. Default: in the temporary folder."""
+    containers_may: tuple[str, ...] = ()
+    """What containers of tasks may beyond the usual: mount folders of the machine (`volumes`), be `privileged`."""
     log_delay_s: float = 0.1
     """How long a line of log may wait for others when no task ends meanwhile."""
     log_lines_pending_max: int = 20_000

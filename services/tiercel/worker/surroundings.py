@@ -48,6 +48,7 @@ class Surroundings:
     def __post_init__(self) -> None:
         self.envs = envs_of(self.environment, self.settings.env_vars_prefix)
         self.temporary_folder = Path(self.settings.temporary_folder or tempfile.gettempdir())
+        self.cache_folder = Path(self.settings.cache_folder or self.temporary_folder / f"tiercel-cache-{os.getuid()}")
 
     def engine(self, dialect: str) -> Engine:
         """Return the expression engine of a dialect."""

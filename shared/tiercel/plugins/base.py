@@ -189,6 +189,16 @@ class RunContext(Protocol):
         """
         ...
 
+    @property
+    def containers_may(self) -> frozenset[str]:
+        """What the operator allows containers of tasks beyond the usual: `volumes`, `privileged`."""
+        ...
+
+    @property
+    def cache_dir(self) -> Path:
+        """A folder of the worker that outlives its runs: what is in it may be gone at any time."""
+        ...
+
     def local_file(self, path: str) -> Path:
         """Return the path of a file on the worker's disk; raise Refused unless the operator allows its folder."""
         ...

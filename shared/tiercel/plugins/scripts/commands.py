@@ -22,9 +22,11 @@ from tiercel.model.state import State
 from tiercel.plugins import folder
 from tiercel.plugins.base import OWN_PREFIX, RunContext, TaskResult, TaskRunner
 from tiercel.plugins.core.flow.workingdirectory import NamespaceFiles
+from tiercel.plugins.scripts.container import Container
+from tiercel.plugins.scripts.engine import Engine, EngineUnavailable, found_host
 from tiercel.plugins.scripts.process import Process
 from tiercel.plugins.scripts.protocol import DEBUG_MARK, INFO_MARK, Printed
-from tiercel.plugins.scripts.runners import ProcessRunner
+from tiercel.plugins.scripts.runners import DockerRunner
 
 SHELL: Final = ("/bin/sh", "-c")
 ARGUMENT_SIZE_MAX: Final = 100_000
@@ -49,6 +51,8 @@ class Plan(msgspec.Struct, kw_only=True):
     output_directory: Any = False
     warning_on_stderr: Any = False
     runner: TaskRunner | None = None
+    image: Any = None
+    default_image: str | None = None
 
 
 class CommandRun:
@@ -60,11 +64,12 @@ class CommandRun:
         self.variables: dict[str, Any] = {}
         self.printed = Printed(context)
         self._output_dir: Path | None = None
+        self._host: str | None = None
 
     async def prepare(self) -> None:
         """Fill the folder, and know the variables that commands may use."""
         context, plan = self._context, self._plan
-        self._say_where()
+        await self._choose_place()
         root = context.working_dir
         await folder.put_namespace_files(context, plan.namespace_files)
         self.variables = {"workingDir": str(root)}
@@ -78,13 +83,31 @@ class CommandRun:
         if plan.input_files is not None:
             await folder.put_input_files(context, plan.input_files, **self.variables)
 
-    def _say_where(self) -> None:
+    async def _choose_place(self) -> None:
+        """Find the engine of a container; where none runs, a process of the worker takes its place."""
         runner = self._plan.runner
-        if runner is not None and not isinstance(runner, ProcessRunner):
-            self._context.log(
-                "INFO",
-                f"The task runner '{runner.type}' is not available here; the task runs as a process of the worker.",
-            )
+        if not isinstance(runner, DockerRunner):
+            return
+        given = await self._context.render(runner.host)
+        host = given or found_host()
+        if host is not None:
+            try:
+                async with Engine(host) as engine:
+                    await engine.ping()
+            except EngineUnavailable:
+                if given:
+                    raise
+            else:
+                self._host = host
+                return
+        self._context.log(
+            "INFO", f"The task runner '{runner.type}' is not available here; the task runs as a process of the worker."
+        )
+
+    @property
+    def in_container(self) -> bool:
+        """True when the commands run in a container; known when the run is prepared."""
+        return self._host is not None
 
     async def execute(self, extra: Sequence[str] = (), path: str | None = None) -> TaskResult:
         """Run the commands (and `extra` after them) and return what they leave; `prepare` comes first."""
@@ -94,10 +117,22 @@ class CommandRun:
         interpreter = tuple(await context.render(plan.interpreter, list[str]) or SHELL)
         fail_fast = await context.render(plan.fail_fast, bool)
         script = _script(before, lines, fail_fast=fail_fast is not False and _is_shell(interpreter))
-        code = await Process(context, self.printed).run(
-            self._command(interpreter, script), context.working_dir, await self._environment(path)
-        )
-        return await self._result(code)
+        return await self._result(await self._run(self._command(interpreter, script), path))
+
+    async def _run(self, command: Sequence[str], path: str | None) -> int:
+        context, runner = self._context, self._plan.runner
+        if self._host is None:
+            environment = {name: value for name, value in os.environ.items() if not name.startswith(HIDDEN_PREFIXES)}
+            if path is not None:
+                environment["PATH"] = f"{environment.get('PATH', os.defpath)}{os.pathsep}{path}"
+            environment |= await self._environment()
+            return await Process(context, self.printed).run(command, context.working_dir, environment)
+        assert isinstance(runner, DockerRunner)
+        image = await context.render(runner.image or self._plan.image or self._plan.default_image)
+        if not image:
+            raise TaskFailed("A container needs an image; name one in 'containerImage'.")
+        container = Container(context, self.printed, runner, self._host)
+        return await container.run(image, command, context.working_dir, await self._environment())
 
     async def _commands(self, commands: Any) -> list[str]:
         if isinstance(commands, str) and not commands.lstrip().startswith("["):
@@ -119,16 +154,13 @@ class CommandRun:
         path.write_text(script)
         return [*interpreter[:-1], str(path)]
 
-    async def _environment(self, path: str | None) -> dict[str, str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(HIDDEN_PREFIXES)}
-        environment["WORKING_DIR"] = self.variables["workingDir"]
+    async def _environment(self) -> dict[str, str]:
+        """Return the variables that the task itself sets."""
+        environment = {"WORKING_DIR": self.variables["workingDir"]}
         if "outputDir" in self.variables:
             environment["OUTPUT_DIR"] = self.variables["outputDir"]
-        if path is not None:
-            environment["PATH"] = f"{environment.get('PATH', os.defpath)}{os.pathsep}{path}"
         given = await self._context.render(self._plan.environment, dict[str, str], **self.variables) or {}
-        environment.update({name: "" if value is None else value for name, value in given.items()})
-        return environment
+        return environment | {name: "" if value is None else value for name, value in given.items()}
 
     async def _result(self, code: int) -> TaskResult:
         printed, counts = self.printed, self.printed.line_counts

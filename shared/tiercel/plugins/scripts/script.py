@@ -31,27 +31,32 @@ class Language(msgspec.Struct, frozen=True, kw_only=True):
     programs: tuple[str, ...]
     extension: str
     arguments: tuple[str, ...] = ()
+    image: str | None = None
+    """Where it runs in a container when no image is named."""
 
 
 LANGUAGES: Final[Mapping[str, Language | None]] = {
-    "bun": Language(programs=("bun",), arguments=("run",), extension=".ts"),
-    "deno": Language(programs=("deno",), arguments=("run", "--allow-all"), extension=".ts"),
+    "bun": Language(programs=("bun",), arguments=("run",), extension=".ts", image="oven/bun"),
+    "deno": Language(programs=("deno",), arguments=("run", "--allow-all"), extension=".ts", image="denoland/deno"),
     "dotnet": Language(programs=("dotnet",), arguments=("script",), extension=".csx"),
-    "go": Language(programs=("go",), arguments=("run",), extension=".go"),
-    "groovy": Language(programs=("groovy",), extension=".groovy"),
+    "go": Language(programs=("go",), arguments=("run",), extension=".go", image="golang"),
+    "groovy": Language(programs=("groovy",), extension=".groovy", image="groovy"),
     "jbang": Language(programs=("jbang",), extension=".java"),
-    "julia": Language(programs=("julia",), extension=".jl"),
+    "julia": Language(programs=("julia",), extension=".jl", image="julia"),
     "lua": Language(programs=("lua", "lua5.4", "lua5.3"), extension=".lua"),
-    "node": Language(programs=("node", "nodejs"), extension=".js"),
-    "perl": Language(programs=("perl",), extension=".pl"),
-    "php": Language(programs=("php",), extension=".php"),
+    "node": Language(programs=("node", "nodejs"), extension=".js", image="node"),
+    "perl": Language(programs=("perl",), extension=".pl", image="perl"),
+    "php": Language(programs=("php",), extension=".php", image="php"),
     "powershell": Language(programs=("pwsh",), arguments=("-NoProfile", "-File"), extension=".ps1"),
-    "python": Language(programs=("python", "python3"), extension=".py"),
-    "r": Language(programs=("Rscript",), extension=".R"),
-    "ruby": Language(programs=("ruby",), extension=".rb"),
+    "python": Language(programs=("python", "python3"), extension=".py", image="python:3.13-slim"),
+    "r": Language(programs=("Rscript",), extension=".R", image="r-base"),
+    "ruby": Language(programs=("ruby",), extension=".rb", image="ruby"),
     "shell": None,
 }
 """By the name in the type; None where the interpreter takes the text itself."""
+
+
+SHELL_IMAGE: Final = "ubuntu"
 
 
 class TargetOS(StrEnum):
@@ -98,6 +103,8 @@ class ScriptTask(RunnableTask, frozen=True, kw_only=True):
             output_files=self.output_files,
             output_directory=self.output_directory,
             warning_on_stderr=self.warning_on_std_err,
+            image=self.container_image,
+            default_image=self.default_image,
             runner=chosen(self.task_runner, self.runner, self.docker, self.container_image),
         )
 
@@ -105,6 +112,12 @@ class ScriptTask(RunnableTask, frozen=True, kw_only=True):
     def language(self) -> str:
         """The language's name, out of the type's."""
         return self.type.removeprefix(f"{PACKAGE}.").partition(".")[0]
+
+    @property
+    def default_image(self) -> str:
+        """The image of a container when none is named."""
+        language = LANGUAGES.get(self.language)
+        return SHELL_IMAGE if language is None else language.image or SHELL_IMAGE
 
     @property
     def search_path(self) -> str | None:
@@ -141,7 +154,8 @@ class Script(ScriptTask, frozen=True, kw_only=True):
         text = await run.localized(await context.render(self.script, str, **run.variables))
         path = context.working_dir / f"{OWN_PREFIX}{os.urandom(6).hex()}{language.extension}"
         path.write_text(text)
-        command = [found(language.programs), *language.arguments, str(path)]
+        program = language.programs[0] if run.in_container else found(language.programs)
+        command = [program, *language.arguments, str(path)]
         return await run.execute([shlex.join(command)], path=self.search_path)
 
 
