@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
+
+import pytest
 
 from tests.statemachine.flows import flow, group, task
 from tests.statemachine.machine import EXECUTION, Machine
@@ -372,3 +375,24 @@ def test_a_loop_until_runs_rounds_until_its_condition_holds() -> None:
 
     assert State.SUCCESS == machine.state
     assert {"iterationCount": 3} == machine.outputs[0].ref.value
+
+
+@pytest.mark.parametrize(
+    ("kind", "properties"),
+    [
+        ("UnsetVariables", {"variables": "["}),
+        ("UnsetVariables", {"variables": "{{ 1 }}"}),
+        ("Exit", {"state": "{{ 'SOMETHING' }}"}),
+        ("Labels", {"labels": "["}),
+        ("SetVariables", {"variables": "[1]"}),
+    ],
+)
+def test_what_cannot_be_applied_fails_the_task(kind: str, properties: dict[str, Any]) -> None:
+    """A task of the executor's own that makes no sense fails like any other; the execution ends."""
+    task = {"id": "own", "type": f"io.kestra.plugin.core.execution.{kind}", **properties}
+
+    machine = Machine(flow(task)).create()
+
+    assert [("own", "FAILED")] == machine.states()
+    assert machine.head is not None
+    assert machine.head.done

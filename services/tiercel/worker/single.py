@@ -98,7 +98,7 @@ class Bench:
         known = {"envs": around.envs, "globals": around.settings.globals}
         if task is not None:
             known["task"] = {"id": task_id, "type": task.get("type")}
-        level = None if task is None else task.get("logLevel")
+        level = None if task is None or task.get("logLevel") is None else str(task["logLevel"])
         context = TaskContext(
             around, origin, {**known, **given}, dialect=dialect, log_level=level, working_dir=working_dir
         )

@@ -39,12 +39,12 @@ class HttpApiClient:
 
     async def send(self, method: str, path: str, **content: Any) -> httpx.Response:
         """Send a request; raise Unavailable when there is no answer."""
-        if self._client is None:
-            self._client = httpx.AsyncClient(
-                base_url=self._url, auth=self._auth, headers=self._headers, timeout=TIMEOUT_S,
-                transport=self._transport, trust_env=False,
-            )  # fmt: skip
         try:
+            if self._client is None:
+                self._client = httpx.AsyncClient(
+                    base_url=self._url, auth=self._auth, headers=self._headers, timeout=TIMEOUT_S,
+                    transport=self._transport, trust_env=False,
+                )  # fmt: skip
             return await self._client.request(method, path, **content)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unavailable(

@@ -138,6 +138,8 @@ class Shapes:
             if isinstance(value, dict | list):
                 inside = structured[dict if isinstance(value, dict) else list]
                 return bind_str(value, trail, findings) if inside is None else inside(value, trail, findings)
+            if checked and only_text and all(choice(value, trail, Findings()) is BROKEN for choice in checked):
+                return checked[0](value, trail, findings)
             return bind_str(value, trail, findings) if only_text else value
 
         return bind

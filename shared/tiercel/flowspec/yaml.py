@@ -21,6 +21,9 @@ Path = tuple[str | int, ...]
 MAX_NODES: Final = 200_000
 """Nodes of one document, aliases expanded: far above any flow, far below what a bomb of aliases needs."""
 MAX_DEPTH: Final = 200
+NUMBER_MIN: Final = -(2**63)
+NUMBER_MAX: Final = 2**63 - 1
+"""What messages carry as a number."""
 MAX_CHARACTERS: Final = 10_000_000
 
 _INT: Final = re.compile(r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]+|0|[1-9][0-9_]*)")
@@ -128,12 +131,20 @@ class _Constructor:
                 ]
             )
         if isinstance(node, ScalarNode):
-            return node.value if node.style else _plain(node)
+            return node.value if node.style else self._scalar(node, path)
         if isinstance(node, SequenceNode):
             return [self.construct(item, depth + 1, (*path, index)) for index, item in enumerate(node.value)]
         if isinstance(node, MappingNode):
             return self._mapping(node, depth, path)
         raise InvalidFlow([_problem("This kind of YAML node is not known.", node.start_mark)])
+
+    def _scalar(self, node: ScalarNode, path: Path) -> Any:
+        value = _plain(node)
+        if type(value) is int and not NUMBER_MIN <= value <= NUMBER_MAX:
+            message = "The number has more than 64 bits; put it in quotes to keep it as a text."
+            self.problems.append(_problem(message, node.start_mark, path))
+            return node.value
+        return value
 
     def _mapping(self, node: MappingNode, depth: int, path: Path) -> dict[str, Any]:
         result: dict[str, Any] = {}

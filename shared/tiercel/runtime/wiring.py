@@ -49,7 +49,7 @@ CARDS: Final[Mapping[str, frozenset[str]]] = {
     "webserver": frozenset({"statestore", "definitions", "repository"}),
     "worker": frozenset({"api"}),
 }
-"""What each service may reach beside queue, storage and secrets."""
+"""What each service may reach beside queue, storage and secrets; the API is the webserver's."""
 STORED: Final = frozenset({"statestore", "leases", "definitions", "repository"})
 """What is in PostgreSQL, whatever the queue is; who may reach none of it needs no database on Kafka."""
 ANSWERING: Final = frozenset({"webserver"})

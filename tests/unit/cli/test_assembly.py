@@ -16,7 +16,7 @@ def test_every_service_has_a_card_in_the_wiring() -> None:
     assert set(SERVICES) == set(wiring.CARDS)
 
 
-def test_a_worker_is_given_nothing_but_queue_storage_and_secrets() -> None:
+def test_a_worker_is_given_nothing_but_queue_storage_secrets_and_the_api() -> None:
     """What it has not got, it cannot touch."""
     assert frozenset({"api"}) == wiring.CARDS["worker"]
 

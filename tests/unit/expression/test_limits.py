@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fuzz.templates import tried
 from tests.unit.expression.conftest import renderer
 from tiercel.errors import ExpressionError
 from tiercel.expression import Limits
@@ -108,3 +109,35 @@ def test_random_templates_render_or_fail_cleanly(text: str, dialect: str) -> Non
         # Any other exception than this one fails the test.
         with suppress(ExpressionError):
             assert action() is not None
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_fuzzed_templates_show_nothing_of_python(seed: int) -> None:
+    """They render to values of the language or fail cleanly, in time; `python -m tests.fuzz.templates` tries more."""
+    ends, found = tried(1500, seed)
+
+    assert [] == found
+    assert ends["rendered"] > 500
+
+
+def test_what_is_not_reached_is_not_asked() -> None:
+    """Secrets, keys, files and requests cost something, and may be missing: branches that are not taken ask nothing."""
+    own = renderer("2.x")
+    asked: list[str] = []
+    for name in ("secret", "kv", "read_file", "http"):
+        setattr(own.host, name, lambda *_, name=name, **__: asked.append(name))
+    context = {"flow": {"namespace": "n"}, "a": "there"}
+
+    for call in ("secret('K')", "kv('k')", "read('f.txt')", "http(uri='http://127.0.0.1/')"):
+        for text in (
+            f"{{{{ a ?? {call} }}}}",
+            f"{{{{ true ? a : {call} }}}}",
+            f"{{{{ false and {call} }}}}",
+            f"{{{{ true or {call} }}}}",
+            f"{{% if false %}}{{{{ {call} }}}}{{% endif %}}",
+            f"{{% for i in [] %}}{{{{ {call} }}}}{{% endfor %}}",
+            f"{{# {{{{ {call} }}}} #}}",
+        ):
+            own.render(text, context)
+
+    assert [] == asked

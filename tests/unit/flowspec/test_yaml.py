@@ -98,3 +98,11 @@ def test_an_alias_of_itself_is_refused() -> None:
     """A node that holds itself has no end."""
     with pytest.raises(InvalidFlow):
         read_documents("a: &a [*a]\n")
+
+
+def test_a_number_of_more_than_64_bits_is_a_problem() -> None:
+    """Messages cannot carry it; in quotes it is a text."""
+    (document,) = read_documents("a: 9223372036854775807\nb: 9223372036854775808\nc: '9223372036854775808'")
+
+    assert {"a": 2**63 - 1, "b": "9223372036854775808", "c": "9223372036854775808"} == document.data
+    assert [("b", 2)] == [(problem.path, problem.line) for problem in document.problems]

@@ -185,3 +185,22 @@ async def test_an_http_request_without_an_answer_fails_with_its_address(bench: B
 
     assert outcome.state is State.FAILED
     assert "http://127.0.0.1:1/x" in (outcome.error or "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "properties", "sentence"),
+    [
+        ("storage.Concat", {"files": [None]}, "a list without nulls"),
+        ("storage.Concat", {"files": [], "extension": "a\u0000"}, "not the extension of a file"),
+        ("http.Request", {"uri": "http://127.0.0.1:1", "method": "é"}, "not a method of HTTP"),
+        ("kv.Set", {"key": "k", "value": "{{ '' }}", "kvType": "DATETIME"}, "is no datetime"),
+    ],
+)
+async def test_what_makes_no_sense_fails_with_a_sentence(
+    bench: Bench, kind: str, properties: dict[str, Any], sentence: str
+) -> None:
+    """Nulls among files, extensions that are none, methods that are none, empty dates: never an error of Python's."""
+    outcome = await run(bench, kind, **properties)
+
+    assert outcome.state is State.FAILED
+    assert sentence in (outcome.error or "")

@@ -64,7 +64,7 @@ def _values_of(found: Any) -> list[str] | dict[str, str]:
     if isinstance(found, str):
         try:
             found = msgspec.json.decode(found.encode())
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             raise ExpressionError(
                 f"The values of a Loop must be a JSON array, a JSON map or the URI of a file, "
                 f"but '{found[:200]}' is none: {error}."

@@ -68,7 +68,7 @@ def values_of(source: Any, rendering: Rendering) -> list[str]:
         rendered = rendering.text(source) or ""
         try:
             found = msgspec.json.decode(rendered.encode())
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             raise ExpressionError(
                 f"The values of a loop must be a JSON array, but '{rendered[:200]}' is not: {error}."
             ) from error

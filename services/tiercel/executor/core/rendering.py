@@ -67,7 +67,7 @@ class Rendering:
         if isinstance(rendered, str):
             try:
                 rendered = msgspec.json.decode(rendered.encode())
-            except msgspec.DecodeError as error:
+            except ValueError as error:
                 raise ExpressionError(f"'{name}' must render to a JSON object: {error}.") from error
         if rendered is None:
             return {}

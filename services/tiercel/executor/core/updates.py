@@ -13,7 +13,7 @@ from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.plan import Node
 from tiercel.executor.core.rendering import Rendering
 from tiercel.model.state import State
-from tiercel.plugins.core.execution.labels import Exit, Labels, SetVariables, UnsetVariables
+from tiercel.plugins.core.execution.labels import Exit, ExitState, Labels, SetVariables, UnsetVariables
 
 
 def apply(draft: Draft, facts: Facts, seq: int, node: Node) -> State:
@@ -28,8 +28,7 @@ def apply(draft: Draft, facts: Facts, seq: int, node: Node) -> State:
         case UnsetVariables():
             _unset_variables(draft, _names(rendering.value(task.variables)), rendering.holds(task.ignore_missing))
         case Exit():
-            text = rendering.text(str(task.state)) or "SUCCESS"
-            return _exit(draft, State("CANCELLED" if text == "CANCELED" else text))
+            return _exit(draft, _exit_state(rendering.text(str(task.state)) or "SUCCESS"))
         case _:
             raise ExpressionError(f"Tasks of type '{task.type}' cannot be applied to an execution.")
     return State.SUCCESS
@@ -41,7 +40,7 @@ def labels_of(source: Any, rendering: Rendering) -> list[tuple[str, str]]:
     if isinstance(value, str):
         try:
             value = msgspec.json.decode(value.encode())
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             raise ExpressionError(
                 f"Labels must be a map, a list or JSON of these, but '{value[:200]}' is not: {error}."
             ) from error
@@ -94,8 +93,21 @@ def _unset_variables(draft: Draft, names: list[str], ignore_missing: bool) -> No
 
 def _names(value: Any) -> list[str]:
     if isinstance(value, str):
-        value = msgspec.json.decode(value.encode()) if value.startswith("[") else [value]
+        try:
+            value = msgspec.json.decode(value.encode(), type=list[Any]) if value.startswith("[") else [value]
+        except ValueError as error:
+            raise ExpressionError(
+                f"'variables' must be a list of names, but '{value[:200]}' is not: {error}."
+            ) from error
+    if not isinstance(value, list | tuple):
+        raise ExpressionError("'variables' must be a list of names.")
     return [str(name) for name in value]
+
+
+def _exit_state(text: str) -> State:
+    if text not in ExitState.__members__:
+        raise ExpressionError(f"An execution cannot end as '{text}'; use one of {', '.join(ExitState)}.")
+    return State("CANCELLED" if text == "CANCELED" else text)
 
 
 def _exit(draft: Draft, state: State) -> State:

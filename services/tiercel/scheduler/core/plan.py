@@ -158,5 +158,5 @@ def _texts(value: Sequence[str] | str, variables: Mapping[str, Any], render: Ren
     rendered = render(value, variables)
     try:
         return msgspec.json.decode(rendered, type=list[str])
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise ExpressionError(f"'dates' must render to a JSON list of dates, but it is '{rendered}'.") from error

@@ -102,6 +102,8 @@ def _items(kind: Any, item: Convert) -> Convert:
             value = parse_json(value)
         if isinstance(value, dict) or not isinstance(value, (list, tuple, set, frozenset)):
             raise _wrong(value, "a list")
+        if item is not _same and any(part is None for part in value):
+            raise _wrong(value, "a list without nulls")
         return kind(None if part is None else item(part) for part in value)
 
     return convert

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import ssl
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -26,6 +27,7 @@ CONTENT_LENGTH_MAX: Final = 10 << 20
 """Bytes of an answer that become an output; larger ones are for Download."""
 FAILED_SHOWN_MAX: Final = 2000
 _MULTIPART: Final = "multipart/form-data"
+_METHOD: Final = re.compile(r"[A-Z][A-Z-]*")
 
 
 class HttpFailed(TaskFailed):
@@ -121,7 +123,10 @@ async def _request(task: HttpTask, context: RunContext) -> dict[str, Any]:
         for each in (value if isinstance(value, list) else [value])
         if each is not None
     ]
-    request: dict[str, Any] = {"method": (await context.render(task.method) or "GET").upper(), "url": url}
+    method = (await context.render(task.method) or "GET").upper()
+    if not _METHOD.fullmatch(method):
+        raise TaskFailed(f"'{method}' is not a method of HTTP; write one such as GET or POST.")
+    request: dict[str, Any] = {"method": method, "url": url}
     params = await context.render(task.params, dict[str, Any])
     if params:
         request["params"] = {

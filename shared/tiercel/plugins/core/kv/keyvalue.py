@@ -112,8 +112,8 @@ async def typed(context: RunContext, text: str, kind: KeyValueType) -> Any:
 
 
 async def _literal(context: RunContext, text: str, kind: Any) -> Any:
-    if "{" in text:
-        # The text was rendered already: it must not be rendered a second time.
+    if "{" in text or not text.strip():
+        # The text was rendered already: it must not be rendered a second time. An empty one is no value.
         raise TaskFailed(f"The value '{text}' is no {kind.__name__}.")
     return await context.render(text, kind)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from array import array
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -16,6 +17,8 @@ from tiercel.plugins.base import RunContext, RunnableTask
 from tiercel.plugins.core.storage.rows import pieces
 from tiercel.plugins.registry import register
 from tiercel.storage import uris
+
+_EXTENSION: Final = re.compile(r"[\w.+-]{0,40}")
 
 
 @register("io.kestra.plugin.core.storage.Write")
@@ -37,6 +40,8 @@ class Write(RunnableTask, frozen=True, kw_only=True):
 def new_name(extension: str | None) -> str:
     """Return a name that no other file has."""
     suffix = extension or ""
+    if not _EXTENSION.fullmatch(suffix):
+        raise TaskFailed(f"'{suffix}' is not the extension of a file; write one such as '.csv'.")
     return os.urandom(10).hex() + (suffix if not suffix or suffix.startswith(".") else f".{suffix}")
 
 
