@@ -108,7 +108,7 @@ class ExecutorService(Service):
 
     async def _lease_loop(self) -> None:
         while not self.stopping:
-            await self._clock.sleep(self._settings.lease_renew_s)
+            await self._lease_port.changed(SERVICE, self._settings.lease_renew_s)
             try:
                 await self._renew()
             except Unavailable:
@@ -116,6 +116,8 @@ class ExecutorService(Service):
 
     async def _renew(self) -> None:
         """Renew leases, take free partitions, hand over a surplus; forget what was lost."""
+        if self.stopping:
+            return  # what was given back must not be taken again
         settings = self._settings
         await self._lease_port.announce(SERVICE, self.instance, level=EXECUTION_EVENT.level)
         owned = await self._lease_port.take(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import Any, Final
@@ -19,6 +20,8 @@ from tiercel.runtime.service import Service
 
 log = logging.getLogger(__name__)
 
+DRAIN_S: Final = 15.0
+"""How long a stopping indexer may take to write the batch in hand."""
 PARTITION_COUNT_MIN: Final = 32
 """Messages that are read of a partition at least, however many partitions there are."""
 
@@ -37,6 +40,8 @@ class IndexerService(Service):
         self._settings = settings or IndexerSettings()
         self.instance = ids.new_id(self._clock.now())
         self._owned: dict[int, Lease] = {}
+        self._step = asyncio.Lock()
+        """Held while a batch is written, and while leases change."""
 
     async def start(self) -> None:
         async for attempt in retry.backend("queue"):
@@ -47,16 +52,17 @@ class IndexerService(Service):
         self.spawn("janitor", self._clean())
 
     async def drain(self) -> None:
-        """Give the partitions back, so that another instance need not wait for them to expire."""
-        self._owned.clear()
+        """Finish the batch in hand and give the partitions back: another instance need not wait for them to expire."""
         try:
-            await self._leases.leave(self.name, self.instance)
-        except Unavailable as error:
+            async with asyncio.timeout(DRAIN_S), self._step:
+                self._owned = {}
+                await self._leases.leave(self.name, self.instance)
+        except (Unavailable, TimeoutError) as error:
             log.warning("leases were not given back: %s", error, extra={"action": "leases_not_released"})
 
     async def _keep_leases(self) -> None:
         while True:
-            await self._clock.sleep(self._settings.lease_interval_s)
+            await self._leases.changed(self.name, self._settings.lease_interval_s)
             async for attempt in retry.backend("queue"):
                 with attempt:
                     await self._renew()
@@ -76,6 +82,11 @@ class IndexerService(Service):
                         log.info("old history was dropped", extra={"action": "history_dropped", "count": dropped})
 
     async def _renew(self) -> None:
+        async with self._step:
+            if not self.stopping:  # what was given back must not be taken again
+                await self._take()
+
+    async def _take(self) -> None:
         level, ttl_s = HISTORY.level, self._settings.lease_ttl_s
         await self._leases.announce(self.name, self.instance, level=level)
         taken = await self._leases.take(self.name, self.instance, level=level, ttl_s=ttl_s)
@@ -106,13 +117,21 @@ class IndexerService(Service):
 
     async def write_once(self) -> int:
         """Write what waits in the partitions that this instance owns; return how many messages."""
+        async with self._step:
+            written, lost = await self._write_batch()
+        if lost:
+            await self._renew()
+        return written
+
+    async def _write_batch(self) -> tuple[int, bool]:
+        """Do so; tell besides whether a lease was lost."""
         owned = self._owned
         if not owned:
-            return 0
+            return 0, False
         count = max(PARTITION_COUNT_MIN, self._settings.batch_size_max // len(owned))
         deliveries: list[Any] = await self._queue.read(HISTORY, list(owned), count=count)
         if not deliveries:
-            return 0
+            return 0, False
         began = time.perf_counter()
         metrics.REQUESTS.inc()
         metrics.RECEIVED.inc(len(deliveries))
@@ -123,8 +142,7 @@ class IndexerService(Service):
             # the next owner writes these again, which changes nothing
             metrics.LEASES_LOST.inc()
             log.info("a lease was lost while history was written", extra={"action": "lease_lost"})
-            await self._renew()
-            return 0
+            return 0, True
         metrics.BATCH_SECONDS.observe(time.perf_counter() - began)
         metrics.REQUEST_SECONDS.observe(time.perf_counter() - began)
-        return len(deliveries)
+        return len(deliveries), False

@@ -112,6 +112,8 @@ class SchedulerService(Service):
     async def renew(self) -> None:
         """Keep what is owned, take what is free, give back what is too much."""
         async with self._step:
+            if self.stopping:
+                return  # what was given back must not be taken again
             await self._leases.announce(self.name, self.instance, level=TRIGGER_EVENT.level)
             taken = await self._leases.take(
                 self.name, self.instance, level=TRIGGER_EVENT.level, ttl_s=self._settings.lease_ttl_s

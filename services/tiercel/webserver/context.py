@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,8 @@ class Api:
             adapters, recursive=settings.recursive_rendering, run_subflow=partial(subflows.run, self)
         )
         self.encryption = Encryption(settings.encryption_key) if settings.encryption_key else None
+        self.draining = asyncio.Event()
+        """Set when the process takes no new requests: streams end."""
         self.is_behind = False
         """History is so far behind that new executions have to wait."""
         self.emitter = Emitter(self.queue)

@@ -60,7 +60,8 @@ class WebserverService(Service):
                 await self.app.api.watch_backlog()
 
     async def drain(self) -> None:
-        """Take no new connections, let requests end."""
+        """Take no new connections, let requests end; streams end now, their listeners find another process."""
+        self.app.api.draining.set()
         if self._server is not None:
             self._server.should_exit = True
             await self._server.ended.wait()

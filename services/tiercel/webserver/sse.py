@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +20,26 @@ def event(name: str, data: Any) -> bytes:
     return b"id: %s\ndata: %s\n\n" % (name.encode(), _ENCODE(data))
 
 
-def stream(events: AsyncIterator[bytes]) -> Stream:
-    """Return the answer that sends events as they come."""
+def stream(events: AsyncGenerator[bytes], draining: asyncio.Event) -> Stream:
+    """Return the answer that sends events as they come; it ends when the process drains: who listens comes again."""
     headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-    return Stream(events, media_type="text/event-stream", headers=headers)
+    return Stream(_until(draining, events), media_type="text/event-stream", headers=headers)
+
+
+async def _until(draining: asyncio.Event, events: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    stop = asyncio.ensure_future(draining.wait())
+    try:
+        while True:
+            coming = asyncio.ensure_future(anext(events, None))
+            await asyncio.wait({coming, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
+                return
+            said = coming.result()
+            if said is None:
+                return
+            yield said
+    finally:
+        stop.cancel()
+        await events.aclose()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -36,7 +36,7 @@ async def follow_execution(request: AnyRequest, execution_id: FromPath[str]) -> 
     """Stream an execution: `start`, then `progress` at each change, and `end` with its last state."""
     call = Call(request)
     await awaited(call, execution_id)
-    return sse.stream(_changes(call, execution_id))
+    return sse.stream(_changes(call, execution_id), call.api.draining)
 
 
 async def awaited(call: Call, execution_id: str) -> Execution:
@@ -52,7 +52,7 @@ async def awaited(call: Call, execution_id: str) -> Execution:
         return await call.api.reader.head(call.tenant_id, execution_id)
 
 
-async def _changes(call: Call, execution_id: str) -> AsyncIterator[bytes]:
+async def _changes(call: Call, execution_id: str) -> AsyncGenerator[bytes]:
     api, name = call.api, "start"
     with api.followers.watch(execution_id) as watch:
         while True:
@@ -84,10 +84,10 @@ async def follow_dependencies(request: AnyRequest, execution_id: FromPath[str]) 
     call = Call(request)
     execution = await awaited(call, execution_id)
     expand, down = call.query.flag("expandAll"), call.query.flag("destinationOnly")
-    return sse.stream(_dependents(call, execution, expand, down))
+    return sse.stream(_dependents(call, execution, expand, down), call.api.draining)
 
 
-async def _dependents(call: Call, root: Execution, expand: bool, down_only: bool) -> AsyncIterator[bytes]:
+async def _dependents(call: Call, root: Execution, expand: bool, down_only: bool) -> AsyncGenerator[bytes]:
     yield sse.event("start", {"executionId": root.id})
     told: dict[str, int] = {}
     ended: set[str] = set()
@@ -160,10 +160,10 @@ async def follow_logs(request: AnyRequest, execution_id: FromPath[str]) -> Strea
     """Stream the log lines of an execution: those that are there, then new ones, until it has ended."""
     call = Call(request)
     await awaited(call, execution_id)
-    return sse.stream(_lines(call, execution_id))
+    return sse.stream(_lines(call, execution_id), call.api.draining)
 
 
-async def _lines(call: Call, execution_id: str) -> AsyncIterator[bytes]:
+async def _lines(call: Call, execution_id: str) -> AsyncGenerator[bytes]:
     api, wanted, quiet = call.api, filters_of(call, execution_id), 0
     yield sse.event("start", {})
     told: Counter[LogEntry] = Counter()
