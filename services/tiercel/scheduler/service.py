@@ -8,6 +8,7 @@ Nothing is looked at before its time: the clock's loop sleeps until the next dat
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -69,6 +70,8 @@ class SchedulerService(Service):
         self._catalogue = Catalogue(adapters.definitions, self._expressions, around, self._clock)
         self._launcher = Launcher(self._expressions, self._settings.encryption_key)
         self._book = Book(self._queue.partitions, timedelta(seconds=self._settings.horizon_s))
+        self._sequence = itertools.count(1)
+        """Numbers what is written into the logs of triggers."""
         self._owned: dict[int, Lease] = {}
         self._step = asyncio.Lock()
         self._moved = asyncio.Event()
@@ -256,7 +259,7 @@ class SchedulerService(Service):
     # Within a step.
 
     def _pending(self) -> Pending:
-        return Pending(self._book, self._launcher)
+        return Pending(self._book, self._launcher, self.instance, self._sequence)
 
     def _is_owned(self, lease: Lease) -> bool:
         known = self._owned.get(lease.partition)

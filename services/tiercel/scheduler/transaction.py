@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final, assert_never
 
 import msgspec
 
 from tiercel.messages.broadcast import TriggerStopped
-from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT
+from tiercel.messages.history import LogBatch
+from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT, HISTORY
 from tiercel.messages.worker_job import TriggerJob
+from tiercel.model.execution import LogEntry
 from tiercel.model.trigger_state import TriggerState
 from tiercel.queue.base import LANE_DEFAULT, Outgoing, OutgoingJob
 from tiercel.runtime.metrics import FLOWS
@@ -31,7 +33,9 @@ _LEVELS: Final = {"WARN": logging.WARNING, "ERROR": logging.ERROR}
 class Pending:
     """Decisions that are not saved yet."""
 
-    def __init__(self, book: Book, launcher: Launcher) -> None:
+    def __init__(self, book: Book, launcher: Launcher, producer: str, sequence: Iterator[int]) -> None:
+        self._producer = producer
+        self._sequence = sequence
         self._book = book
         self._launcher = launcher
         self._states: dict[str, TriggerState | None] = {}
@@ -123,13 +127,30 @@ class Pending:
                     assert plan is not None, "Only a trigger with a plan is evaluated."
                     jobs.append(OutgoingJob(lane=_lane(plan), job=_job(plan, effect.date)))
                 case Stop():
-                    messages.append(Outgoing(topic=BROADCAST, key="", message=TriggerStopped(trigger_uid=uid)))
+                    stopped = TriggerStopped(trigger_uid=uid, worker=effect.worker, evaluation=effect.evaluation)
+                    messages.append(Outgoing(topic=BROADCAST, key="", message=stopped))
                 case Note():
                     level = _LEVELS.get(effect.level, logging.INFO)
                     log.log(level, effect.text, extra={"action": "trigger_noted", "trigger": uid})
+                    messages.append(self._line(uid, effect, now))
                 case _:
                     assert_never(effect)
         return messages, jobs
+
+    def _line(self, uid: str, note: Note, now: datetime) -> Outgoing:
+        """Return a line of the trigger's own log."""
+        tenant_id, namespace, flow_id, trigger_id = uid.split("/", 3)
+        entry = LogEntry(
+            tenant_id=tenant_id,
+            namespace=namespace,
+            flow_id=flow_id,
+            trigger_id=trigger_id,
+            timestamp=now,
+            level=note.level,
+            message=note.text,
+        )
+        batch = LogBatch(producer=self._producer, sequence=next(self._sequence), entries=(entry,))
+        return Outgoing(topic=HISTORY, key=uid, message=batch)
 
 
 def _count_execution(command: Any) -> None:
@@ -163,4 +184,6 @@ def _job(plan: TriggerPlan, date: datetime) -> TriggerJob:
         definition=msgspec.Raw(msgspec.msgpack.encode(definition)),
         context=variables_at(plan, date),
         evaluated_at=date,
+        log_level=plan.trigger.log_level,
+        dialect=str(plan.flow.dialect),
     )

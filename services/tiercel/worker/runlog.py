@@ -33,17 +33,20 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     task_id: str
     task_run_id: str
     attempt: int
+    trigger_id: str | None = None
+    """Set for the lines of a trigger, which belong to no execution."""
 
 
 class RunLog:
     """Writes the lines of one attempt."""
 
-    __slots__ = ("_clock", "_lines", "_minimum", "_origin", "_settings", "_sink", "_size", "is_full", "mask")
+    __slots__ = ("_clock", "_lines", "_minimum", "_origin", "_place", "_settings", "_sink", "_size", "is_full", "mask")
 
     def __init__(
         self, origin: Origin, sink: LogSink, clock: Clock, settings: WorkerSettings, minimum: str | None, mask: Mask
     ) -> None:
         self._origin = origin
+        self._place: dict[str, Any] = _place(origin)
         self._sink = sink
         self._clock = clock
         self._settings = settings
@@ -91,12 +94,20 @@ class RunLog:
                 timestamp=self._clock.now(),
                 level=level,
                 message=self.mask.apply(message),
-                execution_id=origin.execution_id,
-                task_id=origin.task_id,
-                task_run_id=origin.task_run_id,
-                attempt_number=origin.attempt,
+                **self._place,
             )
         )
+
+
+def _place(origin: Origin) -> dict[str, Any]:
+    if origin.trigger_id is not None:
+        return {"trigger_id": origin.trigger_id}
+    return {
+        "execution_id": origin.execution_id,
+        "task_id": origin.task_id,
+        "task_run_id": origin.task_run_id,
+        "attempt_number": origin.attempt,
+    }
 
 
 class RunMetrics:

@@ -159,6 +159,8 @@ class WorkerService(Service):
                     worker=self.worker,
                 )
             )
+        else:
+            self.triggers.hand_back(job)
 
     async def _hear(self) -> None:
         async for message in self._broadcasts:
@@ -172,7 +174,7 @@ class WorkerService(Service):
                 await self._claims_ended.wait()
                 for job in await self._queue.withdraw(self.worker):
                     self._return(job)
-        self.triggers.stop_all()
+        self.triggers.stop_all(hand_back=True)
         await self._let_end(self.settings.grace_s)
         if self.crew.running_count:
             log.warning(

@@ -1,15 +1,17 @@
 """
-Evaluations of polling triggers: a job asks once, and the answer is the variables of an execution to create, or none.
+Triggers that run on a worker: evaluations, which answer once, and streams, which start executions until they are ended.
 
-A trigger type that a worker can evaluate has `evaluate(context)`, a coroutine like a task's `run`.
+A trigger type that a worker evaluates has `evaluate(context)`, a coroutine like a task's `run`; one that it listens to
+has `events(context)`. The scheduler hears every half a minute that a trigger is still run, and runs it elsewhere when
+it does not; what a draining worker ends it hands back.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+import contextlib
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -17,12 +19,12 @@ from tiercel.errors import TaskFailed
 from tiercel.flowspec.binder import bind_typed
 from tiercel.flowspec.findings import Findings
 from tiercel.flowspec.scalars import BROKEN
+from tiercel.messages.broadcast import TriggerStopped
 from tiercel.messages.topics import TRIGGER_EVENT
-from tiercel.messages.trigger_event import TriggerEvaluated
+from tiercel.messages.trigger_event import TriggerAlive, TriggerEvaluated, TriggerMessage, TriggerReturned
 from tiercel.messages.worker_job import TriggerJob
-from tiercel.plugins.base import Trigger
+from tiercel.plugins.base import RealtimeTrigger, Trigger
 from tiercel.queue.base import Outgoing
-from tiercel.worker import metrics
 from tiercel.worker.context import TaskContext
 from tiercel.worker.core.plain import plain
 from tiercel.worker.runlog import Origin
@@ -30,39 +32,68 @@ from tiercel.worker.runlog import Origin
 if TYPE_CHECKING:
     from tiercel.worker.crew import Crew
 
-Evaluate = Callable[[TaskContext], Awaitable[Mapping[str, Any] | None]]
+BEAT: Final = timedelta(seconds=30)
+"""How often the scheduler hears that a trigger is still run."""
+
+
+class _Run:
+    """One trigger that is run."""
+
+    __slots__ = ("context", "is_stream", "job", "task")
+
+    def __init__(self, job: TriggerJob, context: TaskContext) -> None:
+        self.job = job
+        self.context = context
+        self.is_stream = False
+        self.task: asyncio.Task[None] | None = None
 
 
 class TriggerRuns:
-    """The evaluations that run on one worker."""
+    """The triggers that one worker runs."""
 
     def __init__(self, crew: Crew) -> None:
         self._crew = crew
-        self._running: dict[str, tuple[asyncio.Task[None], TaskContext]] = {}
+        self._running: dict[str, _Run] = {}
 
     @property
     def running_count(self) -> int:
-        """How many evaluations run."""
-        return len(self._running)
+        """How many evaluations run; streams, which wait most of the time, take no slot."""
+        return sum(1 for run in self._running.values() if not run.is_stream)
 
     def take(self, job: TriggerJob) -> None:
-        """Begin an evaluation; one of the same trigger that still runs is ended."""
+        """Begin to run a trigger; an earlier run of it that is still there is ended."""
         self.stop(job.trigger_uid)
-        context = self._context(job)
-        task = asyncio.get_running_loop().create_task(self._evaluate(job, context))
-        self._running[job.trigger_uid] = (task, context)
+        run = _Run(job, self._context(job))
+        self._running[job.trigger_uid] = run
+        run.task = asyncio.get_running_loop().create_task(self._work(run))
+
+    def hand_back(self, job: TriggerJob) -> None:
+        """Have another worker run a trigger."""
+        self._send(TriggerReturned(trigger_uid=job.trigger_uid, at=self._now, worker=self._crew.worker,
+                                   evaluation=job.evaluated_at))  # fmt: skip
 
     def stop(self, trigger_uid: str) -> None:
-        """End the evaluation of a trigger; nothing is answered."""
-        found = self._running.pop(trigger_uid, None)
-        if found is not None:
-            found[1].kill()
-            found[0].cancel()
+        """End the run of a trigger; nothing is answered."""
+        run = self._running.pop(trigger_uid, None)
+        if run is not None:
+            run.context.kill()
+            if run.task is not None:
+                run.task.cancel()
 
-    def stop_all(self) -> None:
-        """End all evaluations."""
-        for trigger_uid in list(self._running):
+    def hear(self, message: TriggerStopped) -> None:
+        """End the run of a trigger, if it is the one that is meant."""
+        run = self._running.get(message.trigger_uid)
+        if run is None or message.worker not in (None, self._crew.worker):
+            return
+        if message.evaluation in (None, run.job.evaluated_at):
+            self.stop(message.trigger_uid)
+
+    def stop_all(self, *, hand_back: bool = False) -> None:
+        """End all runs; with `hand_back` others go on with them."""
+        for trigger_uid, run in list(self._running.items()):
             self.stop(trigger_uid)
+            if hand_back:
+                self.hand_back(run.job)
 
     def _context(self, job: TriggerJob) -> TaskContext:
         surroundings = self._crew.surroundings
@@ -74,48 +105,89 @@ class TriggerRuns:
             task_id=job.trigger_id,
             task_run_id="",
             attempt=0,
+            trigger_id=job.trigger_id,
         )
         variables = {**job.context, "envs": surroundings.envs, "globals": surroundings.settings.globals}
-        return TaskContext(surroundings, origin, variables)
+        return TaskContext(surroundings, origin, variables, dialect=job.dialect, log_level=job.log_level)
 
-    async def _evaluate(self, job: TriggerJob, context: TaskContext) -> None:
+    async def _work(self, run: _Run) -> None:
+        job, context = run.job, run.context
         variables: dict[str, Any] | None = None
         error: str | None = None
-        labels = metrics.trigger_labels(job, _type_of(job))
-        metrics.TRIGGERS_STARTED.labels(*labels).inc()
-        began = time.perf_counter()
+        beats: asyncio.Task[None] | None = None
         try:
-            found = await _evaluator(job)(context)
-            variables = None if found is None else plain(dict(found))
+            trigger = _bound(job)
+            run.is_stream = isinstance(trigger, RealtimeTrigger)
+            if run.is_stream:
+                self._crew.freed()
+            beats = asyncio.get_running_loop().create_task(self._beat(job, at_once=run.is_stream))
+            if isinstance(trigger, RealtimeTrigger):
+                await self._listen(job, trigger, context)
+            else:
+                variables = await _evaluated(trigger, context)
         except Exception as failure:  # whatever a trigger raises is its answer
             error = context.mask.apply(str(failure) or type(failure).__name__)
         finally:
+            if beats is not None:
+                beats.cancel()
             await context.close()
-            metrics.TRIGGERS_ENDED.labels(*labels).inc()
-            metrics.TRIGGER_SECONDS.labels(*labels).observe(time.perf_counter() - began)
-            if self._running.get(job.trigger_uid, (None, None))[0] is asyncio.current_task():
+            if self._running.get(job.trigger_uid) is run:
                 del self._running[job.trigger_uid]
             self._crew.freed()
-        if error is not None:
-            metrics.TRIGGER_ERRORS.labels(*labels).inc()
-        elif variables is not None:
-            metrics.TRIGGER_EXECUTIONS.labels(*labels).inc()
-        now = self._crew.surroundings.clock.now()
-        answer = TriggerEvaluated(trigger_uid=job.trigger_uid, at=now, variables=variables, error=error)
-        self._crew.outbox.send(Outgoing(topic=TRIGGER_EVENT, key=job.trigger_uid, message=answer))
+        self._answer(job, variables, error=error)
+
+    async def _listen(self, job: TriggerJob, trigger: RealtimeTrigger, context: TaskContext) -> None:
+        """Tell of each event, in order; while too many reports wait no further event is taken."""
+        number = 0
+        async with contextlib.aclosing(trigger.events(context)) as events:  # type: ignore[type-var]
+            async for found in events:
+                number += 1
+                self._answer(job, plain(dict(found)), number=number)
+                while self._crew.outbox.is_full:
+                    await self._crew.outbox.emptied()
+
+    async def _beat(self, job: TriggerJob, *, at_once: bool) -> None:
+        if not at_once:
+            await self._crew.surroundings.clock.sleep(BEAT.total_seconds())
+        while True:
+            self._send(TriggerAlive(trigger_uid=job.trigger_uid, at=self._now, worker=self._crew.worker,
+                                    evaluation=job.evaluated_at))  # fmt: skip
+            await self._crew.surroundings.clock.sleep(BEAT.total_seconds())
+
+    @property
+    def _now(self) -> Any:
+        return self._crew.surroundings.clock.now()
+
+    def _answer(
+        self, job: TriggerJob, variables: dict[str, Any] | None, *, error: str | None = None, number: int = 0
+    ) -> None:
+        self._send(
+            TriggerEvaluated(
+                trigger_uid=job.trigger_uid,
+                at=self._now,
+                variables=variables,
+                error=error,
+                evaluation=job.evaluated_at,
+                number=number,
+            )
+        )
+
+    def _send(self, message: TriggerMessage) -> None:
+        self._crew.outbox.send(Outgoing(topic=TRIGGER_EVENT, key=message.trigger_uid, message=message))
 
 
-def _type_of(job: TriggerJob) -> str:
-    return str(msgspec.msgpack.decode(bytes(job.definition)).get("type", "unknown"))
+async def _evaluated(trigger: Any, context: TaskContext) -> dict[str, Any] | None:
+    evaluate = getattr(trigger, "evaluate", None)
+    if evaluate is None:
+        raise TaskFailed(f"A trigger of type '{trigger.type}' is not evaluated by a worker.")
+    found = await evaluate(context)
+    return None if found is None else plain(dict(found))
 
 
-def _evaluator(job: TriggerJob) -> Evaluate:
+def _bound(job: TriggerJob) -> Any:
     findings = Findings(strict=False)
     trigger = bind_typed(Trigger, msgspec.msgpack.decode(bytes(job.definition)), None, findings)
     if trigger is BROKEN:
         problems = "; ".join(str(problem) for problem in findings.problems(None))
         raise TaskFailed(f"The trigger cannot be evaluated: {problems}")
-    evaluate: Evaluate | None = getattr(trigger, "evaluate", None)
-    if evaluate is None:
-        raise TaskFailed(f"A trigger of type '{trigger.type}' is not evaluated by a worker.")
-    return evaluate
+    return trigger

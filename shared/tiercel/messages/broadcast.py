@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
 
@@ -30,10 +32,16 @@ class KillRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     """Of the whole execution: jobs of later generations (after a restart) are not meant."""
 
 
-class TriggerStopped(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A trigger was changed or disabled: workers stop what runs for it. Late subscribers read the trigger store."""
+class TriggerStopped(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """
+    A trigger was changed or disabled: workers stop what runs for it (one worker, one run when they are named).
+
+    Late subscribers are told when they say that they run it.
+    """
 
     trigger_uid: str
+    worker: str | None = None
+    evaluation: datetime | None = None
 
 
 Broadcast = FlowUpdated | KillRun | TriggerStopped

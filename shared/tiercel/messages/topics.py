@@ -63,7 +63,7 @@ WORKER_JOB: Final[Topic[WorkerJob]] = Topic(
 )  # fmt: skip
 HISTORY: Final[Topic[History]] = Topic(
     name="history", number=5, message=History, route=Route.KEYED, key="execution_id",
-    producers=("executor", "webserver", "worker"), consumers=("indexer",),
+    producers=("executor", "scheduler", "webserver", "worker"), consumers=("indexer",),
 )  # fmt: skip
 BROADCAST: Final[Topic[Broadcast]] = Topic(
     name="broadcast", number=6, message=Broadcast, route=Route.BROADCAST, key="",

@@ -24,10 +24,31 @@ class FlowChanged(TriggerMessage, frozen=True, kw_only=True):
 
 
 class TriggerEvaluated(TriggerMessage, frozen=True, kw_only=True):
-    """A worker's answer: variables of an execution to create, or none, or why it failed."""
+    """
+    A worker's answer: variables of an execution to create, or none, or why it failed.
+
+    `evaluation` names the job that it answers by its date; `number` counts what a stream tells, from 1, and is 0 in the
+    answer that ends it.
+    """
 
     variables: dict[str, Any] | None = None
     error: str | None = None
+    evaluation: datetime | None = None
+    number: int = 0
+
+
+class TriggerAlive(TriggerMessage, frozen=True, kw_only=True):
+    """A worker still runs the trigger."""
+
+    worker: str
+    evaluation: datetime
+
+
+class TriggerReturned(TriggerMessage, frozen=True, kw_only=True):
+    """A draining worker hands the trigger back: it is to be run by another."""
+
+    worker: str
+    evaluation: datetime
 
 
 class TriggeredExecutionEnded(TriggerMessage, frozen=True, kw_only=True):
@@ -44,4 +65,6 @@ class TriggerCommand(TriggerMessage, frozen=True, kw_only=True):
     data: dict[str, Any] = {}
 
 
-TriggerEvent = FlowChanged | TriggerEvaluated | TriggeredExecutionEnded | TriggerCommand
+TriggerEvent = (
+    FlowChanged | TriggerEvaluated | TriggerAlive | TriggerReturned | TriggeredExecutionEnded | TriggerCommand
+)

@@ -56,6 +56,8 @@ class TriggerJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     definition: msgspec.Raw
     context: dict[str, Any]
     evaluated_at: datetime
+    log_level: str | None = None
+    dialect: str = "2.x"
 
 
 WorkerJob = TaskJob | TriggerJob

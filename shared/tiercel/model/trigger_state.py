@@ -27,7 +27,8 @@ class TriggerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     What is known of a trigger: when it was last evaluated, when it is next, and what locks it.
 
     `execution_id` is the execution that runs for it; `evaluating_since` is set while a worker evaluates it. `why` says,
-    for people, why it waits.
+    for people, why it waits; `alive_at` is when the worker last told that it still runs it; `error` is why the last
+    evaluation failed.
     """
 
     uid: str
@@ -47,6 +48,8 @@ class TriggerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     execution_id: str | None = None
     evaluating_since: datetime | None = None
     worker_id: str | None = None
+    alive_at: datetime | None = None
+    error: str | None = None
     updated_at: datetime | None = None
     why: str | None = None
     version: int = 0

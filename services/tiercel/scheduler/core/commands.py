@@ -27,7 +27,9 @@ def obeyed(
         case "disable":
             return _stopped(msgspec.structs.replace(state, disabled=True))
         case "unlock":
-            return msgspec.structs.replace(state, locked=False, execution_id=None, evaluating_since=None), ()
+            return msgspec.structs.replace(
+                state, locked=False, execution_id=None, evaluating_since=None, alive_at=None
+            ), ()
         case "restart" | "reset":
             return _restarted(state, plan, now, render)
         case "backfill-create":
@@ -69,7 +71,9 @@ def _from_now(state: TriggerState, plan: TriggerPlan | None, now: datetime, rend
 def _stopped(state: TriggerState) -> tuple[TriggerState, tuple[Effect, ...]]:
     if state.evaluating_since is None:
         return state, ()
-    freed = msgspec.structs.replace(state, evaluating_since=None, worker_id=None, locked=state.execution_id is not None)
+    freed = msgspec.structs.replace(
+        state, evaluating_since=None, worker_id=None, alive_at=None, locked=state.execution_id is not None
+    )
     return freed, (Stop(),)
 
 

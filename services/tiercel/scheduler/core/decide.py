@@ -14,20 +14,26 @@ import msgspec
 from tiercel.condition.evaluate import Render
 from tiercel.messages.trigger_event import (
     FlowChanged,
+    TriggerAlive,
     TriggerCommand,
     TriggeredExecutionEnded,
     TriggerEvaluated,
     TriggerEvent,
+    TriggerReturned,
 )
 from tiercel.model import ids
 from tiercel.model.trigger_state import TriggerState
 from tiercel.plugins.core.trigger.schedule import RecoverMissedSchedules
 from tiercel.scheduler.core import backfill, commands, dates, firing
 from tiercel.scheduler.core.effects import Effect, Fire, Note, Stop
-from tiercel.scheduler.core.plan import Kind, TriggerPlan
+from tiercel.scheduler.core.plan import REALTIME_FAILED_PAUSE, Kind, TriggerPlan
 
 EVALUATION_PATIENCE: Final = timedelta(minutes=10)
 """A polling trigger that a worker has not answered for is evaluated again: its worker is gone or the job was lost."""
+
+
+ALIVE_PATIENCE: Final = timedelta(seconds=100)
+"""A worker that runs a trigger says so every thirty seconds; after three times it is taken for gone."""
 
 
 class Decision(NamedTuple):
@@ -52,6 +58,8 @@ def decide(
             return _finished(state, Decision(_ended(state, plan, event)), plan, now)
         case TriggerEvaluated():
             return _finished(state, _evaluated(state, plan, event, now), plan, now)
+        case TriggerAlive() | TriggerReturned():
+            return _finished(state, _told_by_worker(state, event, now), plan, now)
 
 
 def wake_at(state: TriggerState, plan: TriggerPlan | None) -> datetime | None:
@@ -59,7 +67,9 @@ def wake_at(state: TriggerState, plan: TriggerPlan | None) -> datetime | None:
     if plan is None or plan.disabled or state.disabled:
         return None
     if state.evaluating_since is not None:
-        return state.evaluating_since + EVALUATION_PATIENCE if plan.kind is Kind.POLLING else None
+        if state.alive_at is not None:
+            return state.alive_at + ALIVE_PATIENCE
+        return state.evaluating_since + EVALUATION_PATIENCE
     if state.locked:
         return None
     if state.backfill is not None:
@@ -95,7 +105,7 @@ def follow(state: TriggerState | None, plan: TriggerPlan | None, now: datetime, 
         # What a worker does for the older revision is stopped, and the new one is evaluated at once.
         effects = (Stop(),) if state.evaluating_since is not None else ()
         held = state.execution_id is not None
-        changed = msgspec.structs.replace(changed, evaluating_since=None, worker_id=None, locked=held)
+        changed = msgspec.structs.replace(changed, evaluating_since=None, worker_id=None, alive_at=None, locked=held)
     if state.backfill is None:
         changed = msgspec.structs.replace(changed, next_evaluation_date=_rescheduled(state, plan, now, render))
     return _finished(state, Decision(changed, effects), plan, now)
@@ -170,17 +180,33 @@ def _ended(state: TriggerState, plan: TriggerPlan | None, event: TriggeredExecut
     return msgspec.structs.replace(state, locked=state.evaluating_since is not None, execution_id=None)
 
 
+def _told_by_worker(state: TriggerState, event: TriggerAlive | TriggerReturned, now: datetime) -> Decision:
+    """A worker still runs the trigger, or hands it back; one that runs what nobody waits for is stopped."""
+    if event.evaluation != state.evaluating_since:
+        stop = Stop(worker=event.worker, evaluation=event.evaluation)
+        return Decision(state, (stop,) if isinstance(event, TriggerAlive) else ())
+    if isinstance(event, TriggerAlive):
+        return Decision(msgspec.structs.replace(state, worker_id=event.worker, alive_at=event.at))
+    held = state.execution_id is not None
+    freed = msgspec.structs.replace(state, evaluating_since=None, worker_id=None, alive_at=None, locked=held)
+    return Decision(msgspec.structs.replace(freed, next_evaluation_date=now))
+
+
 def _evaluated(state: TriggerState, plan: TriggerPlan | None, event: TriggerEvaluated, now: datetime) -> Decision:
     """Take a worker's answer: an execution to create, none, or an error."""
-    realtime = state.kind == Kind.REALTIME
-    execution_id = ids.derived_id(event.at, state.uid, str(state.version), "evaluated")
-    if realtime and event.error is None:
-        changed = msgspec.structs.replace(state, last_triggered_date=event.at)
-        if event.variables is None:
-            return Decision(_rested(state, plan, now))
+    execution_id = ids.derived_id(
+        event.at, state.uid, str(state.version), str(event.evaluation), event.number, "evaluated"
+    )
+    if state.kind == Kind.REALTIME and event.variables is not None:
+        # What a stream has told has happened, whatever became of the trigger meanwhile.
+        changed = msgspec.structs.replace(state, last_triggered_date=event.at, error=None)
         return Decision(changed, (_answer(execution_id, event, event.variables),))
-    rested = _rested(state, plan, now)
+    if event.evaluation is not None and event.evaluation != state.evaluating_since:
+        return Decision(state)  # nobody waits for this answer any more
+    rested = msgspec.structs.replace(_rested(state, plan, now), error=event.error)
     if event.error is not None:
+        if state.kind == Kind.REALTIME:
+            rested = msgspec.structs.replace(rested, next_evaluation_date=now + REALTIME_FAILED_PAUSE)
         if plan is not None and plan.trigger.fail_on_trigger_error:
             return Decision(rested, (_answer(execution_id, event, {}, failed=event.error),))
         return Decision(rested, (Note(level="ERROR", text=event.error),))
@@ -203,6 +229,7 @@ def _rested(state: TriggerState, plan: TriggerPlan | None, now: datetime) -> Tri
         locked=state.execution_id is not None,
         evaluating_since=None,
         worker_id=None,
+        alive_at=None,
         evaluated_at=now,
         next_evaluation_date=now + interval if interval is not None else state.next_evaluation_date,
     )

@@ -32,7 +32,10 @@ class Evaluate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True):
-    """Tell workers to stop what they run for the trigger."""
+    """Tell workers (or one) to stop what they run for the trigger (or one run of it)."""
+
+    worker: str | None = None
+    evaluation: datetime | None = None
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):

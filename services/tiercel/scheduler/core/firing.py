@@ -11,7 +11,7 @@ from tiercel.errors import ExpressionError
 from tiercel.model import ids
 from tiercel.model.trigger_state import TriggerState
 from tiercel.scheduler.core import dates
-from tiercel.scheduler.core.effects import Effect, Evaluate, Fire, Note
+from tiercel.scheduler.core.effects import Effect, Evaluate, Fire, Note, Stop
 from tiercel.scheduler.core.plan import TriggerPlan
 
 Outcome = tuple[TriggerState, tuple[Effect, ...]]
@@ -86,8 +86,12 @@ def evaluation(state: TriggerState, plan: TriggerPlan, now: datetime, render: Re
         text = f"The conditions of trigger '{plan.trigger.id}' cannot be evaluated: {error}"
         fire = Fire(execution_id=execution_id, date=now, variables={}, scheduled=False, failed=text)
         return later, (fire,)
-    waiting = msgspec.structs.replace(state, evaluated_at=now, evaluating_since=now, locked=True)
-    return waiting, (Evaluate(date=now),)
+    waiting = msgspec.structs.replace(
+        state, evaluated_at=now, evaluating_since=now, locked=True, worker_id=None, alive_at=None
+    )
+    # A worker that was not heard of for too long may still run the last one.
+    lost = (Stop(worker=state.worker_id),) if state.worker_id is not None else ()
+    return waiting, (*lost, Evaluate(date=now))
 
 
 def locked(state: TriggerState, plan: TriggerPlan, execution_id: str) -> TriggerState:

@@ -28,6 +28,10 @@ REALTIME_PAUSE: Final = timedelta(seconds=1)
 """A realtime trigger that has ended is started again after this time, so that one that fails at once does not spin."""
 
 
+REALTIME_FAILED_PAUSE: Final = timedelta(minutes=1)
+"""And after this time when it has failed: what it listens to may be away for a while."""
+
+
 class Kind(StrEnum):
     """Who evaluates the trigger: the scheduler by its timetable, a worker now and then, or a worker all the time."""
 

@@ -48,6 +48,7 @@ def trigger_json(state: TriggerState) -> dict[str, Any]:
         "workerId": state.worker_id,
         "updatedDate": state.updated_at,
         "why": state.why,
+        "error": state.error,
     }
     shown = {name: value for name, value in data.items() if value is not None}
     if state.backfill is not None:

@@ -15,7 +15,7 @@ def handle(message: Broadcast, crew: Crew, triggers: TriggerRuns) -> None:
         case KillRun():
             crew.kill(message)
         case TriggerStopped():
-            triggers.stop(message.trigger_uid)
+            triggers.hear(message)
         case FlowUpdated():
             pass  # a job carries the definition of its revision
         case _:
