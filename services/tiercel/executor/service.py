@@ -31,7 +31,7 @@ from tiercel.messages.execution_event import WindowEnded, WorkerLost
 from tiercel.messages.topics import EXECUTION_EVENT, partition_of
 from tiercel.model import ids
 from tiercel.queue import backlog
-from tiercel.queue.base import Delivery, Lease
+from tiercel.queue.base import Delivery, Lease, is_everything
 from tiercel.runtime.adapters import Adapters
 from tiercel.runtime.service import Service
 from tiercel.statestore.base import LeaseLost, StaleState
@@ -199,7 +199,7 @@ class ExecutorService(Service):
         await self._queue.wait(EXECUTION_EVENT, wait)
 
     async def _work(self) -> bool:
-        """Decide one batch; tell whether there was anything to do."""
+        """Decide one batch; tell whether there may be more, of which nobody will say a word."""
         leases = list(self._leases.values())
         if not leases:
             return False
@@ -222,13 +222,14 @@ class ExecutorService(Service):
         for delivery in deliveries:
             if delivery.message is not None:
                 metrics.LAG_SECONDS.observe(max(0.0, (now - delivery.message.at).total_seconds()))
-        await self._decide(deliveries, own, [lease for lease in leases if lease.partition in touched])
-        return True
+        saved = await self._decide(deliveries, own, [lease for lease in leases if lease.partition in touched])
+        is_rest = not is_everything(deliveries, self._settings.batch_count) or bool(self._lost)
+        return is_rest or careful is not None or not saved
 
     async def _decide(
         self, deliveries: Sequence[Delivery[Any]], own: Sequence[ExecutionOnly | WindowEnded], leases: Sequence[Lease]
-    ) -> None:
-        """Decide a batch; one that was refused is read again."""
+    ) -> bool:
+        """Decide a batch; False when it was refused, and is to be read again."""
         began = time.perf_counter()
         try:
             timers = await self._handler.handle(deliveries, own, leases)
@@ -241,7 +242,7 @@ class ExecutorService(Service):
             self._handler.trusts_creates = isinstance(error, LeaseLost)
             await self._renew()
             await self._read_timers(list(self._leases))
-            return
+            return False
         except Unavailable:
             self._timers.clear()
             self._listeners.judge_again()
@@ -250,6 +251,7 @@ class ExecutorService(Service):
         metrics.BATCH_SECONDS.observe(time.perf_counter() - began)
         self._timers.add(timers, self._clock.now())
         metrics.CACHED.set(len(self._cache))
+        return True
 
     async def _liveness_loop(self) -> None:
         """Look every third of the time-out whether a worker that holds something of ours is lost."""

@@ -46,7 +46,9 @@ class Api:
         self.emitter = Emitter(self.queue)
         self.flows = FlowCache(self.definitions, self.clock)
         self.followers = Followers(self.statestore, self.queue, self.clock, settings.poll_interval_s)
-        self.reader = Reader(self.statestore, self.repository, self.followers, self.clock, settings.created_wait_s)
+        self.reader = Reader(
+            self.statestore, self.repository, self.queue, self.followers, self.clock, settings.created_wait_s
+        )
 
     @property
     def surroundings(self) -> dict[str, Any]:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
 from tiercel.errors import NotFound, Refused
+from tiercel.messages.topics import HISTORY, partition_of
 from tiercel.model import ids
 from tiercel.model.execution import Execution, OutputRef, TaskRun
 from tiercel.model.execution_json import execution_json
-from tiercel.model.live import OutputKind
+from tiercel.queue.base import Queue
 from tiercel.repository.base import Page, Repository
 from tiercel.repository.filter import Field, Filter
 from tiercel.runtime.clock import Clock
@@ -27,6 +28,8 @@ ITERATIONS_MAX: Final = 1000
 """So many iterations of loops are looked through for a task run."""
 PENDING_MAX: Final = 10_000
 """Executions that this process remembers having created, until an executor has saved them."""
+REPEAT_S: Final = 0.02
+"""Who asks again sooner waits so long at most: asking without a pause would take a core from those who work."""
 JUST_NOW: Final = timedelta(seconds=30)
 """An unknown id of this age may be an execution that waits in the queue."""
 
@@ -50,10 +53,17 @@ class Reader:
     """Finds executions wherever they are kept."""
 
     def __init__(
-        self, statestore: StateStore, repository: Repository, followers: Followers, clock: Clock, patience_s: float
+        self,
+        statestore: StateStore,
+        repository: Repository,
+        queue: Queue,
+        followers: Followers,
+        clock: Clock,
+        patience_s: float,
     ) -> None:
-        self._statestore, self._repository, self._followers = statestore, repository, followers
+        self._statestore, self._repository, self._queue, self._followers = statestore, repository, queue, followers
         self._clock, self._patience_s = clock, patience_s
+        self._shown: OrderedDict[str, datetime] = OrderedDict()
         self._pending: OrderedDict[str, Execution] = OrderedDict()
         self._deleted: OrderedDict[str, None] = OrderedDict()
 
@@ -98,16 +108,38 @@ class Reader:
 
     async def view(self, tenant_id: str, execution_id: str) -> View:
         """Return an execution with its task runs and outputs; raise NotFound."""
-        execution = await self.head(tenant_id, execution_id)
-        records = await self._statestore.runs(execution_id)
-        if records:
-            outputs = await self._statestore.outputs(execution_id, kind=OutputKind.OUTPUTS)
-            refs = {record.seq: record.ref for record in outputs}
-            return View(execution=execution, runs=[record.run for record in records], outputs=refs)
-        if await self._statestore.versions([execution_id]):
-            return View(execution=execution)
-        runs = await self._repository.runs(tenant_id, execution_id)
-        return View(execution=execution, runs=runs, outputs=await self._repository.outputs(tenant_id, execution_id))
+        found = await self._statestore.snapshot(execution_id)
+        if found is None:
+            execution = await self.head(tenant_id, execution_id)  # waits for a new one to appear
+            found = await self._statestore.snapshot(execution_id)
+            if found is None:
+                runs = await self._repository.runs(tenant_id, execution_id)
+                outputs = await self._repository.outputs(tenant_id, execution_id)
+                return View(execution=execution, runs=runs, outputs=outputs)
+        execution = found.head.execution
+        if execution_id in self._deleted or not _is_visible(execution, tenant_id):
+            raise NotFound(f"Execution '{execution_id}' not found.")
+        self._pending.pop(execution_id, None)
+        refs = {record.seq: record.ref for record in found.outputs}
+        return View(execution=execution, runs=[record.run for record in found.runs], outputs=refs)
+
+    async def next_view(self, tenant_id: str, execution_id: str) -> View:
+        """
+        Return the same to somebody who may be waiting for a change.
+
+        Who asks again at once for an execution that goes on is answered as soon as something happens, or after a
+        moment: sooner than by asking without a pause, which takes time from those who make it happen.
+        """
+        shown = self._shown.pop(execution_id, None)
+        if shown is not None and self._clock.now() - shown < timedelta(seconds=REPEAT_S):
+            partition = partition_of(execution_id, self._queue.partitions)
+            await self._queue.wait(HISTORY, REPEAT_S, partitions=[partition])
+        view = await self.view(tenant_id, execution_id)
+        if not view.execution.state.is_terminated:
+            self._shown[execution_id] = self._clock.now()
+            if len(self._shown) > PENDING_MAX:
+                self._shown.popitem(last=False)
+        return view
 
     async def owner(self, tenant_id: str, execution_id: str, task_run_id: str) -> View:
         """Return the execution that a task run belongs to: this one, or an iteration of a Loop below it."""

@@ -45,6 +45,15 @@ class Delivery(msgspec.Struct, Generic[M], frozen=True, kw_only=True):
     error: str | None = None
 
 
+READ_SIZE_MAX = 8 << 20
+"""Bytes of bodies that one read returns, about."""
+
+
+def is_everything(deliveries: Sequence[Delivery[Any]], count: int) -> bool:
+    """Tell whether a read of at most `count` has returned all that waited: what comes later will be announced."""
+    return len(deliveries) < count and sum(len(delivery.body) for delivery in deliveries) < READ_SIZE_MAX
+
+
 class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     """A message to be sent on a KEYED or BROADCAST topic."""
 
@@ -99,7 +108,7 @@ class Queue(Protocol):
         ...
 
     async def read(
-        self, topic: Topic[M], partitions: Sequence[int], *, count: int, size: int = 8 << 20
+        self, topic: Topic[M], partitions: Sequence[int], *, count: int, size: int = READ_SIZE_MAX
     ) -> list[Delivery[M]]:
         """
         Return the oldest unacknowledged messages of these partitions, in order, at most `count` (per partition) and

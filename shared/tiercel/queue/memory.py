@@ -20,7 +20,7 @@ import msgspec
 from tiercel.messages import codec, topics
 from tiercel.messages.topics import Route, Topic, partition_of
 from tiercel.messages.worker_job import TaskJob, WorkerJob
-from tiercel.queue.base import Delivery, Lease, Outgoing, OutgoingJob, TopicDepth, started_events
+from tiercel.queue.base import READ_SIZE_MAX, Delivery, Lease, Outgoing, OutgoingJob, TopicDepth, started_events
 from tiercel.queue.refusal import refusals
 from tiercel.queue.wakeup import Wakeups
 from tiercel.runtime.clock import Clock, SystemClock
@@ -143,7 +143,7 @@ class MemoryQueue:
         heapq.heappush(self._lanes.setdefault(sent.lane, []), (sent.rank, number))
 
     async def read(
-        self, topic: Topic[M], partitions: Sequence[int], *, count: int, size: int = 8 << 20
+        self, topic: Topic[M], partitions: Sequence[int], *, count: int, size: int = READ_SIZE_MAX
     ) -> list[Delivery[M]]:
         """Return the oldest messages of these partitions."""
         found: list[Delivery[M]] = []

@@ -38,6 +38,14 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     runs: tuple[RunRecord, ...]
 
 
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """An execution as a reader sees it: all task runs and their outputs, read together, in order of `seq`."""
+
+    head: HeadRecord
+    runs: tuple[RunRecord, ...]
+    outputs: tuple[OutputRecord, ...]
+
+
 class Held(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt that a worker has."""
 
@@ -116,6 +124,10 @@ class StateStore(Protocol):
 
     async def load(self, execution_ids: Sequence[str]) -> dict[str, Loaded]:
         """Return the executions that exist, in one query."""
+        ...
+
+    async def snapshot(self, execution_id: str) -> Snapshot | None:
+        """Return an execution with everything that a reader sees of it, in one query; None when it is not here."""
         ...
 
     async def runs(self, execution_id: str) -> list[RunRecord]:

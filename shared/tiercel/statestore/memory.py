@@ -20,7 +20,7 @@ from tiercel.model.state import State
 from tiercel.model.trigger_state import TriggerState
 from tiercel.queue.base import Delivery, Lease, Outgoing, OutgoingJob
 from tiercel.statestore import records
-from tiercel.statestore.base import Changes, Held, Loaded, Scope, StaleState, Unit
+from tiercel.statestore.base import Changes, Held, Loaded, Scope, Snapshot, StaleState, Unit
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -112,6 +112,17 @@ class MemoryStateStore:
             for name in execution_ids
             if (row := self._executions.get(name)) is not None
         }
+
+    async def snapshot(self, execution_id: str) -> Snapshot | None:
+        """Return an execution as it is now, None when it is not here."""
+        row = self._executions.get(execution_id)
+        if row is None:
+            return None
+        return Snapshot(
+            head=records.decode_head(row.head),
+            runs=tuple(await self.runs(execution_id)),
+            outputs=tuple(await self.outputs(execution_id)),
+        )
 
     async def runs(self, execution_id: str) -> list[RunRecord]:
         """Return all task runs."""

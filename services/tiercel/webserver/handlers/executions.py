@@ -51,7 +51,7 @@ async def search(call: Call, filters: tuple[Filter, ...] | None = None) -> dict[
 async def get_execution(request: AnyRequest, execution_id: FromPath[str]) -> dict[str, Any]:
     """Return an execution with its task runs, as it is now."""
     call = Call(request)
-    view = await call.api.reader.view(call.tenant_id, execution_id)
+    view = await call.api.reader.next_view(call.tenant_id, execution_id)
     return view.to_json(call.api.clock)
 
 

@@ -18,7 +18,10 @@ from tiercel.queue.wakeup import Wakeups
 from tiercel.runtime.postgres.batch import Batch, Statement
 from tiercel.runtime.postgres.pool import SIZE_DEFAULT, PostgresPool
 from tiercel.runtime.postgres.pooling import require_sessions
-from tiercel.runtime.postgres.signal import Listener, Notifier
+from tiercel.runtime.postgres.signal import NOTIFY, Listener, Notifier
+
+Touched = Mapping[str, Iterable[int] | None]
+"""Names of topics with the partitions that got something; None for all."""
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ class PostgresNode:
         self._later: dict[str, set[int] | None] = {}
         self._later_call: asyncio.TimerHandle | None = None
         self._notifier = Notifier(uri)
-        self._listener = Listener(uri, self._notifier, self._on_signal, self._wakeups.announce_everything)
+        self._listener = Listener(uri, self._is_own, self._on_signal, self._wakeups.announce_everything)
 
     @classmethod
     async def open(cls, uri: str, *, partitions: int = PARTITIONS_DEFAULT, size: int = SIZE_DEFAULT) -> PostgresNode:
@@ -59,21 +62,45 @@ class PostgresNode:
             )
         return node
 
-    async def commit(self, statements: Iterable[Statement], touched: Mapping[str, Iterable[int] | None]) -> None:
-        """Run statements as one transaction, and tell who waits for what it touches."""
-        async with self.pool.connection() as connection:
-            await Batch(statements).run(connection)
-        self.announce(touched)
+    async def commit(self, statements: Iterable[Statement], touched: Touched) -> None:
+        """
+        Run statements as one transaction, and tell who waits for what it touches.
 
-    def announce(self, touched: Mapping[str, Iterable[int] | None]) -> None:
+        They are told right behind the commit, in the same flush. Not inside of it: a transaction that notifies holds a
+        lock of the whole server while it is flushed.
+        """
+        touched = self._with_later(touched)
+        channels = {_CHANNEL + name: parts for name, parts in touched.items()}
+        signals = self._notifier.at_once(channels) if channels else None
+        batch = Batch(statements)
+        if signals is not None:
+            batch.end()
+            batch.add(NOTIFY, signals)
+        try:
+            async with self.pool.connection() as connection:
+                await batch.run(connection)
+        finally:
+            # Even if it failed: what `touched` took over from earlier announcements must be told.
+            for name, parts in touched.items():
+                self._wakeups.announce(name, parts)
+                if signals is None:
+                    self._notifier.send(_CHANNEL + name, parts)
+
+    def announce(self, touched: Touched) -> None:
         """Wake who waits for these topics (and partitions), here at once and in other processes soon."""
-        for name, parts in touched.items():
-            later = self._later.pop(name, ())
-            parts = None if parts is None or later is None else {*parts, *later}
+        for name, parts in self._with_later(touched).items():
             self._wakeups.announce(name, parts)
             self._notifier.send(_CHANNEL + name, parts)
 
-    def announce_soon(self, touched: Mapping[str, Iterable[int] | None]) -> None:
+    def _with_later(self, touched: Touched) -> dict[str, set[int] | None]:
+        """Add what waits for the next announcement of these topics."""
+        found: dict[str, set[int] | None] = {}
+        for name, parts in touched.items():
+            later = self._later.pop(name, ())
+            found[name] = None if parts is None or later is None else {*parts, *later}
+        return found
+
+    def announce_soon(self, touched: Touched) -> None:
         """Announce what nobody waits for eagerly: with the next announcement on the topic, or after a moment."""
         for name, parts in touched.items():
             known = self._later.get(name, ())
@@ -121,6 +148,9 @@ class PostgresNode:
         )
         await self.pool.run(SQL["require_level"], {"services": list(topic.consumers), "part": part, "level": level})
         self._newer.add((topic.name, part, level))
+
+    def _is_own(self, backend: int) -> bool:
+        return backend == self._notifier.backend or self.pool.owns(backend)
 
     def _on_signal(self, channel: str, partitions: frozenset[int] | None) -> None:
         self._wakeups.announce(channel.removeprefix(_CHANNEL), partitions)

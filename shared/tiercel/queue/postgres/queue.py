@@ -15,7 +15,7 @@ from tiercel.messages import codec, topics
 from tiercel.messages.topics import Route, Topic
 from tiercel.messages.worker_job import WorkerJob
 from tiercel.queue import metrics
-from tiercel.queue.base import Delivery, Lease, Outgoing, TopicDepth, started_events
+from tiercel.queue.base import READ_SIZE_MAX, Delivery, Lease, Outgoing, TopicDepth, started_events
 from tiercel.queue.postgres import claim as claims
 from tiercel.queue.postgres.claim import letters
 from tiercel.queue.postgres.emitter import Emitter
@@ -65,7 +65,7 @@ class PostgresQueue:
         await self._emitter.emit(sending)
 
     async def read(
-        self, topic: Topic[M], partitions: Sequence[int], *, count: int, size: int = 8 << 20
+        self, topic: Topic[M], partitions: Sequence[int], *, count: int, size: int = READ_SIZE_MAX
     ) -> list[Delivery[M]]:
         """Return the oldest messages of these partitions."""
         if not partitions:
@@ -127,7 +127,10 @@ class PostgresQueue:
             return []
         began = time.perf_counter()
         async with self._node.pool.connection() as connection:
-            batch = Batch([(b"BEGIN", {}), claims.statement(lanes, topics.WORKER_JOB.level, count)])
+            # Not waiting for the disk: a claim that a crash of the server takes back is made again, and no later commit
+            # is durable without it (docs/adr/0019).
+            batch = Batch([(b"BEGIN", {}), (b"SET LOCAL synchronous_commit TO off", {})])
+            batch.add(*claims.statement(lanes, topics.WORKER_JOB.level, count))
             *_, rows = await batch.rows(connection)
             if not rows:
                 await connection.execute(b"ROLLBACK")

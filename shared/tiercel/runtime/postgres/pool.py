@@ -25,15 +25,18 @@ from psycopg.pq import ConnStatus, PipelineStatus, TransactionStatus
 from tiercel.errors import Unavailable
 from tiercel.runtime.postgres import metrics
 from tiercel.runtime.postgres.array import ADAPTERS
+from tiercel.runtime.postgres.batch import Batch
 from tiercel.runtime.postgres.failure import translated
 from tiercel.runtime.postgres.prompt import PromptConnection
 
-Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+Connection = PromptConnection
 
 QUEUE_SESSION: Final[Mapping[str, str]] = MappingProxyType(
     {
         "timezone": "UTC",
         "jit": "off",
+        # Planning a statement anew costs more than running it, and every plan is the same: by the index.
+        "plan_cache_mode": "force_generic_plan",
         "statement_timeout": "10s",
         "lock_timeout": "5s",
         "idle_in_transaction_session_timeout": "5s",
@@ -78,13 +81,14 @@ async def connect(
     """Open one connection with these session settings, in autocommit mode; a `prompt` one waits in place at first."""
     settings = {**_SOCKET, **conninfo.conninfo_to_dict(uri)}
     context: AdaptContext = _Context()
-    connection = await (PromptConnection if prompt else psycopg.AsyncConnection).connect(
+    connection = await PromptConnection.connect(
         conninfo.make_conninfo("", **settings),
         autocommit=True,
-        prepare_threshold=0,
+        prepare_threshold=None,  # batches prepare; the library would drop their statements at every ROLLBACK
         context=context,
         application_name=name,
     )
+    connection.is_prompt = prompt
     wanted = dict(session)
     if session is QUEUE_SESSION and connection.info.server_version >= 170000:
         wanted["transaction_timeout"] = TRANSACTION_TIMEOUT
@@ -118,6 +122,7 @@ class PostgresPool:
         self._session = session
         self._name = name
         self._idle: list[Connection] = []
+        self._backends: set[int] = set()
         self._free = asyncio.Semaphore(size)
         self._closed = False
         pool = name.removeprefix("tiercel ")
@@ -154,13 +159,17 @@ class PostgresPool:
     async def fetch(self, statement: bytes, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows."""
         async with self.connection() as connection:
-            cursor = await connection.execute(statement, parameters, binary=True)
-            return await cursor.fetchall()
+            (rows,) = await Batch([(statement, parameters or {})]).rows(connection)
+        return rows
 
     async def run(self, statement: bytes, parameters: Mapping[str, Any] | None = None) -> int:
         """Run one statement and return how many rows it touched."""
         async with self.connection() as connection:
             return (await connection.execute(statement, parameters)).rowcount
+
+    def owns(self, backend: int) -> bool:
+        """Tell whether a process of the server serves a connection of this pool."""
+        return backend in self._backends
 
     async def close(self) -> None:
         """Close idle connections now, and those that are in use when they come back."""
@@ -173,11 +182,17 @@ class PostgresPool:
             connection = self._idle.pop()
             if is_silent(connection):
                 return connection
-            await connection.close()
+            await self._drop(connection)
         return None
 
     async def _opened(self) -> Connection:
-        return await connect(self.uri, self._session, name=self._name, prompt=self._prompt)
+        connection = await connect(self.uri, self._session, name=self._name, prompt=self._prompt)
+        self._backends.add(connection.info.backend_pid)
+        return connection
+
+    async def _drop(self, connection: Connection) -> None:
+        self._backends.discard(connection.pgconn.backend_pid)
+        await connection.close()
 
     async def _acquire(self) -> None:
         if self._closed:
@@ -206,15 +221,15 @@ class PostgresPool:
         if at_rest and not self._closed:
             self._idle.append(connection)
         else:
-            await connection.close()
+            await self._drop(connection)
 
     async def _drop_idle(self) -> None:
         idle, self._idle = self._idle, []
         for connection in idle:
-            await connection.close()
+            await self._drop(connection)
 
 
-def is_silent(connection: Connection) -> bool:
+def is_silent(connection: psycopg.AsyncConnection[Any]) -> bool:
     """Tell, without asking the server, whether it has left an idle connection alone; a goodbye or an end is noise."""
     poll = select.poll()
     poll.register(connection.pgconn.socket, select.POLLIN)

@@ -19,6 +19,9 @@ from psycopg.waiting import Ready, Wait
 PATIENCE_MS: Final = 2
 """The longest time that the event loop stands still for an answer."""
 
+Prepared = tuple[bytes, tuple[int, ...]]
+"""A statement with the types of its parameters."""
+
 RV = TypeVar("RV")
 _EVENTS: Final = {
     Wait.R: select.POLLIN,
@@ -28,10 +31,18 @@ _EVENTS: Final = {
 
 
 class PromptConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
-    """Waits for quick answers without the event loop."""
+    """Waits for quick answers without the event loop, if it `is_prompt`; knows the statements that batches prepared."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.is_prompt = False
+        self.prepared: dict[Prepared, bytes] = {}
+        self.prepared_count = 0
 
     async def wait(self, gen: PQGen[RV], *arguments: Any, **named: Any) -> RV:
         """Drive a generator of the protocol to its end; the first moments of each wait are spent on the socket."""
+        if not self.is_prompt:
+            return await super().wait(gen, *arguments, **named)
         poller = select.poll()
         descriptor = self.pgconn.socket
         try:

@@ -1,7 +1,8 @@
 """
 Signals between processes over NOTIFY and LISTEN: one sending and one listening connection a process.
 
-What is sent within a few milliseconds travels together; the first one, at rest, at once. Signals are hints: after the
+At rest a signal leaves in the same flush as the transaction that it tells of, right behind its commit. Under load what
+is sent within a few milliseconds travels together, over the notifier's connection. Signals are hints: after the
 connection was lost everybody is woken once, because some may have been missed.
 """
 
@@ -10,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import psycopg
 import tenacity
 
-from tiercel.runtime.postgres.array import texts
+from tiercel.runtime.postgres.array import TextColumn, texts
+from tiercel.runtime.postgres.batch import Batch
 from tiercel.runtime.postgres.pool import Connection, connect
 
 log = logging.getLogger(__name__)
@@ -26,7 +28,9 @@ COALESCE_S: Final = 0.005
 BURST: Final = 10
 """So many may go out at once after a rest: an execution of a few tasks then never waits for the next turn."""
 RECONNECT_MAX_S: Final = 2.0
-_NOTIFY: Final = b"SELECT pg_notify(n.channel, n.payload) FROM unnest(%s, %s) AS n (channel, payload)"
+NOTIFY: Final = (
+    b"SELECT pg_notify(n.channel, n.payload) FROM unnest(%(channels)s, %(payloads)s) AS n (channel, payload)"
+)
 
 OnSignal = Callable[[str, "frozenset[int] | None"], None]
 """Called with a channel and the partitions that are meant, None for all."""
@@ -52,6 +56,25 @@ class Notifier:
         self._task: asyncio.Task[None] | None = None
         self.backend: int | None = None
         """The server's process that sends for us: what comes from it is our own."""
+        self._credit = float(BURST)
+        self._counted_at = 0.0
+
+    def at_once(self, channels: Mapping[str, Iterable[int] | None]) -> dict[str, TextColumn] | None:
+        """
+        Return the parameters of NOTIFY for who can send these signals now, right after a commit.
+
+        None when many have gone out lately: then they belong to `send`.
+        """
+        self._count()
+        if self._credit < 1:
+            return None
+        self._credit -= 1
+        return _columns(channels)
+
+    def _count(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self._credit = min(float(BURST), self._credit + (now - self._counted_at) / COALESCE_S)
+        self._counted_at = now
 
     def send(self, channel: str, partitions: Iterable[int] | None) -> None:
         """Send a signal soon, about these partitions or all."""
@@ -83,21 +106,16 @@ class Notifier:
                 await connection.close()
 
     async def _send_all(self, connection: Connection) -> None:
-        clock = asyncio.get_running_loop().time
-        credit, counted_at = float(BURST), clock()
         while True:
             await self._wanted.wait()
-            credit = min(BURST, credit + (clock() - counted_at) / COALESCE_S)
-            counted_at = clock()
-            if credit < 1:
-                await asyncio.sleep((1 - credit) * COALESCE_S)
-            credit -= 1
+            self._count()
+            if self._credit < 1:
+                await asyncio.sleep((1 - self._credit) * COALESCE_S)
+            self._credit -= 1
             self._wanted.clear()
             pending, self._pending = self._pending, {}
             try:
-                await connection.execute(
-                    _NOTIFY, (texts(list(pending)), texts([_payload(p) for p in pending.values()]))
-                )
+                await Batch([(NOTIFY, _columns(pending))]).run(connection)
             except BaseException:
                 for channel, parts in pending.items():  # sent again: a signal may come twice, never not at all
                     self.send(channel, parts)
@@ -107,9 +125,11 @@ class Notifier:
 class Listener:
     """Hears signals of other processes."""
 
-    def __init__(self, uri: str, notifier: Notifier, on_signal: OnSignal, on_gap: Callable[[], None]) -> None:
+    def __init__(
+        self, uri: str, is_own: Callable[[int], bool], on_signal: OnSignal, on_gap: Callable[[], None]
+    ) -> None:
         self._uri = uri
-        self._notifier = notifier
+        self._is_own = is_own
         self._on_signal = on_signal
         self._on_gap = on_gap
         self._wanted: set[str] = set()
@@ -188,10 +208,15 @@ class Listener:
                 lost.set_exception(error)
 
     def _hear(self, channel: str, payload: str, sender: int) -> None:
-        if sender != self._notifier.backend:
+        if not self._is_own(sender):
             self._on_signal(channel, frozenset(map(int, payload.split(","))) if payload else None)
 
 
-def _payload(partitions: set[int] | None) -> str:
+def _columns(channels: Mapping[str, Iterable[int] | None]) -> dict[str, TextColumn]:
+    payloads = [_payload(partitions) for partitions in channels.values()]
+    return {"channels": texts(list(channels)), "payloads": texts(payloads)}
+
+
+def _payload(partitions: Iterable[int] | None) -> str:
     """Write the partitions; an empty text means all."""
     return ",".join(map(str, sorted(partitions))) if partitions else ""

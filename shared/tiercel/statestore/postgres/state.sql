@@ -135,6 +135,12 @@ SELECT e.id, e.head, ARRAY(
   SELECT r.body FROM ts.task_run r WHERE r.execution_id = e.id AND NOT r.folded ORDER BY r.seq)
 FROM ts.execution e WHERE e.id = ANY(%(ids)s)
 
+-- name: snapshot
+-- An execution with all its task runs and outputs, as one snapshot.
+SELECT e.head, ARRAY(SELECT r.body FROM ts.task_run r WHERE r.execution_id = e.id ORDER BY r.seq),
+  ARRAY(SELECT o.body FROM ts.task_output o WHERE o.execution_id = e.id AND o.kind = %(kind)s ORDER BY o.seq)
+FROM ts.execution e WHERE e.id = %(id)s
+
 -- name: runs
 -- All task runs of an execution.
 SELECT body FROM ts.task_run WHERE execution_id = %(id)s ORDER BY seq

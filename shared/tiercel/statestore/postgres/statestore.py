@@ -22,7 +22,7 @@ from tiercel.queue.postgres.sending import LEASE_LOST, STALE
 from tiercel.runtime.postgres.array import int2s, int8s, texts
 from tiercel.runtime.postgres.batch import Batch
 from tiercel.statestore import records
-from tiercel.statestore.base import Held, LeaseLost, Loaded, Scope, StaleState, Unit
+from tiercel.statestore.base import Held, LeaseLost, Loaded, Scope, Snapshot, StaleState, Unit
 from tiercel.statestore.postgres.unit import SQL, PostgresUnit, removals
 
 
@@ -58,6 +58,18 @@ class PostgresStateStore:
             name: Loaded(head=records.decode_head(head), runs=tuple(map(records.decode_run, bodies)))
             for name, head, bodies in rows
         }
+
+    async def snapshot(self, execution_id: str) -> Snapshot | None:
+        """Return an execution as it is now, None when it is not here."""
+        rows = await self._pool.fetch(SQL["snapshot"], {"id": execution_id, "kind": int(OutputKind.OUTPUTS)})
+        if not rows:
+            return None
+        ((head, runs, outputs),) = rows
+        return Snapshot(
+            head=records.decode_head(head),
+            runs=tuple(map(records.decode_run, runs)),
+            outputs=tuple(map(records.decode_output, outputs)),
+        )
 
     async def runs(self, execution_id: str) -> list[RunRecord]:
         """Return all task runs."""
