@@ -123,7 +123,7 @@ class WorkerService(Service):
                     self._freed.clear()
                     await _either(self._freed.wait(), stop, self.settings.poll_s)
                 elif await self._claim_once(free) < free:
-                    await _either(self._queue.wait(WORKER_JOB, self.settings.poll_s), stop, None)
+                    await self._queue.wait(WORKER_JOB, self.settings.poll_s)
         finally:
             stop.cancel()
             self._claims_ended.set()
@@ -168,6 +168,7 @@ class WorkerService(Service):
 
     async def drain(self) -> None:
         """Hand back what has not begun, let end what runs, send everything."""
+        self._queue.wake(WORKER_JOB)
         # A claim that is under way may have happened: its loop hands back what it brings.
         with contextlib.suppress(TimeoutError, Unavailable):
             async with asyncio.timeout(CLAIM_GRACE_S):
@@ -196,7 +197,7 @@ class WorkerService(Service):
                 await self.crew.idle()
 
 
-async def _either(waiting: Coroutine[Any, Any, Any], stop: asyncio.Task[Any], timeout: float | None) -> None:
+async def _either(waiting: Coroutine[Any, Any, Any], stop: asyncio.Task[Any], timeout: float) -> None:
     """Return when a wait is over, when the service is to stop, or after `timeout` seconds."""
     task = asyncio.create_task(waiting)
     try:

@@ -41,9 +41,9 @@ class _Signal:
 
 
 class Wakeups:
-    """Makes waits on named topics return; `sleep` is the clock's."""
+    """Makes waits on named topics return; `sleep` is that of a clock which is not the loop's own."""
 
-    def __init__(self, sleep: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(self, sleep: Callable[[float], Awaitable[None]] | None = None) -> None:
         self._sleep = sleep
         self._signals: dict[str, _Signal] = {}
 
@@ -57,8 +57,8 @@ class Wakeups:
         else:
             signal.parts.update(dict.fromkeys(named, signal.number))
         for future, wanted in signal.waiters.items():
-            if not future.done() and (named is None or wanted is None or not named.isdisjoint(wanted)):
-                future.set_result(None)
+            if named is None or wanted is None or not named.isdisjoint(wanted):
+                _end(future)
 
     def know(self, topic: str) -> None:
         """Include a topic, for which nobody has waited yet, in what `announce_everything` announces."""
@@ -86,9 +86,22 @@ class Wakeups:
     async def _wait_for_next(self, signal: _Signal, wanted: frozenset[int] | None, timeout: float) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         signal.waiters[future] = wanted
-        sleeper = asyncio.ensure_future(self._sleep(timeout))
+        cancel = self._end_later(future, timeout)
         try:
-            await asyncio.wait({future, sleeper}, return_when=asyncio.FIRST_COMPLETED)
+            await future
         finally:
             del signal.waiters[future]
-            sleeper.cancel()
+            cancel()
+
+    def _end_later(self, future: asyncio.Future[None], timeout: float) -> Callable[[], object]:
+        """End a wait after a time; return how to call that off."""
+        if self._sleep is None:
+            return asyncio.get_running_loop().call_later(timeout, _end, future).cancel
+        sleeper = asyncio.ensure_future(self._sleep(timeout))
+        sleeper.add_done_callback(lambda _: _end(future))
+        return sleeper.cancel
+
+
+def _end(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -37,7 +37,7 @@ class PostgresNode:
         self.uri = uri
         self.partitions = partitions
         self.pool = PostgresPool(uri, size=size, name="tiercel queue", prompt=True)
-        self._wakeups = Wakeups(asyncio.sleep)
+        self._wakeups = Wakeups()
         self._newer: set[tuple[str, int, int]] = set()
         self._later: dict[str, set[int] | None] = {}
         self._later_call: asyncio.TimerHandle | None = None
