@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tiercel.cli.main import main
+from tiercel.runtime.health import Concern, ManagementServer
 
 VALID = "id: hello\nnamespace: demo\ntasks:\n  - id: log\n    type: io.kestra.plugin.core.log.Log\n    message: hi\n"
 
@@ -78,3 +80,47 @@ def test_the_schema_of_a_kind_or_type_is_printed(capsys: pytest.CaptureFixture[s
     assert (0, True) == (flow[0], "definitions" in flow[1])
     assert (0, "Log a message, or several.") == (log[0], log[1]["title"])
     assert (2, True) == (unknown[0], unknown[1].startswith("tiercel: There is no schema of 'song'"))
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code", "said"),
+    [
+        (None, 0, ""),
+        (Concern("A transaction of 45 s."), 0, "postgres is WARNING: A transaction of 45 s.\n"),
+        ("Cannot reach PostgreSQL.", 1, "postgres is DOWN: Cannot reach PostgreSQL.\n"),
+    ],
+)
+async def test_health_says_how_the_process_is(
+    capsys: pytest.CaptureFixture[str], trouble: str | None, code: int, said: str
+) -> None:
+    """For the health checks of containers: 0 when it is well, and what is not on the standard error."""
+
+    async def check() -> str | None:
+        return trouble
+
+    server = ManagementServer("executor", {"postgres": check}, ready=lambda: True)
+    await server.start("127.0.0.1", 0)
+
+    ended = await asyncio.to_thread(main, ["health", "--management-port", str(server.port)])
+
+    await server.stop()
+    assert (code, said) == (ended, capsys.readouterr().err)
+
+
+def test_health_of_a_process_that_is_not_there_is_1(capsys: pytest.CaptureFixture[str]) -> None:
+    """And of one without a port it is 2: the settings are wrong."""
+    codes = [main(["health", "--management-port", port]) for port in ("1", "0")]
+
+    assert [1, 2] == codes
+    assert "does not answer" in capsys.readouterr().err
+
+
+def test_processes_may_share_one_settings_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A section is one service's business, and no mistake for the others."""
+    file = tmp_path / "tiercel.yaml"
+    file.write_text("worker: {slots: 8}\nexecutor: {batch-count: 10}\nserver: {management-port: 0}\n")
+
+    code = main(["health", "--config", str(file)])
+
+    assert 2 == code
+    assert "'server.management-port' is 0" in capsys.readouterr().err
