@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import logging
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
+log = logging.getLogger(__name__)
+
+GROUP: Final = "tiercel.plugins"
+"""The entry-point group: each entry is a module whose import registers types."""
 C = TypeVar("C", bound=type[Any])
 
 
@@ -41,8 +46,16 @@ class PluginRegistry:
             self._loaded = True
             importlib.import_module("tiercel.plugins.core")
             importlib.import_module("tiercel.plugins.scripts")
-            for entry in entry_points(group="tiercel.plugins"):
-                entry.load()
+            for entry in entry_points(group=GROUP):
+                try:
+                    entry.load()
+                except Exception:  # another's code: it must not keep everybody else's flows from running
+                    log.exception(
+                        "the plugin '%s' (%s) cannot be loaded; its types are unknown",
+                        entry.name,
+                        entry.value,
+                        extra={"action": "plugin_failed", "plugin": entry.name},
+                    )
 
     def find(self, name: str) -> type[Any] | None:
         """Return the class of a type name or alias, None when it is unknown."""

@@ -49,7 +49,7 @@ def documents(text: str) -> Iterator[dict[str, Any]]:
 def example_flows() -> dict[str, dict[str, Any]]:
     """Return every flow of the documentation, by where it stands."""
     found: dict[str, dict[str, Any]] = {}
-    for path in [*ROOT.glob("docs/examples/**/*.yaml"), *ROOT.glob("demo/flows/*.yaml")]:
+    for path in [*ROOT.glob("docs/examples/flows/*.yaml"), *ROOT.glob("demo/flows/*.yaml")]:
         found |= {f"{path.relative_to(ROOT)}": data for data in documents(path.read_text()) if "tasks" in data}
     for path in [*ROOT.glob("docs/**/*.md"), ROOT / "README.md"]:
         for number, block in enumerate(re.findall(r"(?ms)^```yaml\n(.*?)^```|((?:^    [^\n]*\n)+)", path.read_text())):

@@ -1,0 +1,1 @@
+"""Tasks that work on texts: an example of a package that brings types of tasks."""
