@@ -12,7 +12,7 @@ import importlib
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -21,6 +21,7 @@ from tiercel.runtime.adapters import Adapters
 from tiercel.runtime.health import Check
 from tiercel.runtime.service import Service
 from tiercel.runtime.settings import Settings
+from tiercel.statestore.base import Leases
 
 COMMON: Final[Mapping[str, Callable[[Settings], Any]]] = {
     "globals": lambda settings: settings.variables.globals,
@@ -73,14 +74,31 @@ def common_fields(name: str, settings: Settings) -> dict[str, Any]:
     return {field: read(settings) for field, read in COMMON.items() if field in fields}
 
 
-def assemble(name: str, settings: Settings) -> process.Assembly:
+class Lineage(NamedTuple):
+    """Who a process is, and which one it follows: one whose end its supervisor has seen."""
+
+    instance: str
+    predecessor: str | None = None
+
+
+def assemble(name: str, settings: Settings, lineage: Lineage | None = None) -> process.Assembly:
     """Return what `process.run` needs to make this service."""
 
     async def made(stack: AsyncExitStack) -> tuple[Service, dict[str, Check]]:
         adapters, checks = await wiring.connect(name, settings, stack)
-        return make(name, settings, adapters), checks
+        service = make(name, settings, adapters)
+        if lineage is not None and adapters.leases is not None:
+            await follow(service, adapters.leases, lineage)
+        return service, checks
 
     return made
+
+
+async def follow(service: Service, leases: Leases, lineage: Lineage) -> None:
+    """Give a service its name among instances, and free what the dead one before it owned."""
+    service.instance = lineage.instance
+    if lineage.predecessor is not None:
+        await leases.expire(service.name, lineage.predecessor)
 
 
 def environment_variables(prefix: str, environment: Mapping[str, str]) -> dict[str, str]:

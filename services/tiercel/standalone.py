@@ -24,7 +24,9 @@ from typing import Final
 import msgspec
 
 from tiercel import assembly
+from tiercel.assembly import Lineage
 from tiercel.errors import InternalError, InvalidSettings, OperatorError
+from tiercel.model import ids
 from tiercel.runtime import logging as logs
 from tiercel.runtime import process, wiring
 from tiercel.runtime.embedded import HISTORY_DATABASE, EmbeddedPostgres
@@ -52,12 +54,14 @@ class Child:
     def __init__(self, name: str) -> None:
         self.name = name
         self.pid: int | None = None
+        self.lineage = Lineage(ids.new_id())
         self.ready = False
         self.started_at = 0.0
         self.failures = 0
         self.start_at = 0.0
 
     def died(self, now: float) -> None:
+        self.lineage = Lineage(ids.new_id(), predecessor=self.lineage.instance)
         self.failures = 1 if now - self.started_at > STEADY_S else self.failures + 1
         self.start_at = now + min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** (self.failures - 1))
         self.pid, self.ready = None, False
@@ -149,13 +153,13 @@ class Supervisor:
         if child.pid == 0:
             code = process.EXIT_FAILED
             try:
-                code = self._live_as(child.name, supervisor, ready_write)
+                code = self._live_as(child, supervisor, ready_write)
             finally:
                 os._exit(code)
         os.close(ready_write)
         self._selector.register(ready_read, selectors.EVENT_READ, child)
 
-    def _live_as(self, name: str, supervisor: int, ready: int) -> int:
+    def _live_as(self, child: Child, supervisor: int, ready: int) -> int:
         """Be a service, from the fork to the end of the process."""
         _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
         if os.getppid() != supervisor:  # it died before we could ask for its death's signal
@@ -165,8 +169,9 @@ class Supervisor:
             signal.signal(number, signal.SIG_DFL)
         os.setpgid(0, 0)  # Ctrl-C reaches the supervisor's group; it is the supervisor who tells us, in order
         self._selector.close()
-        settings = _settings_of(name, self._settings)
-        return process.run(name, settings, assembly.assemble(name, settings), on_ready=lambda: _say_ready(ready))
+        name, settings = child.name, _settings_of(child.name, self._settings)
+        assembled = assembly.assemble(name, settings, child.lineage)
+        return process.run(name, settings, assembled, on_ready=lambda: _say_ready(ready))
 
     def _stop_all(self) -> None:
         log.info("stopping", extra={"action": "standalone_stopping"})

@@ -154,7 +154,55 @@ tasks:
     format: "1"
 """,
 )
-FLOWS: Final = (STEPS, PARALLEL, LOOP, SCRIPT, RETRY, PAUSE, CALL)
+ITERATIONS: Final = SiegeFlow(
+    id="iterations",
+    runs={"each": 1, "after": 1},
+    lines=("got 5 of 5",),
+    source="""\
+id: iterations
+namespace: siege
+tasks:
+  - id: each
+    type: io.kestra.plugin.core.flow.Loop
+    values: [a, b, c, d, e]
+    concurrencyLimit: 2
+    outputs:
+      - id: value
+        type: STRING
+        value: "{{ item.value }}"
+    tasks:
+      - id: item
+        type: io.kestra.plugin.core.debug.Return
+        format: "{{ item.value }}"
+  - id: after
+    type: io.kestra.plugin.core.log.Log
+    message: "got {{ outputs.each.outputs | length }} of {{ outputs.each.terminatedIterations }}"
+""",
+)
+BATCHES: Final = SiegeFlow(
+    id="batches",
+    runs={"make": 1, "each": 1, "each_split": 1, "each_items": 1, "each_merge": 1},
+    children=4,
+    source=f"""\
+id: batches
+namespace: siege
+tasks:
+  - id: make
+    type: io.kestra.plugin.scripts.shell.Commands
+    {_PROCESS}
+    outputFiles: [rows.txt]
+    commands:
+      - seq 1 8 > rows.txt
+  - id: each
+    type: io.kestra.plugin.core.flow.ForEachItem
+    items: "{{{{ outputs.make.outputFiles['rows.txt'] }}}}"
+    batch:
+      rows: 2
+    namespace: siege
+    flowId: steps
+""",
+)
+FLOWS: Final = (STEPS, PARALLEL, LOOP, SCRIPT, RETRY, PAUSE, CALL, ITERATIONS, BATCHES)
 
 CLOCK_PERIOD_S: Final = 2
 

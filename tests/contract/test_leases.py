@@ -43,6 +43,24 @@ async def test_renewing_keeps_the_tokens(backend: Backend) -> None:
     assert first == await take(backend, "a")
 
 
+async def test_what_a_dead_instance_owned_is_free_at_once(backend: Backend) -> None:
+    """It counts a crash, its fair share is nobody's, and what it was writing is fenced off."""
+    old = await take(backend, "a")
+    await backend.leases.expire(SERVICE, "a")
+
+    new = await take(backend, "b")
+
+    assert ALL == parts(new)
+    assert {1} == {lease.crashes for lease in new}
+    with pytest.raises(LeaseLost):
+        await _save(backend, old)
+
+
+async def _save(backend: Backend, leases: list[Lease]) -> None:
+    async with backend.state.transaction([lease_for(leases, "e")]) as unit:
+        unit.save(changes("e", None))
+
+
 async def test_the_janitor_lease_is_one(backend: Backend) -> None:
     """Only one instance at a time cleans up."""
     first = await take(backend, "a", JANITOR)

@@ -20,6 +20,8 @@ class Service(abc.ABC):
     """A process's work, without its wiring: `async with service:` starts and stops it; `run` waits for its end."""
 
     name: str
+    instance: str = ""
+    """Its name among the instances of the service, in which it owns partitions; set before it starts."""
 
     def __init__(self) -> None:
         self._loops: list[asyncio.Task[None]] = []

@@ -229,6 +229,14 @@ class Leases(Protocol):
         """Release all partitions and forget the instance."""
         ...
 
+    async def expire(self, service: str, instance: str) -> None:
+        """
+        Say that an instance is known to be dead: its partitions are free at once, and count a crash.
+
+        Only who has seen the end of its process may say so.
+        """
+        ...
+
     async def suspect(self, lease: Lease, message_id: int | None) -> None:
         """
         Write into the lease which message is about to be worked on, so that the next owner knows what killed this one.

@@ -6,7 +6,7 @@ import dataclasses
 import uuid
 import zlib
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from tiercel.queue.base import Lease
 from tiercel.queue.wakeup import Wakeups
@@ -97,6 +97,14 @@ class MemoryLeases:
         """Release everything and forget the instance."""
         self._members.get(service, {}).pop(instance, None)
         await self.release(service, instance, list(self._rows_of(service)))
+
+    async def expire(self, service: str, instance: str) -> None:
+        """Free what a dead instance owns, and forget it."""
+        self._members.get(service, {}).pop(instance, None)
+        for row in self._rows_of(service).values():
+            if row.owner == instance:
+                row.expires_at = datetime.min.replace(tzinfo=UTC)
+        self._wakeups.announce(f"lease.{service}")
 
     async def suspect(self, lease: Lease, message_id: int | None) -> None:
         """Write the message into the lease."""

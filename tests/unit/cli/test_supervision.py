@@ -17,6 +17,18 @@ def test_pauses_grow_up_to_a_bound() -> None:
     assert BACKOFF_MAX_S == pauses[-1]
 
 
+def test_a_child_knows_whom_it_follows() -> None:
+    """The one whose end was seen, and no other."""
+    child = Child("executor")
+    first = child.lineage
+
+    child.died(now=0.0)
+
+    assert first.predecessor is None
+    assert first.instance == child.lineage.predecessor
+    assert first.instance != child.lineage.instance
+
+
 def test_a_child_that_was_well_for_long_is_started_again_at_once() -> None:
     """Its earlier failures are forgotten."""
     child = Child("worker")

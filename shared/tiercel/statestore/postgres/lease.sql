@@ -53,6 +53,11 @@ WHERE ctid = ANY(ARRAY(SELECT ctid FROM tq.lease
 UPDATE tq.lease SET owner = NULL, expires_at = '-infinity', crashes = 0, suspect = NULL
 WHERE ctid = ANY(ARRAY(SELECT ctid FROM tq.lease WHERE service = %(service)s AND owner = %(me)s ORDER BY part FOR UPDATE))
 
+-- name: expire
+-- What a dead instance owns is free; it has an owner still, so that taking it counts a crash.
+UPDATE tq.lease SET expires_at = '-infinity'
+WHERE ctid = ANY(ARRAY(SELECT ctid FROM tq.lease WHERE service = %(service)s AND owner = %(me)s ORDER BY part FOR UPDATE))
+
 -- name: leave
 -- Forget an instance.
 DELETE FROM tq.member WHERE service = %(service)s AND instance = %(me)s

@@ -69,6 +69,13 @@ class PostgresLeases:
             await connection.execute(SQL["leave"], {"service": service, "me": instance})
         self._node.announce({_signal(service): None})
 
+    async def expire(self, service: str, instance: str) -> None:
+        """Free what a dead instance owns, and forget it."""
+        async with self._pool.connection() as connection, connection.pipeline():
+            await connection.execute(SQL["expire"], {"service": service, "me": instance})
+            await connection.execute(SQL["leave"], {"service": service, "me": instance})
+        self._node.announce({_signal(service): None})
+
     async def suspect(self, lease: Lease, message_id: int | None) -> None:
         """Write the message into the lease."""
         await self._pool.run(
