@@ -59,7 +59,13 @@ def advance(draft: Draft, facts: Facts, seq: int, node: Node) -> State | None:
     task = node.task
     assert isinstance(task, Items)
     branch = draft.branch(seq)
-    while (branch.next < branch.total or branch.data.get("again")) and iterations.has_room(draft, facts, seq):
+    # What nobody waits for does not tell its end, so that it cannot be counted.
+    most = facts.around.jobs_max if task.wait else branch.total
+    while (
+        (branch.next < branch.total or branch.data.get("again"))
+        and branch.live < most
+        and iterations.has_room(draft, facts, seq)
+    ):
         iterations.start_next(draft, seq, lambda index: _create(draft, facts, seq, node, index))
         branch = draft.branch(seq)
     is_started = branch.next >= branch.total and not branch.data.get("again")

@@ -138,7 +138,7 @@ def _may_start(draft: Draft, facts: Facts, seq: int, task: Loop) -> bool:
         return False
     if branch.next >= branch.total and not branch.data.get("again"):
         return False
-    if task.concurrency_limit and branch.live >= task.concurrency_limit:
+    if branch.live >= (task.concurrency_limit or facts.around.jobs_max):
         return False
     return has_room(draft, facts, seq)
 
