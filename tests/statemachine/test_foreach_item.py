@@ -57,6 +57,19 @@ def split(one: Family) -> Family:
     return one
 
 
+@pytest.mark.parametrize(("waits", "at_once"), [(True, 7), (False, 25)])
+def test_so_many_batches_run_at_a_time(waits: bool, at_once: int) -> None:
+    """As many as an execution may have jobs; batches that nobody waits for are not counted."""
+    one = family(25, wait=waits, transmitFailed=waits)
+    one.settings["jobs_max"] = 7
+    split(one.create())
+
+    assert at_once == len(one.members) - 1
+    one.run(worker())
+
+    assert [State.SUCCESS] * 26 == [member.state for member in one.members.values()]
+
+
 def test_every_batch_is_an_execution_of_the_flow() -> None:
     """Three task runs stand below the task; the one between counts the executions."""
     one = family().create().run(worker())

@@ -62,6 +62,20 @@ def test_no_more_iterations_run_than_the_limit_allows() -> None:
     assert [State.RUNNING, State.SUCCESS, State.RUNNING] == family.states()
 
 
+def test_a_loop_without_a_limit_has_one_all_the_same() -> None:
+    """As many iterations as an execution may have jobs; the others come as these end."""
+    values = [str(number) for number in range(40)]
+    family = Family(looped("x", values=values, concurrencyLimit=0), jobs_max=7).create()
+
+    assert 7 == len(family.children())
+    family.work(family.children()[3])
+    assert 8 == len(family.children())
+    family.run()
+
+    assert [State.SUCCESS] * 40 == family.states()
+    assert State.SUCCESS == family.root.state
+
+
 def test_a_wide_loop_is_started_in_chunks() -> None:
     """An event starts a chunk of iterations at most, and the loop's record stays small."""
     values = [str(number) for number in range(40)]
