@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from tests.conformance import misc_api, misc_store, misc_units
+from tests.conformance import misc_api, misc_store, misc_tasks, misc_units
 from tests.conformance.corpus import Case, Folder
 from tests.conformance.deadline import Hung, deadline
 from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left_out, passed
@@ -40,14 +40,14 @@ SECTIONS: Final[dict[str, Section]] = {
     "kv_api": misc_api.kv_api,
     "ui_urls": misc_api.ui_url,
     "executions": misc_api.execution,
+    "execution_info": misc_tasks.execution_info,
+    "kv_access": misc_tasks.kv_access,
+    "working_dir": misc_tasks.working_dir,
+    "scripts": misc_tasks.scripts,
 }
 REASONS: Final[dict[str, str]] = {
-    "working_dir": "the folder of a run is made and removed by the worker; tasks see it through `workingDir` only",
     "ids": "a helper that joins texts; no user sees it",
     "file_extension": "a helper that reads a file's extension; no user sees it",
-    "scripts": "helpers of script runners; a user sees them through script tasks (tasks.yaml)",
-    "execution_info": "a helper of tasks that name another execution; it is tried with those tasks",
-    "kv_access": "a worker knows no list of namespaces: any namespace may be read and written",
     "state_store": "tasks state.* are tried in tasks.yaml; the name of the key is the implementation's own",
     "task_run_resend": "2.0 says otherwise (state RESUBMITTED); resubmission is tested with the executor's core",
     "join": "a rule about copies of executions in messages; here a late result is refused by attempt and state",

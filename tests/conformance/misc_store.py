@@ -24,10 +24,20 @@ from tiercel.storage.namespace_files import NamespaceFolder, OnConflict
 async def namespace_file(case: Case, base: Path) -> None:
     """Where a file of a namespace lies."""
     given, expected, namespace = case.body["given"], case.body["expect"], case.body["namespace"]
-    if "uri" in given or "is_root" in expected or namespace is None or not expected.get("path"):
-        raise LeftOut("Java's own value of a namespace file; a user sees paths and URIs")
-    uri = uris.uri(uris.namespace_file(namespace, given["path"]))
-    claim(uri, expected["uri"], "uri")
+    if namespace is None:
+        raise LeftOut("nothing here takes a namespace that is null")
+    files = NamespaceFolder(LocalStorage(base, durable=False), "main", namespace)
+    named = given.get("uri") or given.get("path") or ""
+    try:
+        path = files.relative(named)
+    except Refused:
+        claim("error" in expected, True, f"an error for {named}")
+        return
+    claim("error" in expected, False, f"no error for {named}")
+    claim(path, expected.get("path", path), "path")
+    claim(files.uri(named), expected.get("uri", files.uri(named)), "uri")
+    claim(path == "", expected.get("is_root", path == ""), "is root")
+    claim(uris.path_of(files.uri(named)), expected.get("storage_path", uris.path_of(files.uri(named))), "storage path")
 
 
 async def namespace_store(case: Case, base: Path) -> None:

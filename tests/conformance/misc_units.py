@@ -15,6 +15,7 @@ from tests.conformance.task_expect import check_metrics
 from tests.conformance.values import build, duration
 from tiercel.errors import NotFound
 from tiercel.expression import ion
+from tiercel.flowspec.defaults import deep_merge
 from tiercel.flowspec.inputs import nest
 from tiercel.plugins.core.storage.rows import ion_rows, write_row
 from tiercel.secrets.encryption import Encryption
@@ -69,7 +70,9 @@ def _context(given: dict[str, Any]) -> str:
 async def hashing(case: Case, base: Path) -> None:
     """The hash in the path of a cache."""
     if not isinstance(case.body["expect"], str):
-        raise LeftOut("the hash as a number is used nowhere")
+        first = bytes.fromhex(murmur3(case.body["input"]))[:8]
+        claim(int.from_bytes(first, "little", signed=True), case.body["expect"], "hash")
+        return
     claim(murmur3(case.body["input"]), case.body["expect"], "hash")
 
 
@@ -174,6 +177,18 @@ async def secret(case: Case, base: Path) -> None:
 async def maps(case: Case, base: Path) -> None:
     """Names with dots become maps within maps."""
     flat = case.body.get("flatten_to_nested")
+    if "a" in case.body:
+        merged, expected = deep_merge(case.body["a"], case.body["b"]), case.body["expect"]
+        for path, wanted in expected.items():
+            found: Any = merged
+            for part in path.split("."):
+                found = found[part]
+            claim(
+                len(found) if isinstance(wanted, dict) else found,
+                wanted["size"] if isinstance(wanted, dict) else wanted,
+                path,
+            )
+        return
     if flat is None or "error" in case.body["expect"]:
         raise LeftOut("a helper that merges maps; a user sees it through plugin defaults (defaults.yaml)")
     claim(nest(flat.items()), case.body["expect"]["equals"], "nested")

@@ -8,10 +8,11 @@ must be at least one.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -20,6 +21,8 @@ from tests.conformance.corpus import Case, Folder
 from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left_out, passed
 from tests.conformance.snippets import snippet_problems
 from tests.conformance.stages import NewerText, http_documents
+from tiercel.definitions.memory import MemoryDefinitions
+from tiercel.definitions.revision import next_revision
 from tiercel.errors import Problem
 from tiercel.flowspec.document import flow_document
 from tiercel.flowspec.fragment import check_task_document, check_trigger_document
@@ -214,8 +217,57 @@ def _snippet_case(corpus: Folder, case: Case) -> None:
     check_problems(snippet_problems(kind, value), body["expect"])
 
 
+async def _found_below(body: dict[str, Any], expect: dict[str, Any]) -> None:
+    store = MemoryDefinitions()
+    for name in body["stored_flows"]:
+        namespace, _, flow_id = name.partition("/")
+        await store.create(parse_flow(_ONE_TASK.format(id=flow_id, namespace=namespace)))
+    rows, _ = await store.search("main", namespace=body["find_by_namespace_prefix"], size=100)
+    found = sorted(row.id for row in rows)
+    need(found == sorted(expect["ids_in_any_order"]), f"found are {found}")
+
+
+async def _imported(steps: Sequence[dict[str, Any]]) -> None:
+    """Import flows one after another; a dry run parses and counts, and stores nothing."""
+    store, sources = MemoryDefinitions(), []
+    for step in steps:
+        flow, expect = parse_flow(step["import"]), step["expect"]
+        before = await store.row("main", flow.namespace, flow.id)
+        if step.get("dry_run"):
+            revision = next_revision(before, flow)
+        elif before is None:
+            revision = (await store.create(flow)).revision or 0
+        else:
+            revision = (await store.update(flow)).revision or 0
+        if not step.get("dry_run"):
+            sources.append(flow.source)
+        stored = await store.row("main", flow.namespace, flow.id)
+        found = {
+            "id": flow.id,
+            "namespace": flow.namespace,
+            "revision": revision,
+            "tasks_count": len(flow.tasks),
+            "first_task": flow.tasks[0].id,
+            "stored_revision": stored.revision if stored else None,
+            "stored_source": "the first one" if stored and stored.source == sources[0] else "another one",
+        }
+        wrong = {name: found[name] for name, value in expect.items() if found[name] != value}
+        need(not wrong, f"{wrong} is not {expect}")
+
+
+_ONE_TASK: Final = (
+    "id: {id}\nnamespace: {namespace}\ntasks:\n- id: one\n  type: io.kestra.plugin.core.debug.Return\n  format: a\n"
+)
+
+
 def _service_case(corpus: Folder, case: Case) -> None:
     body, expect = case.body, case.body.get("expect", {})
+    if "find_by_namespace_prefix" in body:
+        asyncio.run(_found_below(body, expect))
+        return
+    if "import" in str(body.get("steps", "")):
+        asyncio.run(_imported(body["steps"]))
+        return
     if "flow" not in body and "flow_source" not in body:
         raise LeftOut("import, listing and revisions of flows are tried through the API (cases.yaml), not here")
     _retired(case)

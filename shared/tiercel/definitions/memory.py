@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from tiercel.definitions.base import FlowRow
-from tiercel.definitions.revision import Parse, ParsedFlows, check_sort, parse_row, row_of
+from tiercel.definitions.revision import Parse, ParsedFlows, check_sort, next_revision, parse_row, row_of
 from tiercel.errors import Conflict, NotFound
 from tiercel.model.flow import Flow
 from tiercel.runtime.clock import Clock, SystemClock
@@ -33,12 +33,12 @@ class MemoryDefinitions:
         rows = self._revisions.get((flow.tenant_id, flow.namespace, flow.id), [])
         if not rows or rows[-1].deleted:
             raise NotFound(f"Flow '{flow.namespace}.{flow.id}' does not exist; create it instead.")
-        if rows[-1].source == flow.source:
+        if next_revision(rows[-1], flow) == rows[-1].revision:
             return self._parsed.parsed(rows[-1])
         return self._stored(rows, flow)
 
     def _stored(self, rows: list[FlowRow], flow: Flow) -> Flow:
-        rows.append(row_of(flow, rows[-1].revision + 1 if rows else 1, self._clock.now()))
+        rows.append(row_of(flow, next_revision(rows[-1] if rows else None, flow), self._clock.now()))
         return msgspec.structs.replace(flow, revision=rows[-1].revision, deleted=False)
 
     async def delete(self, tenant_id: str, namespace: str, flow_id: str) -> FlowRow | None:

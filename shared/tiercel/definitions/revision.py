@@ -44,6 +44,13 @@ def row_of(flow: Flow, revision: int, at: datetime) -> FlowRow:
     )
 
 
+def next_revision(last: FlowRow | None, flow: Flow) -> int:
+    """Return the revision that storing a flow leads to: the last one when its text is the same and not deleted."""
+    if last is None:
+        return 1
+    return last.revision if last.source == flow.source and not last.deleted else last.revision + 1
+
+
 def check_sort(sort: tuple[tuple[str, bool], ...]) -> None:
     """Raise Refused for a field that flows cannot be sorted by."""
     for field, _ in sort:

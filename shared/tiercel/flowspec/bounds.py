@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence, Sized
 from typing import Any, Final
 
 import msgspec
 
+from tiercel.expression.dates.pattern import fields
 from tiercel.flowspec.findings import Findings, Trail
 from tiercel.flowspec.scalars import BROKEN, Bind, bind_str, kind, shown
-from tiercel.model.property import Labels, NotBlank, NotEmpty
+from tiercel.model.property import DatePattern, JsonText, Labels, NotBlank, NotEmpty
 
 Rule = Callable[[Any], str | None]
 
@@ -42,9 +44,35 @@ def _rules(mark: Any) -> list[Rule]:
     if isinstance(mark, NotEmpty):
         message = mark.message
         return [lambda value: message if isinstance(value, Sized) and not len(value) else None]
+    if isinstance(mark, JsonText):
+        return [json_problem]
+    if isinstance(mark, DatePattern):
+        return [date_pattern_problem]
     if isinstance(mark, msgspec.Meta):
         return [*_size_rules(mark), *_number_rules(mark)]
     return []
+
+
+def json_problem(value: Any) -> str | None:
+    """Tell why a text is no JSON, None when it is or holds an expression; what is no text is its own JSON."""
+    if not isinstance(value, str) or "{{" in value or "{%" in value:
+        return None
+    try:
+        json.loads(value)
+    except (ValueError, RecursionError) as error:
+        return f"invalid json '{value[:100]}': {error}"
+    return None
+
+
+def date_pattern_problem(value: Any) -> str | None:
+    """Tell why a text is no pattern of dates or times; None when it is or holds an expression."""
+    if not isinstance(value, str) or "{{" in value or "{%" in value:
+        return None
+    try:
+        fields(value)
+    except ValueError as error:
+        return f"invalid date format '{value}': {error}"
+    return None
 
 
 def _size_rules(meta: msgspec.Meta) -> list[Rule]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
-from tiercel.model.property import DYNAMIC, NOT_BLANK, REMOVED, Aliases, Node
+from tiercel.model.property import DYNAMIC, JSON_TEXT, NOT_BLANK, REMOVED, Aliases, Node
 
 INPUT_ID: Final = r"[a-zA-Z0-9][.a-zA-Z0-9_-]*"
 
@@ -87,7 +87,7 @@ class Input(Node, frozen=True, kw_only=True):
     """How a form shows the choices."""
     item_type: InputType | None = None
     """The kind of each item, for `ARRAY` and `MULTISELECT`."""
-    json_schema: Annotated[Any, DYNAMIC] = None
+    json_schema: Annotated[Any, DYNAMIC, JSON_TEXT] = None
     min: int | float | str | None = None
     """The least value."""
     max: int | float | str | None = None

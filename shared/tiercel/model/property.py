@@ -65,6 +65,14 @@ class Labels:
         self.system_allowed = frozenset(system_allowed)
 
 
+class JsonText:
+    """The text must be JSON, where it is no expression."""
+
+
+class DatePattern:
+    """The text must be a pattern that dates or times can be written by, where it is no expression."""
+
+
 DYNAMIC: Final = Dynamic()
 NOT_EMPTY: Final = NotEmpty()
 NOT_BLANK: Final = NotBlank()
@@ -72,3 +80,5 @@ DEPRECATED: Final = Deprecated()
 REMOVED: Final = Removed()
 INTERNAL: Final = Internal()
 LABELS: Final = Labels()
+JSON_TEXT: Final = JsonText()
+DATE_PATTERN: Final = DatePattern()

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from tiercel.errors import Conflict, NotFound
+from tiercel.errors import Conflict, NotFound, Refused
 from tiercel.storage import uris
 from tiercel.storage.base import Content, Storage
 from tiercel.storage.patterns import PathPatterns
@@ -52,9 +52,25 @@ class NamespaceFolder:
         self._root = uris.uri(uris.namespace_files(namespace)) + "/"
         self._versions = Versions(storage, tenant_id, uris.file_versions(namespace))
 
+    def relative(self, path: str) -> str:
+        """
+        Return the path of a file below the folder, without slashes at its ends, of a path or of a storage URI.
+
+        Raises Refused for a URI of another namespace or of another scheme.
+        """
+        if uris.is_uri(path):
+            if not path.startswith(self._root):
+                raise Refused(f"'{path}' is not a file of the namespace '{self.namespace}'.")
+            path = path.removeprefix(self._root)
+        path = uris.path_of(path).strip("/")
+        while path.startswith("./"):
+            path = path[2:]
+        return path
+
     def uri(self, path: str) -> str:
-        """Return the URI of a file."""
-        return uris.uri(uris.namespace_file(self.namespace, path))
+        """Return the URI of a file; that of a folder ends with a slash when the path does."""
+        inside = self.relative(path)
+        return self._root + inside + ("/" if inside and path.endswith("/") else "")
 
     async def paths(self) -> list[str]:
         """Return the paths of all files, relative to the folder, in order."""
@@ -68,7 +84,7 @@ class NamespaceFolder:
 
     async def locate(self, path: str, revision: int | None = None) -> str:
         """Return the storage path of a revision, of the present one by default; it need not be there."""
-        present = uris.namespace_file(self.namespace, path)
+        present = self._path(path)
         if revision is None:
             return present
         try:
@@ -83,7 +99,7 @@ class NamespaceFolder:
         """Return all revisions of a file that are left, the oldest first."""
         found = {int(each.file_name): each for each in await self._versions.earlier(self._name(path))}
         try:
-            present = await self._storage.attributes(self._tenant_id, uris.namespace_file(self.namespace, path))
+            present = await self._storage.attributes(self._tenant_id, self._path(path))
             if present.type == "File":
                 found[version_of(present)] = present
         except NotFound:
@@ -93,9 +109,12 @@ class NamespaceFolder:
             for number in sorted(found)
         ]
 
+    def _path(self, path: str) -> str:
+        return uris.namespace_file(self.namespace, self.relative(path))
+
     def _name(self, path: str) -> str:
         """Return the name of a file's folder of revisions: its path as one word, so that no file is in its way."""
-        return quote(uris.path_of(path).strip("/").removeprefix("./"), safe="")
+        return quote(self.relative(path), safe="")
 
     async def put(self, path: str, content: Content, conflict: OnConflict = OnConflict.OVERWRITE) -> bool:
         """Store a file; False when it was there and is kept; raise Conflict when it was there and must not be."""
@@ -105,12 +124,12 @@ class NamespaceFolder:
             raise Conflict(
                 f"File '{path}' already exists in the namespace '{self.namespace}' and 'conflict' is set to ERROR."
             )
-        await self._versions.put(self._name(path), uris.namespace_file(self.namespace, path), content, {})
+        await self._versions.put(self._name(path), self._path(path), content, {})
         return True
 
     async def move(self, source: str, target: str) -> None:
         """Give a file or folder another path, where nothing is; its revisions go with it."""
-        old, new = uris.namespace_file(self.namespace, source), uris.namespace_file(self.namespace, target)
+        old, new = self._path(source), self._path(target)
         below = [path for path in await self.paths() if path.startswith(f"{source.strip('/')}/")]
         await self._storage.move(self._tenant_id, old, new)
         for path in below or [source.strip("/")]:
@@ -123,11 +142,11 @@ class NamespaceFolder:
         """Delete a file, or a folder with its files, which stay as revisions; False when it was not there."""
         below = [each for each in await self.paths() if each.startswith(f"{path.strip('/')}/")]
         for each in below:
-            await self._versions.delete(self._name(each), uris.namespace_file(self.namespace, each))
+            await self._versions.delete(self._name(each), self._path(each))
         if below or await self._is_folder(path):
             deleted = await self._storage.delete(self._tenant_id, self.uri(path)) or bool(below)
         else:
-            deleted = await self._versions.delete(self._name(path), uris.namespace_file(self.namespace, path))
+            deleted = await self._versions.delete(self._name(path), self._path(path))
         parent = path.strip("/").rpartition("/")[0]
         while empty_parents and parent:
             try:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from tiercel.definitions.base import FlowRow
-from tiercel.definitions.revision import Parse, ParsedFlows, check_sort, parse_row, row_of
+from tiercel.definitions.revision import Parse, ParsedFlows, check_sort, next_revision, parse_row, row_of
 from tiercel.errors import Conflict, NotFound
 from tiercel.model.flow import Flow
 from tiercel.runtime.postgres.pool import PLAIN_SESSION, Connection, PostgresPool
@@ -58,7 +58,7 @@ class PostgresDefinitions:
             last = await self._lock(connection, _key(flow))
             if last is None or last.deleted:
                 raise NotFound(f"Flow '{flow.namespace}.{flow.id}' does not exist; create it instead.")
-            if last.source == flow.source:
+            if next_revision(last, flow) == last.revision:
                 return self._parsed.parsed(last)
             row = await self._store(connection, row_of(flow, last.revision + 1, datetime.now(UTC)))
         return self._told(flow, row)

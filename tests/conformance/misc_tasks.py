@@ -1,0 +1,144 @@
+"""Sections of `misc.yaml` about what surrounds tasks: their folder, the execution they name, scripts, namespaces."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.conformance.corpus import Case
+from tests.conformance.misc_units import claim
+from tests.conformance.result import LeftOut, Mismatch
+from tiercel.client.http import HttpApiClient
+from tiercel.definitions.memory import MemoryDefinitions
+from tiercel.errors import NotFound, TaskFailed
+from tiercel.flowspec.parse import parse_flow
+from tiercel.plugins.core.apitask import execution_of
+from tiercel.plugins.core.namespaces import check_exists
+from tiercel.plugins.folder import files_below, inside
+from tiercel.plugins.scripts.commands import CommandRun, Plan
+from tiercel.queue.memory import MemoryBackend
+from tiercel.repository.memory import MemoryRepository
+from tiercel.runtime.adapters import Adapters
+from tiercel.secrets.environment import EnvironmentSecrets
+from tiercel.storage.keyvalues import StorageKeyValues
+from tiercel.storage.local import LocalStorage
+from tiercel.storage.patterns import PathPatterns
+from tiercel.webserver.app import build
+from tiercel.worker.single import Bench
+
+_FLOW = "id: flow\nnamespace: {}\ntasks:\n- id: one\n  type: io.kestra.plugin.core.debug.Return\n  format: a\n"
+
+
+async def execution_info(case: Case, base: Path) -> None:
+    """The execution that a task's properties name."""
+    context = Bench(LocalStorage(base, durable=False)).context(case.body["variables"])
+    args, expected = case.body["args"], case.body["expect"]
+    try:
+        namespace, flow_id, execution_id = execution_of(context, args["namespace"], args["flowId"], args["executionId"])
+    except TaskFailed:
+        claim("error" in expected, True, "an error")
+        return
+    found = {"namespace": namespace, "flowId": flow_id, "executionId": execution_id}
+    claim(found, expected, "the execution")
+
+
+async def kv_access(case: Case, base: Path) -> None:
+    """Which namespaces exist for tasks about keys."""
+    storage, definitions, backend = LocalStorage(base, durable=False), MemoryDefinitions(), MemoryBackend()
+    for namespace in case.body["existing_namespaces"]:
+        await definitions.create(parse_flow(_FLOW.format(namespace)))
+    for step in case.body.get("setup", []):
+        given = step["set_kv"]
+        await StorageKeyValues(storage).put(given["namespace"], given["key"], given["value"])
+    adapters = Adapters(
+        queue=backend,
+        storage=storage,
+        secrets=EnvironmentSecrets({}),
+        statestore=backend,
+        definitions=definitions,
+        repository=MemoryRepository(),
+    )
+    transport = httpx.ASGITransport(app=build(adapters), raise_app_exceptions=False)
+    bench = Bench(storage, api=HttpApiClient("http://tiercel", transport=transport))
+    own = case.body.get("from") or "somewhere.else"
+    expected = case.body["expect"]
+    try:
+        await check_exists(bench.context({"flow": {"namespace": own, "id": "f"}}), case.body["namespace"])
+    except NotFound as error:
+        claim(expected.get("error", {}).get("contains", "") in str(error), True, f"'{error}' as the message")
+        claim("error" in expected, True, "an error")
+    else:
+        claim("error" in expected, False, "no error")
+
+
+async def working_dir(case: Case, base: Path) -> None:
+    """The folder of a run."""
+    context = Bench(LocalStorage(base / "storage", durable=False)).context({})
+    context.surroundings.temporary_folder = base / "tmp"
+    folder, body = context.working_dir, case.body
+    if "files" in body:
+        for name in body["files"]:
+            path = inside(folder, name.replace("<temp file>", "any"))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("")
+        for one in body["expect"]:
+            # As `outputFiles` and `files` of tasks do: patterns are below the folder.
+            patterns = PathPatterns(one["patterns"], base="/")
+            claim(
+                len([name for name in files_below(folder) if patterns.match(name)]), one["count"], str(one["patterns"])
+            )
+    elif "resolve" in body:
+        for one in body["resolve"]:
+            _resolve(folder, one)
+    elif "same_path_twice" in str(body.get("expect")):
+        claim(context.working_dir, folder, "the folder")
+    elif "config" in body:
+        claim(str(folder).startswith(str((base / "tmp").resolve())), True, f"{folder} is in the configured folder")
+    else:
+        raise LeftOut("tasks make files in their folder themselves; it is removed for good after the run")
+    await context.close()
+    claim(folder.exists(), False, "the folder exists after the run")
+
+
+def _resolve(folder: Path, one: Mapping[str, Any]) -> None:
+    try:
+        found = folder if one["path"] is None else inside(folder, one["path"])
+    except TaskFailed:
+        claim("error" in one, True, f"an error for {one['path']}")
+    else:
+        claim(str(found), one["expect"].replace("<wd>", str(folder)), one["path"])
+
+
+async def scripts(case: Case, base: Path) -> None:
+    """Commands of scripts: storage URIs in them become paths, and one text is what the interpreter gets."""
+    body, operation = case.body, case.body["operation"]
+    storage = LocalStorage(base / "storage", durable=False)
+    bench = Bench(storage)
+    bench.surroundings.temporary_folder = base / "tmp"
+    context = bench.context({})
+    for step in body.get("setup", []):
+        if "put_file" in step:
+            await storage.put("main", "/" + step["put_file"]["path"].removeprefix("kestra://"), b"")
+    if operation.startswith("replace_internal_storage") and not body.get("relative"):
+        run = CommandRun(context, Plan(commands=body["input"]))
+        run.variables = body.get("variables", {})
+        given = body["input"] if isinstance(body["input"], list) else [body["input"] or ""]
+        wanted = body["expect"] if isinstance(body["expect"], list) else [body["expect"]]
+        for text, expected in zip(await run._commands(given), wanted, strict=True):
+            _check_text(text, expected)
+    else:
+        raise LeftOut("helpers of script runners; a user sees them through script tasks (tasks.yaml)")
+    await context.close()
+
+
+def _check_text(text: str, expected: Any) -> None:
+    if isinstance(expected, str):
+        claim(text, expected, "the command")
+        return
+    found = re.fullmatch(expected["matches"], text)
+    if found is None or not Path(found[1]).is_file():
+        raise Mismatch(f"'{text}' names no file")
