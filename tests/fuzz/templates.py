@@ -26,6 +26,7 @@ from tiercel.expression import Engine, Limits, Renderer
 from tiercel.expression.analysis import reach
 
 COUNT_DEFAULT: Final = 1_000_000
+SAY_EVERY: Final = 20_000
 SECONDS_MAX: Final = 3.0
 """One template may not take longer; its own limit is a second."""
 LIMITS: Final = Limits(step_count_max=5_000, time_max_s=1.0, size_max=200_000)
@@ -172,7 +173,7 @@ def _check(value: Any, depth: int = 0) -> None:
             _check(item, depth + 1)
 
 
-def tried(count: int, seed: int) -> tuple[Counter[str], list[str]]:
+def tried(count: int, seed: int, say: Callable[[str], None] | None = None) -> tuple[Counter[str], list[str]]:
     """Try so many templates; return how they ended, and what was found (at most ten)."""
     random = Random(seed)
     ends: Counter[str] = Counter()
@@ -191,6 +192,8 @@ def tried(count: int, seed: int) -> tuple[Counter[str], list[str]]:
             found.append(f"{text!r}: {finding}")
             if len(found) == 10:
                 break
+        if say is not None and number % SAY_EVERY == SAY_EVERY - 1:
+            say(f"{number + 1} templates: {dict(ends)} {found}")
     return ends, found
 
 
@@ -201,7 +204,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     started = time.monotonic()
-    ends, found = tried(options.count, options.seed)
+    ends, found = tried(options.count, options.seed, lambda line: print(line, flush=True))
     seconds = time.monotonic() - started
     print(f"{sum(ends.values())} templates in {seconds:.0f} s, seed {options.seed}: {dict(ends)}")
     print("\n".join(found))
