@@ -60,6 +60,10 @@ class Machine:
         self.broadcasts: list[Any] = []
         self.logs: list[str] = []
         self.flows: dict[tuple[str, str], FlowPlan] = {}
+        self.lanes: frozenset[str] | None = frozenset({"default"})
+        """Lanes that live workers serve; None when that is not known."""
+        self.sent_to: list[str] = []
+        """The lanes of the jobs that were sent."""
         self.inputs = inputs
         self.entry = Entry(0, self.plan, None)
 
@@ -103,6 +107,8 @@ class Machine:
                     facts.known[want] = list(self.outputs.values())
                 case "values":
                     facts.known[want] = self.values[want.key[0]]
+                case "lanes":
+                    facts.known[want] = self.lanes
                 case "flow":
                     facts.known[want] = self.flows.get((want.key[0], want.key[1]))
                 case _:
@@ -133,6 +139,7 @@ class Machine:
             job = sent.job
             assert isinstance(job, TaskJob)
             self.jobs.append(job)
+            self.sent_to.append(sent.lane)
         self.logs += [entry.message for entry in draft.logs]
         self.entry.commit(draft)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -33,7 +33,8 @@ SECRET_THREADS_MAX = 16
 class FactsSource:
     """Fetches facts by their want."""
 
-    def __init__(self, adapters: Adapters) -> None:
+    def __init__(self, adapters: Adapters, served: Callable[[], frozenset[str] | None] = lambda: None) -> None:
+        self._served = served
         assert adapters.statestore is not None
         assert adapters.definitions is not None
         self._store: StateStore = adapters.statestore
@@ -99,6 +100,8 @@ class FactsSource:
                 records = await self._store.outputs(execution_id, seqs=[seq], kind=OutputKind.VALUES)
                 entry.values[seq] = await self._values(tenant_id, records[0].ref) if records else []
                 return entry.values[seq]
+            case "lanes", ():
+                return self._served()
             case "output_names", ():
                 return list(dict.fromkeys(record.task_id for record in await self._store.outputs(execution_id)))
             case "all_outputs", ():

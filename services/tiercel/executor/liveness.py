@@ -17,12 +17,23 @@ class Liveness:
     def __init__(self, timeout_s: float, now: datetime) -> None:
         self._timeout = timedelta(seconds=timeout_s)
         self._heard: dict[str, datetime] = {}
+        self._lanes: dict[str, tuple[str, ...]] = {}
         self._connected_since = now
         self._last_contact = now
 
-    def hear(self, worker: str, now: datetime) -> None:
-        """A worker lives."""
+    def hear(self, worker: str, now: datetime, lanes: tuple[str, ...] = ()) -> None:
+        """A worker lives, and takes jobs of these lanes."""
         self._heard[worker] = now
+        self._lanes[worker] = lanes
+
+    def served(self, now: datetime) -> frozenset[str] | None:
+        """Return the lanes that live workers serve; None while this executor has not listened for long enough."""
+        if now - self._connected_since < self._timeout / 3:
+            return None
+        silent_since = now - self._timeout
+        return frozenset(
+            lane for worker, lanes in self._lanes.items() if self._heard[worker] > silent_since for lane in lanes
+        )
 
     def contact(self, now: datetime) -> None:
         """This executor has just talked to its queue; a gap makes it wait before it judges again."""
@@ -40,3 +51,4 @@ class Liveness:
     def forget(self, worker: str) -> None:
         """A worker's attempts were given to others."""
         self._heard.pop(worker, None)
+        self._lanes.pop(worker, None)

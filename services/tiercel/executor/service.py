@@ -67,7 +67,8 @@ class ExecutorService(Service):
         self._liveness = Liveness(self._settings.worker_timeout_s, self._clock.now())
         self._lost: list[WorkerLost] = []
         self._idle = asyncio.Event()
-        source, around = FactsSource(adapters), surroundings_of(self._settings)
+        source = FactsSource(adapters, lambda: self._liveness.served(self._clock.now()))
+        around = surroundings_of(self._settings)
         self._listeners = FlowListeners(adapters.definitions, source, around)
         self._caution = Caution(self._lease_port, self._queue, self._settings.batch_count)
         archive = Archive(adapters.repository, self._store, source, self._clock, self._settings.kept_after_end_s)

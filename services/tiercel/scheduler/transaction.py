@@ -14,6 +14,8 @@ from tiercel.messages.history import LogBatch
 from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT, HISTORY
 from tiercel.messages.worker_job import TriggerJob
 from tiercel.model.execution import LogEntry
+from tiercel.model.lane import lane_of_all
+from tiercel.model.task import SelectorMatch
 from tiercel.model.trigger_state import TriggerState
 from tiercel.queue.base import LANE_DEFAULT, Outgoing, OutgoingJob
 from tiercel.runtime.metrics import FLOWS
@@ -166,10 +168,13 @@ def leases_of(owned: dict[int, Any], partitions: Iterable[int]) -> list[Any] | N
 
 def _lane(plan: TriggerPlan) -> str:
     """Return the lane of workers that may evaluate the trigger."""
-    group, selector = plan.trigger.worker_group, plan.trigger.worker_selector
-    if group is not None and group.key:
-        return group.key
-    return selector.tags[0] if selector is not None and selector.tags else LANE_DEFAULT
+    for holder in (plan.trigger, plan.flow):
+        group, selector = holder.worker_group, holder.worker_selector
+        if group is not None and group.key:
+            return group.key
+        if selector is not None and selector.tags:
+            return selector.tags[0] if selector.match is SelectorMatch.ANY else lane_of_all(selector.tags)
+    return LANE_DEFAULT
 
 
 def _job(plan: TriggerPlan, date: datetime) -> TriggerJob:

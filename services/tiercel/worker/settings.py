@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from tiercel.model.lane import served
 from tiercel.queue.base import LANE_DEFAULT
 
 
@@ -59,4 +60,4 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def lanes(self) -> tuple[str, ...]:
         """The lanes that are served."""
-        return self.tags if self.only_tags else (LANE_DEFAULT, *self.tags)
+        return served(self.tags) if self.only_tags else (LANE_DEFAULT, *served(self.tags))

@@ -21,8 +21,9 @@ class Want(NamedTuple):
     """
     One fact: its sort and what names it.
 
-    `outputs` (task id) · `values` (seq) · `runs` () · `flow` (namespace, id, revision or None) · `secret` (namespace,
-    key) · `kv` (namespace, key, inherited) · `file` (address) · `file_size` · `file_exists` · `file_uri`.
+    `outputs` (task id) · `values` (seq) · `runs` () · `flow` (namespace, id, revision or None) · `lanes` () ·
+    `secret` (namespace, key) · `kv` (namespace, key, inherited) · `file` (address) · `file_size` · `file_exists` ·
+    `file_uri`.
     """
 
     sort: str

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from tiercel.executor.core import reach
+from tiercel.executor.core import reach, routing
 from tiercel.executor.core.context import LazyContext, context_of, outputs_tree, path_of, records_of
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.facts import Facts
@@ -25,18 +25,10 @@ KILL_WAIT = timedelta(seconds=30)
 """How long a killed job's worker may be silent before the run ends KILLED without it."""
 
 
-def lane_of(node: Node) -> str:
-    """Return the lane of a task's jobs: its worker group's key, or the first tag it selects."""
-    for holder in (node, *node.ancestors()):
-        if holder.task.worker_group is not None and holder.task.worker_group.key:
-            return holder.task.worker_group.key
-        if holder.task.worker_selector is not None and holder.task.worker_selector.tags:
-            return holder.task.worker_selector.tags[0]
-    return LANE_DEFAULT
-
-
-def submit(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
-    """Send a task run's next attempt to the workers."""
+def submit(draft: Draft, facts: Facts, seq: int, node: Node, lane: str | None = None) -> None:
+    """Send a task run's next attempt to the workers, by the lane that was chosen for it."""
+    if lane is None:
+        lane = routing.lane_of(draft, facts, draft.get(seq).run, node, first=False) or LANE_DEFAULT
     record = draft.get(seq)
     run = record.run
     execution = draft.execution
@@ -61,7 +53,7 @@ def submit(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
     draft.turn(seq, State.SUBMITTED)
     # Later chunks of a loop come after what others sent meanwhile: a wide loop starves nobody.
     rank = min(draft.head.waiting // 100, 100)
-    draft.jobs[seq] = OutgoingJob(lane=lane_of(node), rank=rank, job=job)
+    draft.jobs[seq] = OutgoingJob(lane=lane, rank=rank, job=job)
     draft.update(waiting=draft.head.waiting + 1)
 
 

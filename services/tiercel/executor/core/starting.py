@@ -7,7 +7,7 @@ Nothing here recurses into children: what has children is put on the draft's lis
 from __future__ import annotations
 
 from tiercel.errors import ExpressionError, FlowAuthorError
-from tiercel.executor.core import batches, iterations, jobs, loops, pausing, retrying, subflow, updates
+from tiercel.executor.core import batches, iterations, jobs, loops, pausing, retrying, routing, subflow, updates
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import allowed, begin_attempt, count_end, end_attempt, set_outputs
 from tiercel.executor.core.facts import Facts
@@ -70,7 +70,13 @@ def activate(draft: Draft, facts: Facts, seq: int, node: Node, *, passes: bool =
 def _begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
     match node.kind:
         case Kind.RUNNABLE:
-            jobs.submit(draft, facts, seq, node)
+            lane = routing.lane_of(draft, facts, draft.get(seq).run, node)
+            if lane is None:
+                _running(draft, seq)
+                draft.leave = State.CANCELLED
+                end(draft, facts, seq, node, State.CANCELLED)
+            else:
+                jobs.submit(draft, facts, seq, node, lane)
         case Kind.SUBFLOW:
             subflow.begin(draft, facts, seq, node)
             if draft.get(seq).child_id is not None and not node.task.wait:  # type: ignore[attr-defined]  # a Subflow

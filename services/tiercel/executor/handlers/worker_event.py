@@ -21,4 +21,4 @@ class WorkerEventHandler:
         """Note every heartbeat, until cancelled."""
         async for beat in self._queue.subscribe(WORKER_EVENT):
             if isinstance(beat, WorkerHeartbeat):
-                self._liveness.hear(beat.worker, self._clock.now())
+                self._liveness.hear(beat.worker, self._clock.now(), () if beat.draining else beat.lanes)
