@@ -12,7 +12,7 @@ class IndexerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     batch_size_max: int = 1000
     """Messages of one transaction: beyond this the cost of a message no longer falls."""
-    linger_s: float = 0.03
+    linger_s: float = 0.08
     """Pause after a batch that was small, so that the next one is larger: lists lag by it, single reads do not."""
     wait_s: float = 1.0
     lease_interval_s: float = 3.0

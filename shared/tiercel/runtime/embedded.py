@@ -45,6 +45,7 @@ SETTINGS: Final[Mapping[str, str]] = {
     "unix_socket_permissions": "0700",
     "max_connections": "60",
     "shared_buffers": "64MB",
+    "wal_sync_method": "open_datasync",  # one call a commit, not two
     "huge_pages": "off",
     "io_method": "sync",  # no reader processes: everything hot fits in the cache
     "jit": "off",

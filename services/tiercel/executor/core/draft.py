@@ -223,6 +223,13 @@ class Draft:
             )
         )
 
+    def _was_held(self, seq: int) -> bool:
+        """Tell whether a worker had the task run before this draft."""
+        if self._base is None:
+            return False
+        record = self._base.run(seq) if isinstance(self._base, Draft) else self._base.runs.get(seq)
+        return record is not None and record.worker is not None
+
     def absorb(self, later: Draft) -> None:
         """Take over the draft of a later event of the same batch."""
         self._head = later._head
@@ -235,7 +242,11 @@ class Draft:
         self.outputs += later.outputs
         self.removed_outputs += later.removed_outputs
         self.timers.update(later.timers)
-        self.held.update(later.held)
+        for seq, held in later.held.items():
+            if held is None and seq in self.held and not self._was_held(seq):
+                del self.held[seq]  # taken and given back within the batch: nobody needs to know
+            else:
+                self.held[seq] = held
         if later.revoked is not None:
             gone = later.revoked or list(self.jobs)
             for seq in gone:
