@@ -22,6 +22,7 @@ from tiercel.model.state import State
 from tiercel.plugins import folder
 from tiercel.plugins.base import OWN_PREFIX, RunContext, TaskResult, TaskRunner
 from tiercel.plugins.core.flow.workingdirectory import NamespaceFiles
+from tiercel.plugins.scripts import environments
 from tiercel.plugins.scripts.container import Container
 from tiercel.plugins.scripts.engine import Engine, EngineUnavailable, found_host
 from tiercel.plugins.scripts.process import Process
@@ -53,6 +54,8 @@ class Plan(msgspec.Struct, kw_only=True):
     runner: TaskRunner | None = None
     image: Any = None
     default_image: str | None = None
+    dependencies: Any = None
+    dependency_cache: Any = True
 
 
 class CommandRun:
@@ -113,26 +116,46 @@ class CommandRun:
         """Run the commands (and `extra` after them) and return what they leave; `prepare` comes first."""
         context, plan = self._context, self._plan
         lines = [*await self._commands(plan.commands), *extra]
+        needs = await self._requirements()
         before = await self._commands(plan.before)
+        if needs and self._host is not None:
+            before.insert(0, environments.install_command(needs))
         interpreter = tuple(await context.render(plan.interpreter, list[str]) or SHELL)
         fail_fast = await context.render(plan.fail_fast, bool)
         script = _script(before, lines, fail_fast=fail_fast is not False and _is_shell(interpreter))
-        return await self._result(await self._run(self._command(interpreter, script), path))
+        return await self._result(await self._run(self._command(interpreter, script), path, needs))
 
-    async def _run(self, command: Sequence[str], path: str | None) -> int:
+    async def _requirements(self) -> list[str]:
+        """Return the packages that a script asks for."""
+        given = self._plan.dependencies
+        if isinstance(given, str) and not given.lstrip().startswith(("[", "{")):
+            given = [given]
+        found: list[str] = await self._context.render(given, list[str], **self.variables) or []
+        return [each.strip() for each in found if each and each.strip()]
+
+    async def _run(self, command: Sequence[str], path: str | None, needs: Sequence[str]) -> int:
         context, runner = self._context, self._plan.runner
         if self._host is None:
-            environment = {name: value for name, value in os.environ.items() if not name.startswith(HIDDEN_PREFIXES)}
+            variables = {name: value for name, value in os.environ.items() if not name.startswith(HIDDEN_PREFIXES)}
             if path is not None:
-                environment["PATH"] = f"{environment.get('PATH', os.defpath)}{os.pathsep}{path}"
-            environment |= await self._environment()
-            return await Process(context, self.printed).run(command, context.working_dir, environment)
+                variables["PATH"] = f"{variables.get('PATH', os.defpath)}{os.pathsep}{path}"
+            if not needs:
+                return await self._process(command, variables)
+            is_kept = await context.render(self._plan.dependency_cache, bool) is not False
+            async with environments.environment(context, needs, is_kept=is_kept) as folder:
+                variables["VIRTUAL_ENV"] = str(folder)
+                variables["PATH"] = f"{folder / 'bin'}{os.pathsep}{variables.get('PATH', os.defpath)}"
+                return await self._process(command, variables)
         assert isinstance(runner, DockerRunner)
         image = await context.render(runner.image or self._plan.image or self._plan.default_image)
         if not image:
             raise TaskFailed("A container needs an image; name one in 'containerImage'.")
         container = Container(context, self.printed, runner, self._host)
         return await container.run(image, command, context.working_dir, await self._environment())
+
+    async def _process(self, command: Sequence[str], variables: dict[str, str]) -> int:
+        process = Process(self._context, self.printed)
+        return await process.run(command, self._context.working_dir, variables | await self._environment())
 
     async def _commands(self, commands: Any) -> list[str]:
         if isinstance(commands, str) and not commands.lstrip().startswith("["):

@@ -56,6 +56,7 @@ LANGUAGES: Final[Mapping[str, Language | None]] = {
 """By the name in the type; None where the interpreter takes the text itself."""
 
 
+PYTHON: Final = "python"
 SHELL_IMAGE: Final = "ubuntu"
 
 
@@ -88,7 +89,9 @@ class ScriptTask(RunnableTask, frozen=True, kw_only=True):
     output_directory: Annotated[bool | str, DYNAMIC] = False
     target_os: Annotated[str | TargetOS, DYNAMIC] = msgspec.field(default=TargetOS.AUTO, name="targetOS")
     dependencies: Annotated[list[str] | str | None, DYNAMIC] = None
+    """Packages that a Python script needs, as pip names them; other languages have none."""
     dependency_cache_enabled: Annotated[bool | str, DYNAMIC] = True
+    """Whether the environment with these packages is kept for the next run."""
 
     def plan(self, commands: Any) -> Plan:
         """Return what is to be run."""
@@ -105,6 +108,8 @@ class ScriptTask(RunnableTask, frozen=True, kw_only=True):
             warning_on_stderr=self.warning_on_std_err,
             image=self.container_image,
             default_image=self.default_image,
+            dependencies=self.dependencies if self.language == PYTHON else None,
+            dependency_cache=self.dependency_cache_enabled,
             runner=chosen(self.task_runner, self.runner, self.docker, self.container_image),
         )
 
@@ -122,7 +127,7 @@ class ScriptTask(RunnableTask, frozen=True, kw_only=True):
     @property
     def search_path(self) -> str | None:
         """A folder to search programs in when nothing else has them."""
-        return own_python() if self.language == "python" else None
+        return own_python() if self.language == PYTHON else None
 
 
 class Commands(ScriptTask, frozen=True, kw_only=True):
