@@ -1,7 +1,7 @@
 # Everything that is done with this tree. Each target sets up .venv by itself; nothing but Python 3.11 and make is needed.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check docs conformance bench chaos services clean
+.PHONY: help demo demo-kafka run test check docs conformance bench chaos services clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
@@ -10,7 +10,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready-$(shell cat pyproject.toml .ci/make_venv.py | cksum | cut -d' ' -f1)
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(READY):
 	@test -x $(BIN)/python && $(BIN)/python -c 'import pip' 2>/dev/null || $(PYTHON) .ci/make_venv.py $(VENV)
@@ -20,6 +20,9 @@ $(READY):
 
 demo: $(READY) ## Run a real data flow through all five processes, and check its result
 	@$(BIN)/python -m demo
+
+demo-kafka: $(READY) ## The same on Kafka and MinIO instead of PostgreSQL's queue and a folder
+	@$(BIN)/python -m demo kafka minio
 
 run: $(READY) ## Start all processes with a PostgreSQL of their own: http://localhost:8080
 	@$(BIN)/tiercel server standalone

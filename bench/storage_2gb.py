@@ -18,7 +18,7 @@ from bench.target import BUCKET, Target
 
 MEGABYTES: Final = 2048
 WARM_UP_MEGABYTES: Final = 64
-TURNS: Final = 3
+TURNS: Final = 2
 
 
 async def measure(target: Target) -> Results:

@@ -2,9 +2,9 @@
 Run the demonstration: start all processes with a PostgreSQL of their own, send them two flows and a file, show the
 execution live, and check every number of the result against a calculation that is made here.
 
-usage: python -m demo [minio]
+usage: python -m demo [kafka] [minio]
 
-With `minio`, files are in a bucket of a MinIO of its own (`backing`).
+With `kafka`, messages travel through a broker of its own, with `minio`, files are in a bucket of its own (`backing`).
 """
 
 from __future__ import annotations
@@ -54,13 +54,18 @@ def main(backends: Sequence[str] = ()) -> int:
 def started(name: str, stack: ExitStack) -> dict[str, str]:
     """Start a backend; return the settings that have Tiercel use it."""
     match name:
+        case "kafka":
+            print("Starting Kafka …")
+            address = stack.enter_context(choice.kafka_address(FOLDER / "kafka"))
+            print(f"    messages travel through {address}")
+            return {"TIERCEL_QUEUE_TYPE": "kafka", "TIERCEL_KAFKA_BOOTSTRAP_SERVERS": address}
         case "minio":
             print("Starting MinIO …")
-            address = stack.enter_context(choice.s3_address(FOLDER / "minio"))
-            print(f"    files are in the bucket '{BUCKET}' of {address.endpoint}")
-            return address.environment(BUCKET)
+            store = stack.enter_context(choice.s3_address(FOLDER / "minio"))
+            print(f"    files are in the bucket '{BUCKET}' of {store.endpoint}")
+            return store.environment(BUCKET)
         case _:
-            raise SystemExit(f"There is no backend '{name}' to demonstrate; there is minio.")
+            raise SystemExit(f"There is no backend '{name}' to demonstrate; there are kafka and minio.")
 
 
 def write_orders(file: Path) -> collections.Counter[str]:

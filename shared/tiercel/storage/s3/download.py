@@ -2,7 +2,8 @@
 Contents out of a bucket, in ranges: the next ones are on their way while one is read.
 
 A range that breaks off is asked for again, and only of the object that the first one came from: a file that was
-replaced meanwhile is an error, never a mixture.
+replaced meanwhile is an error, never a mixture. Ranges are read into a fixed number of buffers: large pieces of memory
+that threads take and give back all the time would stay with the process.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from tiercel.storage.s3.client import S3Client
 
 CHUNK: Final = 1 << 20
 """Bytes of one chunk that a reader is given."""
+PIECE: Final = 256 << 10
+"""Bytes that are taken from the connection at once."""
 FIRST: Final = 1 << 20
 """Bytes of the first range: the whole of most files, and not much more than somebody needs who reads the beginning."""
 
@@ -28,10 +31,16 @@ FIRST: Final = 1 << 20
 class Range(msgspec.Struct, frozen=True, kw_only=True):
     """A part of an object, and which object it is."""
 
-    chunks: tuple[bytes, ...]
+    buffer: bytearray
+    length: int
+    """So far the buffer is filled."""
     size: int
     """Of the whole object."""
     etag: str
+
+    def chunks(self) -> Iterator[bytes]:
+        for start in range(0, self.length, CHUNK):
+            yield bytes(memoryview(self.buffer)[start : min(start + CHUNK, self.length)])
 
 
 class Download:
@@ -42,23 +51,27 @@ class Download:
         self._key = key
         self._uri = uri
         self._coming: deque[asyncio.Task[Range]] = deque()
+        self._free: list[bytearray] = []
 
-    async def begin(self, length: int = FIRST) -> Range:
+    async def begin(self) -> Range:
         """Return the beginning; raise NotFound when there is no such object."""
-        return await self._range(0, length, None)
+        return await self._range(bytearray(FIRST), 0, None)
 
     async def chunks(self, first: Range) -> AsyncIterator[bytes]:
         """Yield everything, in order."""
         size = self._client.settings.part_size
-        offsets = iter(range(sum(map(len, first.chunks)), first.size, size))
-        self._ask(offsets, size, first.etag)
-        for chunk in first.chunks:
+        offsets = iter(range(first.length, first.size, size))
+        ranges = -(-(first.size - first.length) // size)
+        self._free = [bytearray(size) for _ in range(min(ranges, self._client.settings.parts_in_flight))]
+        self._ask(offsets, first.etag)
+        for chunk in first.chunks():
             yield chunk
         while self._coming:
             found = await self._coming.popleft()
-            self._ask(offsets, size, first.etag)
-            for chunk in found.chunks:
+            for chunk in found.chunks():
                 yield chunk
+            self._free.append(found.buffer)
+            self._ask(offsets, first.etag)
 
     async def close(self) -> None:
         """Leave what is on its way."""
@@ -67,33 +80,38 @@ class Download:
         await asyncio.gather(*self._coming, return_exceptions=True)
         self._coming.clear()
 
-    def _ask(self, offsets: Iterator[int], size: int, etag: str) -> None:
-        """Ask for the next ranges, as many as may be on their way."""
-        while len(self._coming) < self._client.settings.parts_in_flight and (offset := next(offsets, None)) is not None:
-            self._coming.append(asyncio.create_task(self._range(offset, size, etag)))
+    def _ask(self, offsets: Iterator[int], etag: str) -> None:
+        """Ask for the next ranges, as many as there are buffers."""
+        while self._free and (offset := next(offsets, None)) is not None:
+            self._coming.append(asyncio.create_task(self._range(self._free.pop(), offset, etag)))
 
-    async def _range(self, offset: int, length: int, etag: str | None) -> Range:
-        return await self._client.call(self._read, offset, length, etag, uri=self._uri)
+    async def _range(self, buffer: bytearray, offset: int, etag: str | None) -> Range:
+        return await self._client.call(self._read, buffer, offset, etag, uri=self._uri)
 
-    def _read(self, offset: int, length: int, etag: str | None) -> Range:
+    def _read(self, buffer: bytearray, offset: int, etag: str | None) -> Range:
         try:
             answer = self._client.minio.get_object(
                 self._client.bucket,
                 self._key,
                 offset,
-                length,
+                len(buffer),
                 request_headers={"If-Match": f'"{etag}"'} if etag is not None else None,
             )
         except S3Error as error:
             if error.response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and offset == 0:
-                return Range(chunks=(), size=0, etag="")  # the object is there, and empty
+                return Range(buffer=buffer, length=0, size=0, etag="")  # the object is there, and empty
             raise
+        length = 0
         try:
-            chunks = tuple(answer.stream(CHUNK))
+            for piece in answer.stream(PIECE):
+                buffer[length : length + len(piece)] = piece
+                length += len(piece)
+        except BaseException:
+            answer.close()  # what has broken off is not used again
+            raise
         finally:
-            answer.close()
             answer.release_conn()
-        return Range(chunks=chunks, size=_size(answer), etag=answer.headers["ETag"].strip('"'))
+        return Range(buffer=buffer, length=length, size=_size(answer), etag=answer.headers["ETag"].strip('"'))
 
 
 def _size(answer: urllib3.BaseHTTPResponse) -> int:
