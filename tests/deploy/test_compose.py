@@ -88,7 +88,6 @@ def test_on_kafka_a_worker_has_no_database(compose: Program) -> None:
 
     assert [] == [name for name in worker["environment"] if "POSTGRES" in name or "REPOSITORY" in name]
     assert "postgres" not in worker["depends_on"]
-    assert "migrate" not in worker["depends_on"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -99,6 +98,14 @@ def test_what_is_mounted_is_there_and_images_have_versions(compose: Program, kin
 
         assert [] == [path for path in mounted if not path.exists()], name
         assert re.search(r":(?!latest)[\w.-]+$", each["image"]), name
+
+
+def test_everybody_waits_for_tables_and_topics(compose: Program) -> None:
+    """The migration makes both, when what holds them is there."""
+    found = of_tiercel(compose, "kafka")
+
+    assert {"kafka", "postgres"} == set(found["migrate"]["depends_on"])
+    assert [] == [name for name in SERVICES if "migrate" not in found[name]["depends_on"]]
 
 
 def test_the_broker_is_of_the_version_that_is_tested(compose: Program) -> None:
