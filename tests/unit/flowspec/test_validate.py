@@ -249,3 +249,16 @@ def test_id_and_namespace_of_a_flow_never_change() -> None:
 def test_a_text_without_a_flow_is_refused(text: str) -> None:
     """A list or a text is no flow."""
     assert check_flow(text).problems
+
+
+def test_a_schema_of_an_input_must_be_json() -> None:
+    """A text that is none is refused when the flow is saved, not when somebody starts it."""
+    source = (
+        "id: f\nnamespace: a.b\ninputs:\n- id: i\n  type: JSON\n  jsonSchema: '{'\n"
+        "tasks:\n- id: t\n  type: io.kestra.plugin.core.log.Log\n  message: x\n"
+    )
+
+    problems = check_flow(source).problems
+
+    assert ["inputs[0].jsonSchema"] == [problem.path for problem in problems]
+    assert "invalid json" in problems[0].message
