@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from decimal import Context, Decimal
+from decimal import Context, Decimal, DecimalException
 from typing import Any
 
 from tiercel.expression import java_regex
@@ -120,7 +120,11 @@ def _decimal(sign: str, left: Decimal, right: Decimal) -> Decimal:
         "/": context.divide,
         "%": context.remainder,
     }
-    return operations[sign](left, right)
+    try:
+        return operations[sign](left, right)
+    except DecimalException as error:
+        # Its own text is the name of a class.
+        raise ArithmeticError(f"{left} {sign} {right} cannot be computed with {DECIMAL128.prec} digits") from error
 
 
 def negative(value: Any) -> Any:

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from tests.unit.expression.conftest import renderer
 from tiercel.errors import ExpressionError
 
 Render = Callable[..., str]
@@ -95,3 +96,9 @@ def test_python_attributes_do_not_exist(render: Render, name: str) -> None:
             render("{{ value." + name + " }}", value=value)
         with pytest.raises(ExpressionError):
             render("{{ value['" + name + "'] }}", value=value)
+
+
+def test_decimals_that_are_too_far_apart_fail_with_a_sentence() -> None:
+    """The library's own text would be the name of its class."""
+    with pytest.raises(ExpressionError, match=r"-1\.0 % 1E-400 cannot be computed with 34 digits"):
+        renderer().render("{{ -1 % tiny }}", {"tiny": Decimal("1E-400")})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -16,6 +17,8 @@ from tiercel.plugins.core.storage.rows import write_row
 from tiercel.plugins.registry import register
 
 PAGE_SIZE: Final = 1000
+SETTLE_S: Final = 1.0
+"""How long the lines of tasks that ended just now may take to history: its writer is never far behind, but behind."""
 
 
 @register("io.kestra.plugin.kestra.logs.Fetch")
@@ -38,6 +41,8 @@ class FetchLogs(ApiTask, frozen=True, kw_only=True):
         )
         level: LogLevel = await context.render(self.level, LogLevel) or LogLevel.INFO
         tasks: list[str] = await context.render(self.tasks_id, list[str]) or []
+        if execution_id == context.execution_id:
+            await asyncio.sleep(SETTLE_S)
         target = context.working_dir / f"{os.urandom(6).hex()}.ion"
         size = 0
         async with self.asked(context) as api:
