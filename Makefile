@@ -40,7 +40,7 @@ check: $(READY) ## Format, lint, types, imports and layout: under a minute
 docs: $(READY) ## Draw the generated pages anew
 	@$(BIN)/python -m tests.architecture.pages
 
-conformance: $(READY) ## Run the conformance cases; MODE=memory, postgres …
+conformance: $(READY) ## Run the conformance cases; MODE=memory, postgres, kafka
 	@$(BIN)/python -m tests.conformance $(if $(MODE),--mode $(MODE))
 
 bench: $(READY) ## Measure; ONLY=one_task for one of the benchmarks

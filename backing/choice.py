@@ -3,6 +3,8 @@ Which Kafka and which object store a test gets: the one whose address the enviro
 
     TIERCEL_TEST_KAFKA   host:port of a broker
     TIERCEL_TEST_S3      http://key:secret@host:port of a MinIO or another S3
+
+TIERCEL_TEST_QUEUE=kafka has the tests that start whole servers start them on Kafka.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -20,6 +23,7 @@ from backing.kafka import KafkaBroker
 from backing.minio import MinioServer, S3Address
 
 KAFKA_VARIABLE: Final = "TIERCEL_TEST_KAFKA"
+QUEUE_VARIABLE: Final = "TIERCEL_TEST_QUEUE"
 S3_VARIABLE: Final = "TIERCEL_TEST_S3"
 VARIABLES: Final[Mapping[str, str]] = {"kafka": KAFKA_VARIABLE, "minio": S3_VARIABLE}
 PREPARATIONS: Final[Mapping[str, Callable[[], None]]] = {"kafka": kafka.prepare, "minio": minio.prepare}
@@ -45,6 +49,25 @@ def s3_address(folder: Path) -> Iterator[S3Address]:
         return
     with MinioServer(folder) as server:
         yield server.address
+
+
+@contextlib.contextmanager
+def queue_settings(queue: str, folder: Path) -> Iterator[Mapping[str, str]]:
+    """Yield the environment of servers that use this queue (postgres, kafka), with a broker while this lasts."""
+    if queue == "kafka":
+        with kafka_address(folder) as address:
+            yield on_kafka(address)
+    else:
+        yield {}
+
+
+def on_kafka(address: str) -> dict[str, str]:
+    """Return the environment of a server on a broker, with topics that nobody else has."""
+    return {
+        "TIERCEL_QUEUE_TYPE": "kafka",
+        "TIERCEL_KAFKA_BOOTSTRAP_SERVERS": address,
+        "TIERCEL_KAFKA_TOPIC_PREFIX": f"t{uuid.uuid4().hex[:10]}_",
+    }
 
 
 def prepare(name: str) -> None:

@@ -1,4 +1,8 @@
-"""Run benchmarks: `python -m bench [NAME …]`; results go to `build/bench/NAME.json`, a table to the terminal."""
+"""
+Run benchmarks: `python -m bench [NAME …]`; results go to `build/bench/NAME.json`, a table to the terminal.
+
+BENCH_QUEUE=kafka measures servers on a broker of their own (on the same cores).
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ from typing import Any, Final
 
 import uvloop
 
+from backing import choice
 from backing.minio import MinioServer, S3Address
 from bench import bars, calibration
 from bench.benchmark import Benchmark
@@ -72,7 +77,10 @@ def run(benchmark: Benchmark) -> dict[str, Any]:
             bucket = None
             if benchmark.needs_bucket:
                 bucket = stack.enter_context(MinioServer(Path(folder) / "minio")).address
-            server = own_server(Path(folder), bucket)
+            queue = stack.enter_context(
+                choice.queue_settings(os.environ.get("BENCH_QUEUE", ""), Path(folder) / "kafka")
+            )
+            server = own_server(Path(folder), bucket, queue)
             try:
                 stack.enter_context(server)
                 return uvloop.run(_measure(benchmark, server, bucket))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Final
 
 import pytest
@@ -36,6 +36,16 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the address of a broker."""
     with choice.kafka_address(tmp_path_factory.mktemp("kafka")) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def queue_settings(request: pytest.FixtureRequest) -> Callable[[], dict[str, str]]:
+    """Return what makes the environment of a server: on the queue that the run is for, with topics of its own."""
+    if os.environ.get(choice.QUEUE_VARIABLE) != "kafka":
+        return dict
+    choice.prepare("kafka")
+    address = request.getfixturevalue("kafka")
+    return lambda: choice.on_kafka(address)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
@@ -11,8 +11,10 @@ from tiercel.testing.server import StandaloneServer
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneServer]:
-    with StandaloneServer(tmp_path_factory.mktemp("acceptance")) as server:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, queue_settings: Callable[[], dict[str, str]]
+) -> Iterator[StandaloneServer]:
+    with StandaloneServer(tmp_path_factory.mktemp("acceptance"), environment=queue_settings()) as server:
         yield server
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -42,8 +42,10 @@ WORKER_GROWTH_MAX = 200 << 20
 
 
 @pytest.fixture(scope="module")
-def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneServer]:
-    with StandaloneServer(tmp_path_factory.mktemp("bad-input")) as server:
+def own_server(
+    tmp_path_factory: pytest.TempPathFactory, queue_settings: Callable[[], dict[str, str]]
+) -> Iterator[StandaloneServer]:
+    with StandaloneServer(tmp_path_factory.mktemp("bad-input"), environment=queue_settings()) as server:
         yield server
 
 

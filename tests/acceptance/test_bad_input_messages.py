@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -44,8 +44,10 @@ LEVEL = 1
 
 
 @pytest.fixture(scope="module")
-def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneServer]:
-    with StandaloneServer(tmp_path_factory.mktemp("bad-messages")) as server:
+def own_server(
+    tmp_path_factory: pytest.TempPathFactory, queue_settings: Callable[[], dict[str, str]]
+) -> Iterator[StandaloneServer]:
+    with StandaloneServer(tmp_path_factory.mktemp("bad-messages"), environment=queue_settings()) as server:
         yield server
 
 

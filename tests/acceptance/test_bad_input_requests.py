@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final
 
 import httpx
@@ -62,8 +62,10 @@ SIDE_WORDS: Final = ("by-query", "follow")
 
 
 @pytest.fixture(scope="module")
-def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneServer]:
-    with StandaloneServer(tmp_path_factory.mktemp("bad-requests")) as server:
+def own_server(
+    tmp_path_factory: pytest.TempPathFactory, queue_settings: Callable[[], dict[str, str]]
+) -> Iterator[StandaloneServer]:
+    with StandaloneServer(tmp_path_factory.mktemp("bad-requests"), environment=queue_settings()) as server:
         yield server
 
 

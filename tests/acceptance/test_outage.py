@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,8 +33,10 @@ AGAIN_S = 30.0
 
 
 @pytest.fixture(scope="module")
-def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneServer]:
-    with StandaloneServer(tmp_path_factory.mktemp("outage")) as server:
+def own_server(
+    tmp_path_factory: pytest.TempPathFactory, queue_settings: Callable[[], dict[str, str]]
+) -> Iterator[StandaloneServer]:
+    with StandaloneServer(tmp_path_factory.mktemp("outage"), environment=queue_settings()) as server:
         yield server
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -81,9 +82,11 @@ async def test_a_killed_process_is_replaced_and_work_goes_on(server: StandaloneS
     }
 
 
-def test_children_and_postgresql_die_with_a_killed_supervisor(tmp_path: Path) -> None:
+def test_children_and_postgresql_die_with_a_killed_supervisor(
+    tmp_path: Path, queue_settings: Callable[[], dict[str, str]]
+) -> None:
     """Nothing of it is left running, and what was stored is there at the next start."""
-    first = StandaloneServer(tmp_path)
+    first = StandaloneServer(tmp_path, environment=queue_settings())
     first.start()
     processes = first.processes()
 
@@ -94,13 +97,13 @@ def test_children_and_postgresql_die_with_a_killed_supervisor(tmp_path: Path) ->
     while any(is_running(pid) for pid in processes.values()) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert [] == [name for name, pid in processes.items() if is_running(pid)]
-    with StandaloneServer(tmp_path) as second:
+    with StandaloneServer(tmp_path, environment=queue_settings()) as second:
         assert second.ready_s < READY_MAX_S
 
 
-def test_it_stops_cleanly(tmp_path: Path) -> None:
+def test_it_stops_cleanly(tmp_path: Path, queue_settings: Callable[[], dict[str, str]]) -> None:
     """SIGTERM: everybody drains and ends with 0, and PostgreSQL last."""
-    server = StandaloneServer(tmp_path)
+    server = StandaloneServer(tmp_path, environment=queue_settings())
     server.start()
 
     code = server.stop()

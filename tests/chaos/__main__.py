@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import shutil
 import sys
 from pathlib import Path
 
+from backing import choice
+from backing.kafka import KafkaBroker
 from tests.chaos.siege import VICTIMS, Plan, Siege
 from tests.chaos.verdict import report
 from tiercel.testing.server import StandaloneServer
@@ -20,12 +23,19 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--kills", type=int, default=20, help=f"so often each of {', '.join(VICTIMS)} is killed (20)")
     parser.add_argument("--restarts", type=int, default=2, help="so often PostgreSQL is restarted (2)")
     parser.add_argument("--pause", type=float, default=3.0, help="seconds between two blows (3)")
+    parser.add_argument("--queue", choices=("postgres", "kafka"), default="postgres", help="on which queue (postgres)")
     given = parser.parse_args(arguments)
     folder = Path(__file__).parents[2] / "build" / "chaos"
     shutil.rmtree(folder, ignore_errors=True)
     plan = Plan(executions=given.executions, rounds=given.kills, restarts=given.restarts, pause_s=given.pause)
-    with StandaloneServer(folder) as server:
-        verdict = asyncio.run(Siege(server, plan).run())
+    with contextlib.ExitStack() as stack:
+        broker, environment = None, {}
+        if given.queue == "kafka":
+            choice.prepare("kafka")
+            broker = stack.enter_context(KafkaBroker(folder / "kafka"))
+            environment = choice.on_kafka(broker.bootstrap)
+        server = stack.enter_context(StandaloneServer(folder, environment=environment))
+        verdict = asyncio.run(Siege(server, plan, broker).run())
     print(report(verdict))
     return 0 if verdict.holds else 1
 

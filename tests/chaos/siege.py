@@ -1,6 +1,6 @@
 """
-A siege: executions are started at a steady pace while processes are killed one after the other and PostgreSQL is
-restarted. When it is over, every execution that the API has confirmed must have ended well, each change exactly once.
+A siege: executions are started at a steady pace while processes are killed one after the other and PostgreSQL and
+Kafka are restarted. When it is over, every execution that the API has confirmed must have ended well, each change exactly once.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 
+from backing.kafka import KafkaBroker
 from tests.chaos.flows import FLOWS, SiegeFlow, clock
 from tests.chaos.judge import Judge
 from tests.chaos.verdict import Verdict
@@ -40,15 +41,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int
     """So often each process is killed."""
     restarts: int
-    """So often PostgreSQL is; every other time without a checkpoint."""
+    """So often PostgreSQL is, and the broker if there is one; every other time without a warning."""
     pause_s: float
 
 
 class Siege:
     """One siege of one server."""
 
-    def __init__(self, server: StandaloneServer, plan: Plan) -> None:
+    def __init__(self, server: StandaloneServer, plan: Plan, broker: KafkaBroker | None = None) -> None:
         self._server = server
+        self._broker = broker
         self._plan = plan
         self._api = Api(server.url)
         self._started: dict[str, SiegeFlow] = {}
@@ -68,7 +70,7 @@ class Siege:
         return self._verdict
 
     async def _load(self) -> None:
-        blows = len(VICTIMS) * self._plan.rounds + self._plan.restarts
+        blows = len(VICTIMS) * self._plan.rounds + self._plan.restarts * (1 if self._broker is None else 2)
         gap = blows * self._plan.pause_s / self._plan.executions
         running: set[asyncio.Task[None]] = set()
         for flow in islice(cycle(FLOWS), self._plan.executions):
@@ -93,9 +95,16 @@ class Siege:
         blows = [name for _ in range(self._plan.rounds) for name in VICTIMS]
         for number in range(self._plan.restarts):
             blows.insert((number + 1) * len(blows) // (self._plan.restarts + 1), f"postgres-{number}")
+            if self._broker is not None:
+                blows.insert((2 * number + 1) * len(blows) // (2 * self._plan.restarts + 1), f"kafka-{number}")
         for blow in blows:
             await asyncio.sleep(self._plan.pause_s)
             name, _, turn = blow.partition("-")
+            if name == "kafka":
+                assert self._broker is not None
+                await asyncio.to_thread(self._broker.restart, immediately=int(turn) % 2 == 0)
+                self._verdict.kills += 1
+                continue
             pid = await self._alive(name)
             power_cut = bool(turn) and int(turn) % 2 == 0
             gently = signal.SIGQUIT if power_cut else signal.SIGINT

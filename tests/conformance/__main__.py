@@ -1,5 +1,5 @@
 """
-`python -m tests.conformance --mode memory|postgres [--folder F]… [--file cases.yaml] [--only TEXT] [--jobs N]`
+`python -m tests.conformance --mode memory|postgres|kafka [--folder F]… [--file cases.yaml] [--only TEXT] [--jobs N]`
 
 Runs every case of every folder, prints the report, writes `build/conformance-MODE.json`; ends with 1 when one failed.
 """
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
-    parser.add_argument("--mode", choices=("memory", "postgres"), default="memory")
+    parser.add_argument("--mode", choices=("memory", "postgres", "kafka"), default="memory")
     parser.add_argument("--folder", action="append", help="a folder of this form; default: TIERCEL_CONFORMANCE")
     parser.add_argument("--file", action="append", help="run the cases of this file only")
     parser.add_argument("--only", help="run the cases whose id contains this text")
@@ -73,9 +73,13 @@ def _engine_cases(folder: Folder, options: argparse.Namespace) -> list[CaseResul
         # Imported here, so that the other files can be run where the services cannot be loaded.
         if options.mode == "memory":
             from tests.conformance.memory import run_cases  # noqa: PLC0415
+
+            found = run_cases(folder, tried, options.jobs)
         else:
-            from tests.conformance.postgres import run_cases  # noqa: PLC0415
-        results |= {result.id: result for result in run_cases(folder, tried, options.jobs)}
+            from tests.conformance import postgres  # noqa: PLC0415
+
+            found = postgres.run_cases(folder, tried, options.jobs, queue=options.mode)
+        results |= {result.id: result for result in found}
     return [results[case.id] for case in cases]
 
 

@@ -1,5 +1,6 @@
 """
-Real mode: one installation of separate processes on an embedded PostgreSQL, and cases side by side on it.
+Real mode: one installation of separate processes on an embedded PostgreSQL, and cases side by side on it. In the mode
+`kafka` its messages go through a broker of its own.
 
 Each case has a tenant of its own, so that flows and executions of the same name do not meet; a case that speaks the
 paths of 0.21, which name no tenant, runs alone in the tenant `main`.
@@ -28,6 +29,7 @@ import httpx
 import msgspec
 import yaml
 
+from backing import choice
 from tests.conformance import test_plugins  # noqa: F401 (registers the types that only the corpora use)
 from tests.conformance.case_run import run_case
 from tests.conformance.corpus import ROOT, Case, Folder
@@ -54,8 +56,9 @@ _MAIN: Final = re.compile(r"(?<=/api/v1/)main(?=/)|(?<=/ui/)main(?=/)")
 class Installation:
     """Processes and a database in a folder of their own; `with` starts and stops them."""
 
-    def __init__(self, tenants: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, tenants: Sequence[str], environment: Mapping[str, str], broker: str | None) -> None:
         self._tenants = list(tenants)
+        self._broker = broker
         self._environment = environment
         self._folder = Path(tempfile.mkdtemp(prefix="tiercel-conformance-"))
         self._folder.chmod(0o755)
@@ -103,7 +106,9 @@ class Installation:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _settings(self) -> dict[str, Any]:
+        queue = {"queue": {"type": "kafka"}, "kafka": {"bootstrap-servers": self._broker}} if self._broker else {}
         return {
+            **queue,
             "url": URL,
             "data": str(self._folder / "data"),
             "postgres": {"url": self._server.uri()},
@@ -172,7 +177,7 @@ def _free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def run_cases(folder: Folder, cases: Sequence[Case], jobs: int = 1) -> list[CaseResult]:
+def run_cases(folder: Folder, cases: Sequence[Case], jobs: int = 1, *, queue: str = "postgres") -> list[CaseResult]:
     """Run cases on one installation, `jobs` side by side."""
     (ROOT / "build").mkdir(exist_ok=True)
     tenants = [f"case{number}" for number in range(len(cases))]
@@ -181,11 +186,22 @@ def run_cases(folder: Folder, cases: Sequence[Case], jobs: int = 1) -> list[Case
     for case in cases:
         environment |= (case.body.get("config") or {}).get("env", {})
     try:
-        with Installation(tenants, environment) as installation, Stub(folder) as stub:
+        with _broker(queue) as broker, Installation(tenants, environment, broker) as installation, Stub(folder) as stub:
             return asyncio.run(_run_all(installation, stub, folder, cases, tenants, side_by_side))
     except Exception as error:  # an installation that cannot be started fails every case, with the reason
         why = f"The installation failed: {type(error).__name__}: {error}"
         return [failed(case.id, case.file, why, case.features) for case in cases]
+
+
+@contextlib.contextmanager
+def _broker(queue: str) -> Iterator[str | None]:
+    """Yield the address of a broker, where the queue needs one."""
+    if queue != "kafka":
+        yield None
+        return
+    choice.prepare("kafka")
+    with tempfile.TemporaryDirectory(prefix="tiercel-kafka-") as folder, choice.kafka_address(Path(folder)) as address:
+        yield address
 
 
 async def _run_all(
