@@ -86,7 +86,8 @@ def test_children_and_postgresql_die_with_a_killed_supervisor(
     tmp_path: Path, queue_settings: Callable[[], dict[str, str]]
 ) -> None:
     """Nothing of it is left running, and what was stored is there at the next start."""
-    first = StandaloneServer(tmp_path, environment=queue_settings())
+    environment = queue_settings()
+    first = StandaloneServer(tmp_path, environment=environment)
     first.start()
     processes = first.processes()
 
@@ -97,7 +98,7 @@ def test_children_and_postgresql_die_with_a_killed_supervisor(
     while any(is_running(pid) for pid in processes.values()) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert [] == [name for name, pid in processes.items() if is_running(pid)]
-    with StandaloneServer(tmp_path, environment=queue_settings()) as second:
+    with StandaloneServer(tmp_path, environment=environment) as second:
         assert second.ready_s < READY_MAX_S
 
 

@@ -1,6 +1,7 @@
 """
 A siege: executions are started at a steady pace while processes are killed one after the other and PostgreSQL and
-Kafka are restarted. When it is over, every execution that the API has confirmed must have ended well, each change exactly once.
+Kafka are restarted. When it is over, every execution that the API has confirmed must have ended well, each change
+exactly once.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from tiercel.messages.topics import PARTITIONS_DEFAULT, WORKER_JOB
 from tiercel.queue.base import Queue
+from tiercel.queue.kafka.dispatcher import Dispatcher
 from tiercel.queue.kafka.link import KafkaLink
-from tiercel.queue.kafka.queue import KafkaQueue
 from tiercel.queue.kafka.settings import KafkaSettings
 from tiercel.queue.memory import MemoryBackend
 from tiercel.queue.postgres.node import PostgresNode
@@ -162,18 +162,18 @@ class KafkaContract(PostgresContract):
         await wiring_kafka.make_topics(contract.settings, uri)
         process = await contract.another()
         contract.queue, contract.state, contract.leases = process.queue, process.state, process.leases
-        assert isinstance(process.queue, KafkaQueue)
-        adapters = Adapters(
-            queue=process.queue,
-            storage=LocalStorage(Path(os.devnull)),
-            secrets=EnvironmentSecrets(),
-            leases=process.leases,
-        )
         # Whoever begins to listen wakes everybody once: the dispatcher's channels are heard before a test begins.
         await process.queue.wait(WORKER_JOB, 0.01)
         await process.leases.changed(DISPATCHER, 0.01)
-        wiring_kafka.dispatch(adapters, process.queue, contract.links[0], contract.node, contract._stack)
+        contract.dispatcher = contract.dispatch_by(process)
         return contract
+
+    def dispatch_by(self, process: Process) -> Dispatcher:
+        """Start another dispatcher, which stands by until the first is gone."""
+        storage, secrets = LocalStorage(Path(os.devnull)), EnvironmentSecrets()
+        adapters = Adapters(queue=process.queue, storage=storage, secrets=secrets, leases=process.leases)
+        queue: Any = process.queue
+        return wiring_kafka.dispatch(adapters, queue, queue._link, queue._desk.node, self._stack)
 
     async def another(self) -> Process:
         node = await PostgresNode.open(self.uri)

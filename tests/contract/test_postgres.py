@@ -15,6 +15,7 @@ import pytest
 from psycopg import conninfo
 
 from tests.contract.backends import PostgresContract
+from tests.contract.cut import Cut
 from tests.contract.samples import SERVICE, changes, event, head, job, leases_of, run
 from tests.contract.steps import submit
 from tiercel.errors import InvalidSettings, OperatorError, Unavailable
@@ -310,61 +311,13 @@ async def test_while_the_server_is_away_every_call_says_so_at_once(own_server: E
     await backend.close()
 
 
-class _Cut:
-    """A way to the server that is cut while a claim commits, before or after the server has heard of it."""
-
-    def __init__(self, server: tuple[str, int], *, heard: bool) -> None:
-        self._server = server
-        self._heard = heard
-        self._armed = False
-        self._listening: asyncio.Server | None = None
-        self._pipes: list[asyncio.StreamWriter] = []
-
-    async def open(self, folder: Path) -> None:
-        self._listening = await asyncio.start_unix_server(self._serve, folder / ".s.PGSQL.5432")
-
-    def arm(self) -> None:
-        self._armed = True
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_server, to_server = await asyncio.open_unix_connection(f"{self._server[0]}/.s.PGSQL.{self._server[1]}")
-        self._pipes += [writer, to_server]
-        tasks = [
-            asyncio.create_task(self._forward(reader, to_server, writer, watched=True)),
-            asyncio.create_task(self._forward(from_server, writer, to_server, watched=False)),
-        ]
-        await asyncio.gather(*tasks)
-
-    async def _forward(
-        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, back: asyncio.StreamWriter, *, watched: bool
-    ) -> None:
-        while data := await source.read(65536):
-            if watched and self._armed and b"COMMIT" in data:
-                self._armed = False
-                if self._heard:
-                    target.write(data)
-                    await target.drain()
-                back.close()
-                target.close()
-                return
-            target.write(data)
-            await target.drain()
-        target.close()
-
-    async def close(self) -> None:
-        assert self._listening is not None
-        self._listening.close()
-        for pipe in self._pipes:
-            pipe.close()
-
-
 @pytest.mark.parametrize("heard", [True, False])
 async def test_a_claim_whose_commit_was_cut_off_is_settled(
     postgres: PostgresContract, tmp_path: Path, heard: bool
 ) -> None:
     """The next claim asks the server what became of it, and has the jobs exactly once."""
     about = conninfo.conninfo_to_dict(postgres.uri)
-    cut = _Cut((str(about["host"]), int(about.get("port") or 5432)), heard=heard)
+    cut = Cut((str(about["host"]), int(about.get("port") or 5432)), heard=heard)
     await cut.open(tmp_path)
     uri = conninfo.make_conninfo(postgres.uri, host=str(tmp_path), port=5432)
     queue = PostgresQueue(await PostgresNode.open(uri))

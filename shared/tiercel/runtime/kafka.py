@@ -61,13 +61,16 @@ async def queue_with_database(
     return queue, link, desk
 
 
-def dispatch(adapters: Adapters, queue: KafkaQueue, link: KafkaLink, node: PostgresNode, stack: AsyncExitStack) -> None:
+def dispatch(
+    adapters: Adapters, queue: KafkaQueue, link: KafkaLink, node: PostgresNode, stack: AsyncExitStack
+) -> Dispatcher:
     """Hand out jobs in this process, while it is the one that does."""
     assert adapters.leases is not None, "A dispatcher needs leases."
     heard = queue.hub(WORKER_EVENT, HUB_SINCE_S).subscribe(whole=True)
     dispatcher = Dispatcher(node, link, adapters.leases, heard, adapters.clock)
     stack.push_async_callback(dispatcher.close)
     dispatcher.start()
+    return dispatcher
 
 
 async def make_topics(settings: Settings, postgres_url: str) -> list[str]:

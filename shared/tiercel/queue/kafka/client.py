@@ -20,6 +20,8 @@ from tiercel.queue.kafka.settings import KafkaSettings
 log = logging.getLogger(__name__)
 librdkafka = logging.getLogger("librdkafka")
 
+librdkafka.addFilter(lambda record: "CONFWARN" not in record.getMessage())  # our properties are meant as they are
+
 _REFUSED: Final = {
     KafkaError._AUTHENTICATION,
     KafkaError.SASL_AUTHENTICATION_FAILED,

@@ -146,7 +146,7 @@ class Dispatcher:
             self._say_farewell()
             groups = self._roster.groups(COUNT_MAX)
             metrics.WORKERS.set(len(self._roster.names))
-            metrics.FREE_SLOTS.set(sum(group.free for group in groups))
+            metrics.FREE_SLOTS.set(self._roster.free)
             if not groups:
                 return 0
             self._turn += 1

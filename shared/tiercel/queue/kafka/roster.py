@@ -69,6 +69,12 @@ class Roster:
         return list(self._workers)
 
     @property
+    def free(self) -> int:
+        """How many jobs all workers together have room for."""
+        now = self._now()
+        return sum(max(0, self._room(name, worker, now)) for name, worker in self._workers.items())
+
+    @property
     def sent(self) -> dict[str, int]:
         """How much the workers that get something now will have been sent."""
         return self._given
@@ -98,18 +104,22 @@ class Roster:
         now, found = self._now(), dict[tuple[tuple[str, ...], int], Group]()
         self._given = {}
         for name, worker in list(self._workers.items()):
-            silent_s = now - worker.heard_at
-            if silent_s > FORGOTTEN_S:
+            if now - worker.heard_at > FORGOTTEN_S:
                 del self._workers[name]
                 continue
-            room = min(count_max, worker.granted - self._sent.get(name, 0))
-            if room <= 0 or worker.leaving or silent_s > SILENT_S:
+            room = min(count_max, self._room(name, worker, now))
+            if room <= 0:
                 continue
             key = (worker.lanes, worker.level)
             if key not in found:
                 found[key] = Group(worker.lanes, worker.level, self._give)
             found[key].add(name, room)
         return list(found.values())
+
+    def _room(self, name: str, worker: _Worker, now: float) -> int:
+        if worker.leaving or now - worker.heard_at > SILENT_S:
+            return 0
+        return worker.granted - self._sent.get(name, 0)
 
     def _give(self, worker: str) -> None:
         self._given[worker] = self._given.get(worker, self._sent.get(worker, 0)) + 1
