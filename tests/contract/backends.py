@@ -184,6 +184,7 @@ class KafkaContract(PostgresContract):
         self.links.append(link)
         leases = PostgresLeases(node)
         self._stack.push_async_callback(leases.close)
+        self._stack.push_async_callback(desk.close)
         return Process(queue, PostgresStateStore(node, desk.mail), leases)
 
     async def pass_time(self, seconds: float) -> None:

@@ -126,6 +126,8 @@ async def _with_database(
     if "repository" in card:
         adapters.repository = PostgresRepository(history_url(settings))
         stack.push_async_callback(adapters.repository.close)
+    if on_kafka:
+        stack.push_async_callback(desk.close)  # last, so that it is the first to be closed
     return adapters, checks
 
 

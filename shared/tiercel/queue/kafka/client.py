@@ -20,7 +20,30 @@ from tiercel.queue.kafka.settings import KafkaSettings
 log = logging.getLogger(__name__)
 librdkafka = logging.getLogger("librdkafka")
 
-librdkafka.addFilter(lambda record: "CONFWARN" not in record.getMessage())  # our properties are meant as they are
+REPEATED_S: Final = 30.0
+"""The same trouble is told again after this time."""
+
+
+class _Calm(logging.Filter):
+    """Lets the library say each sort of thing now and then only: during an outage it says one every 100 ms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        said = record.getMessage()
+        sort = said.split(" ", 1)[0]
+        if sort == "CONFWARN":  # our properties are meant as they are
+            return False
+        now = time.monotonic()
+        if now - self._told.get(sort, -REPEATED_S) < REPEATED_S:
+            return False
+        self._told[sort] = now
+        return True
+
+
+librdkafka.addFilter(_Calm())
 
 _REFUSED: Final = {
     KafkaError._AUTHENTICATION,
@@ -49,9 +72,13 @@ _PASSING: Final = {
     KafkaError.NOT_CONTROLLER,
     KafkaError.NETWORK_EXCEPTION,
     KafkaError.KAFKA_STORAGE_ERROR,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError.PREFERRED_LEADER_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,  # a broker that has just started; missing topics are told by the check
 }
-REPEATED_S: Final = 30.0
-"""The same trouble is told again after this time."""
 
 
 def translated(error: KafkaError, servers: str) -> TiercelError:

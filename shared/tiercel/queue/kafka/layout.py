@@ -188,6 +188,7 @@ class TopicKeeper:
         try:
             return self._admin.list_topics(timeout=ANSWER_S)
         except KafkaException as error:
+            self._admin.poll(0)  # hears what the client had to complain about
             if self._troubles.refusal is not None:
                 raise self._troubles.refusal from error
             found = raised(error, self._servers)

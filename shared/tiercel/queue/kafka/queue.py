@@ -52,6 +52,7 @@ class Desk:
         return KafkaMail(self.node, self.shelf, self.outbox)
 
     async def close(self) -> None:
+        """Forget what is confirmed; before the database and the link are closed."""
         await self.shelf.close()
         await self.outbox.close()
         await self.depths.close()
@@ -180,8 +181,6 @@ class KafkaQueue:
     async def close(self) -> None:
         """Send what is under way and disconnect."""
         await self._inbox.close()
-        if self._desk_or_none is not None:
-            await self._desk_or_none.close()
         await self._link.close()
         if self._desk_or_none is not None:
             await self._desk_or_none.node.close()
