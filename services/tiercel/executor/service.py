@@ -135,7 +135,6 @@ class ExecutorService(Service):
             if self._is_new(lease):
                 self._caution.take(lease)
         taken = self._own(owned)
-        self._liveness.contact(self._clock.now())
         if taken:
             self._listeners.judge_again()
             await self._read_timers(taken)
