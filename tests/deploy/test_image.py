@@ -165,7 +165,7 @@ def test_the_image_is_nobody_special_and_says_what_it_does() -> None:
     words.settings_of({name: value for name, value in environment().items() if name.startswith("TIERCEL_")})
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_what_was_built_migrates_starts_and_is_healthy(image: Image) -> None:
     """As its user, with nothing but two folders to write into; the health check follows the process."""
     assert (0, True) == (image.run("migrate")[0], image.user != 0)
@@ -188,7 +188,7 @@ def test_what_was_built_migrates_starts_and_is_healthy(image: Image) -> None:
     assert "does not answer" in why
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_image_holds_what_its_extras_are_for_and_no_server(image: Image) -> None:
     """Slim: clients of Kafka and S3, no PostgreSQL server, no tests."""
     python = image.programs / "python"
