@@ -137,8 +137,8 @@ async def expect_file(world: World, body: dict[str, Any]) -> None:
 
 @verb("create_template")
 async def create_template(world: World, body: dict[str, Any]) -> None:
-    """Templates are not part of Tiercel."""
-    raise LeftOut("Templates are gone since Kestra 0.11 (deprecated) and 2.0 (removed).")
+    """Store a template."""
+    check_status(await world.engine.http.post("/api/v1/main/templates", json=body), "ok")
 
 
 @verb("put_log")

@@ -24,13 +24,6 @@ from tiercel.flowspec.parse import Outside, Report, check_flows
 
 SUFFIXES: Final = (".yaml", ".yml")
 MISSING: Final = frozenset({UseKind.UNKNOWN_TYPE, UseKind.UNKNOWN_PROPERTY})
-NOT_HERE: Final = {
-    "io.kestra.plugin.core.flow.Template": "templates do not exist here; make the template a flow and call it",
-}
-"""Types that are read and never run, with what to do instead."""
-
-
-_NOT_HERE: Final = "type without effect"
 
 
 class Status(StrEnum):
@@ -94,8 +87,7 @@ def _report(name: str, report: Report) -> FlowReport:
     uses = [_note(use, place) for use, place in report.uses]
     known = {note.path for note in uses if note.kind in MISSING}
     problems = [_problem(problem) for problem in report.problems if problem.path not in known]
-    lacking = any(note.kind in MISSING or note.kind == _NOT_HERE for note in uses)
-    if lacking:
+    if any(note.kind in MISSING for note in uses):
         status = Status.MISSING
     elif problems:
         status = Status.INVALID
@@ -108,10 +100,8 @@ def _report(name: str, report: Report) -> FlowReport:
 
 def _note(use: Use, place: tuple[int, int] | None) -> Note:
     line, column = place or (None, None)
-    kind, message = str(use.kind), use.name if use.now is None else f"{use.name}, now {use.now}"
-    if use.kind is UseKind.REMOVED_TYPE and use.name in NOT_HERE:
-        kind, message = _NOT_HERE, f"{use.name}: {NOT_HERE[use.name]}"
-    return Note(kind=kind, path=use.text, message=message, line=line, column=column)
+    message = use.name if use.now is None else f"{use.name}, now {use.now}"
+    return Note(kind=str(use.kind), path=use.text, message=message, line=line, column=column)
 
 
 def _problem(problem: Problem) -> Note:

@@ -17,7 +17,10 @@ from tiercel.executor.core.facts import Facts, Failure, Want
 from tiercel.executor.core.plan import FlowPlan
 from tiercel.executor.value_files import ValueFiles
 from tiercel.expression.host import Absent, Expired, FileAddress
+from tiercel.flowspec import template
+from tiercel.flowspec.parse import Outside, check_document
 from tiercel.model.execution import OutputRef
+from tiercel.model.flow import Flow
 from tiercel.model.live import OutputKind
 from tiercel.runtime.adapters import Adapters
 from tiercel.statestore.base import StateStore
@@ -59,6 +62,9 @@ class FactsSource:
             return None
         if flow is None:
             return None
+        if any(template.wanted(flow.document)):
+            # What a template holds may change: such a plan is made anew for each execution.
+            return FlowPlan(await self._with_templates(flow))
         key = (tenant_id, namespace, flow_id, flow.revision or 0)
         found = self._plans.get(key)
         if found is None:
@@ -66,6 +72,28 @@ class FactsSource:
             while len(self._plans) > PLANS_MAX:
                 self._plans.popitem(last=False)
         return found
+
+    async def _with_templates(self, flow: Flow) -> Flow:
+        """Return a flow with the templates that it names in their places; unknown ones leave theirs empty."""
+        known: dict[template.Name, dict[str, Any] | None] = {}
+        document: Any = flow.document
+        for _ in range(template.DEPTH_MAX):
+            names = [name for name in dict.fromkeys(template.wanted(document)) if name not in known]
+            if not names:
+                break
+            for name in names:
+                known[name] = await self._template(flow.tenant_id, *name)
+            document = template.injected(document, known)
+        outside = Outside(tenant_id=flow.tenant_id, revision=flow.revision, strict=False, newer_rules=False)
+        found = check_document(document, outside).flow
+        return flow if found is None else msgspec.structs.replace(found, dialect=flow.dialect, source=flow.source)
+
+    async def _template(self, tenant_id: str, namespace: str, template_id: str) -> dict[str, Any] | None:
+        try:
+            content = await self._storage.read(tenant_id, template.place_of(namespace, template_id))
+            return template.read_template(content.decode())
+        except (NotFound, InvalidFlow):
+            return None
 
     async def fetch(self, wants: Iterable[Want], execution_id: str, tenant_id: str, entry: Entry, facts: Facts) -> None:
         """Add facts to what a decision knows; what cannot be had becomes a Failure that the decision raises."""

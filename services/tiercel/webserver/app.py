@@ -31,7 +31,19 @@ _CREATE: Final = "/api/v1/executions/"
 _ENCODE: Final = msgspec.json.Encoder().encode
 RESOURCES: Final = frozenset(
     {"basicAuth", "concurrency-limit", "configs", "dashboards", "executions", "expressions", "flows", "kv", "logs"}
-    | {"metrics", "namespaces", "outputs", "plugins", "secrets", "services", "stats", "taskruns", "triggers", "version"}
+    | {
+        "metrics",
+        "namespaces",
+        "outputs",
+        "plugins",
+        "secrets",
+        "services",
+        "stats",
+        "taskruns",
+        "templates",
+        "triggers",
+        "version",
+    }
 )
 """First words of paths without a tenant; any other first word is one."""
 _ACTIONS: Final = frozenset(

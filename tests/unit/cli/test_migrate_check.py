@@ -111,15 +111,15 @@ def test_what_is_missing_here_is_shown_and_counted(tmp_path: Path, capsys: pytes
     ]
 
 
-def test_a_type_without_effect_counts_as_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is read, and would fail when it is run."""
+def test_a_template_runs_though_its_type_is_gone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What 2.0 took away is named, and kept running."""
     file = tmp_path / "template.yaml"
     file.write_text(TEMPLATE)
 
     code, said = check(capsys, str(file))
 
-    assert 1 == code
-    assert "templates do not exist here; make the template a flow and call it" in said
+    assert 0 == code
+    assert "type gone in 2.0: io.kestra.plugin.core.flow.Template" in said
 
 
 def test_programs_get_the_same_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

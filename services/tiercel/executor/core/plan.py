@@ -21,7 +21,7 @@ from tiercel.plugins.core.flow.items import Items, steps_of
 from tiercel.plugins.core.flow.loop import Loop, LoopUntil
 from tiercel.plugins.core.flow.parallel import Dag, Parallel
 from tiercel.plugins.core.flow.pause import Pause
-from tiercel.plugins.core.flow.subflow import ForEachItem, Subflow, Template
+from tiercel.plugins.core.flow.subflow import ForEachItem, Subflow
 from tiercel.plugins.core.flow.workingdirectory import WorkingDirectory
 
 ROOT: Final = -1
@@ -90,7 +90,6 @@ _KINDS: Final[tuple[tuple[type[Task], Kind], ...]] = (
     (Subflow, Kind.SUBFLOW),
     (ForEachItem, Kind.SEQUENTIAL),
     (Items, Kind.ITEMS),
-    (Template, Kind.UNKNOWN),
     (FlowableTask, Kind.SEQUENTIAL),
     (ExecutionTask, Kind.EXECUTION),
     (ExecutableTask, Kind.UNKNOWN),

@@ -18,6 +18,7 @@ from tiercel.model.execution import Attempt, TaskFixture, TaskRun
 from tiercel.model.live import Branch, RunRecord
 from tiercel.model.state import State, StateChange
 from tiercel.plugins.core.flow.choice import If, Switch
+from tiercel.plugins.core.flow.subflow import Template
 
 
 def start_child(
@@ -133,6 +134,10 @@ def _begin_flowable(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
                 f"The value '{value}' is none of the cases of Switch '{node.id}', which has no defaults."
             )
         set_outputs(draft, seq, {"value": value, "defaults": name == "defaults"})
+    elif isinstance(task, Template):
+        if not task.tasks:
+            raise ExpressionError(f"Can't find flow template '{task.namespace}.{task.template_id}'")
+        set_outputs(draft, seq, {"args": Rendering(draft, facts, run, node).mapping(task.args or {}, "args")})
     if node.kind in (Kind.FOR_EACH, Kind.EACH_PARALLEL):
         loops.begin(draft, facts, seq, node)
     else:

@@ -24,6 +24,7 @@ from tiercel.webserver.handlers import (
     namespaces,
     plugins,
     purges,
+    templates,
     triggers,
     webhooks,
 )
@@ -49,6 +50,7 @@ HANDLERS: list[Any] = [
     *keyvalues.HANDLERS,
     *namespaces.HANDLERS,
     *plugins.HANDLERS,
+    *templates.HANDLERS,
     *misc.HANDLERS,
 ]
 """Every route; paths are without the tenant."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
 from tiercel.model.property import DEPRECATED, DYNAMIC, NOT_EMPTY, REMOVED, Node
-from tiercel.plugins.base import ExecutableTask
+from tiercel.plugins.base import ExecutableTask, Task
 from tiercel.plugins.core.flow.branching import BranchingTask
 from tiercel.plugins.registry import register
 
@@ -101,3 +102,8 @@ class Template(BranchingTask, frozen=True, kw_only=True):
     template_id: Annotated[str, NOT_EMPTY]
     tenant_id: str | None = None
     args: Annotated[dict[str, Any] | None, DYNAMIC] = None
+    tasks: tuple[Task, ...] = ()
+    """The tasks of the template, when it has been put into its place."""
+
+    def main_branches(self) -> Iterator[tuple[str, tuple[Task, ...]]]:
+        yield "tasks", self.tasks
