@@ -12,6 +12,7 @@ import asyncio
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from enum import Enum
 from pathlib import Path
@@ -271,7 +272,13 @@ def try_tasks(count: int, seed: int) -> tuple[Counter[str], list[str]]:
 def try_flows(count: int, seed: int) -> tuple[Counter[str], list[str]]:
     """Run so many random flows on all services; return how they ended, and what was found (at most ten)."""
     # A flow has many properties: few of them may be wrong, or none would be valid.
-    flows, ends, found = Flows(Random(seed), wrong=0.002), Counter[str](), list[str]()
+    flows = Flows(Random(seed), wrong=0.002)
+    return try_documents(flows.flow() for _ in range(count))
+
+
+def try_documents(documents: Iterable[Mapping[str, Any]]) -> tuple[Counter[str], list[str]]:
+    """Run these flows on all services; return how they ended, and what was found (at most ten)."""
+    ends, found = Counter[str](), list[str]()
 
     async def run_all(folder: Path) -> None:
         def services(adapters: Adapters) -> list[Service]:
@@ -281,9 +288,9 @@ def try_flows(count: int, seed: int) -> tuple[Counter[str], list[str]]:
             return [ExecutorService(adapters), WorkerService(adapters, settings), IndexerService(adapters)]
 
         async with MemoryCluster(folder, services) as cluster:
-            for number in range(count):
-                document = {**flows.flow(), "id": f"fuzzed-{number}"}
-                source = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+            for number, document in enumerate(documents):
+                flow = {**document, "id": f"fuzzed-{number}"}
+                source = yaml.safe_dump(flow, sort_keys=False, allow_unicode=True)
                 end, sentence = await _executed(cluster, source)
                 ends[end] += 1
                 if sentence is not None:

@@ -11,7 +11,16 @@ from typing import Any
 import msgspec
 
 from tiercel.definitions.base import Definitions
-from tiercel.errors import FlowAuthorError, InternalError, InvalidFlow, NotFound, OperatorError, Unavailable
+from tiercel.errors import (
+    CallerError,
+    ExpressionError,
+    FlowAuthorError,
+    InternalError,
+    InvalidFlow,
+    NotFound,
+    OperatorError,
+    Unavailable,
+)
 from tiercel.executor.cache import Entry
 from tiercel.executor.core.facts import Facts, Failure, Want
 from tiercel.executor.core.plan import FlowPlan
@@ -117,6 +126,10 @@ class FactsSource:
             return Failure(error if isinstance(error, Absent | OSError) else failure)
         except FlowAuthorError as error:
             return Failure(error)
+        except CallerError as error:
+            # What an expression or a property named must not be read: its author named it.
+            message = str(error)
+            return Failure(PermissionError(message) if want.sort.startswith("file") else ExpressionError(message))
         except OperatorError as error:
             if isinstance(error, Unavailable):
                 raise

@@ -193,6 +193,7 @@ async def test_an_http_request_without_an_answer_fails_with_its_address(bench: B
         ("storage.Concat", {"files": [None]}, "a list without nulls"),
         ("storage.Concat", {"files": [], "extension": "a\u0000"}, "not the extension of a file"),
         ("http.Request", {"uri": "http://127.0.0.1:1", "method": "é"}, "not a method of HTTP"),
+        ("http.Request", {"uri": "http://127.0.0.1:1", "contentType": "é\u0000"}, "http://127.0.0.1:1"),
         ("kv.Set", {"key": "k", "value": "{{ '' }}", "kvType": "DATETIME"}, "is no datetime"),
     ],
 )

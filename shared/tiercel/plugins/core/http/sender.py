@@ -146,7 +146,11 @@ async def _request(task: HttpTask, context: RunContext) -> dict[str, Any]:
         content_type = content_type or "application/json"
     if content_type is not None and not any(name.lower() == "content-type" for name, _ in headers):
         headers.append(("Content-Type", content_type))
-    return {**request, "headers": headers}
+    # As bytes: a header may hold more than ASCII, and one that may not be sent is refused by its protocol.
+    return {
+        **request,
+        "headers": [(name.encode("utf-8", "replace"), text.encode("utf-8", "replace")) for name, text in headers],
+    }
 
 
 async def _form_part(context: RunContext, value: Any) -> Any:
