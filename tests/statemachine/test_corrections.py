@@ -143,3 +143,29 @@ def test_an_optional_output_that_cannot_be_rendered_is_left_out() -> None:
 
     del output["required"]
     assert State.FAILED == Machine(flow("a", outputs=[output])).create().run().state
+
+
+def test_a_draft_is_not_run_as_a_subflow() -> None:
+    """It is unfinished; the sentence says what to do."""
+    machine = Machine(flow(SUBFLOW))
+    child = Machine(flow("x").replace("id: f", "id: child", 1)).plan
+    child.flow = msgspec.structs.replace(child.flow, draft=True)
+    machine.flows["company.team", "child"] = child
+
+    assert State.FAILED == machine.create().state
+    assert any("since it is a draft" in line for line in machine.logs)
+
+
+def test_what_runs_after_a_kill_is_not_meant_by_it() -> None:
+    """Workers remember a kill for the jobs of its generation; those after the end are of the next one."""
+    machine = Machine(flow("a", afterExecution=[task("after")])).create()
+    job = machine.jobs.popleft()
+    machine.start(job)
+    machine.step(events.KillRequested(execution_id=EXECUTION, at=machine.now))
+    machine.finish(job, State.KILLED)
+
+    [killed] = machine.broadcasts
+    [after] = machine.jobs
+    assert killed.generation < after.generation
+    assert [("a", "KILLED"), ("after", "SUCCESS")] == machine.run().states()
+    assert State.KILLED == machine.state

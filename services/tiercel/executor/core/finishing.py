@@ -41,6 +41,9 @@ def finish(draft: Draft, facts: Facts, state: State) -> None:
     if started:
         data: dict[str, Any] = {"after": [node.id for node in started]}
         draft.set_branch(ROOT, Branch(phase=Phase.AFTER, total=len(started), data=data))
+        if draft.head.kill_requested:
+            # Workers remember the kill for jobs of this generation: what is run after it is of the next one.
+            draft.change(generation=draft.execution.generation + 1)
         draft.update(kill_requested=False, final=None)
         draft.ready.append(ROOT)
         _release_slot(draft)

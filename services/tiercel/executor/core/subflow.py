@@ -92,6 +92,8 @@ def child_plan(facts: Facts, namespace: str, flow_id: str, revision: int | None)
         raise ExpressionError(f"Unable to find flow '{namespace}'.'{flow_id}'{which}; create it, or correct the task.")
     if plan.flow.disabled:
         raise ExpressionError(f"Cannot execute flow '{namespace}'.'{flow_id}' since it is disabled.")
+    if plan.flow.draft:
+        raise ExpressionError(f"Cannot execute flow '{namespace}'.'{flow_id}' since it is a draft; save it as a flow.")
     return plan
 
 
