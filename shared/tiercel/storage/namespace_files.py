@@ -140,13 +140,10 @@ class NamespaceFolder:
 
     async def delete(self, path: str, *, empty_parents: bool = False) -> bool:
         """Delete a file, or a folder with its files, which stay as revisions; False when it was not there."""
-        below = [each for each in await self.paths() if each.startswith(f"{path.strip('/')}/")]
-        for each in below:
-            await self._versions.delete(self._name(each), self._path(each))
-        if below or await self._is_folder(path):
-            deleted = await self._storage.delete(self._tenant_id, self.uri(path)) or bool(below)
-        else:
+        if await self._is_file(path):
             deleted = await self._versions.delete(self._name(path), self._path(path))
+        else:
+            deleted = await self._delete_folder(path)
         parent = path.strip("/").rpartition("/")[0]
         while empty_parents and parent:
             try:
@@ -159,11 +156,18 @@ class NamespaceFolder:
             parent = parent.rpartition("/")[0]
         return deleted
 
-    async def _is_folder(self, path: str) -> bool:
+    async def _is_file(self, path: str) -> bool:
         try:
-            return (await self._storage.attributes(self._tenant_id, self.uri(path))).type == "Directory"
+            return (await self._storage.attributes(self._tenant_id, self._path(path))).type == "File"
         except NotFound:
             return False
+
+    async def _delete_folder(self, path: str) -> bool:
+        inside = f"{self.relative(path)}/".lstrip("/")
+        below = [each for each in await self.paths() if each.startswith(inside)]
+        for each in below:
+            await self._versions.delete(self._name(each), self._path(each))
+        return await self._storage.delete(self._tenant_id, self.uri(path)) or bool(below)
 
     async def names(self) -> list[str]:
         """Return the path of every file that is there or has earlier revisions, in order."""
