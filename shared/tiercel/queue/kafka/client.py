@@ -64,6 +64,9 @@ _PASSING: Final = {
     KafkaError._RESOLVE,
     KafkaError._QUEUE_FULL,
     KafkaError._DESTROY,
+    KafkaError._NOENT,  # no leader is known
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError._UNKNOWN_TOPIC,
     KafkaError.REQUEST_TIMED_OUT,
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.NOT_LEADER_FOR_PARTITION,

@@ -51,6 +51,7 @@ RETRY_S: Final = 0.5
 COUNT_MAX: Final = 256
 """Jobs of one transaction."""
 CLEAN_S: Final = 600.0
+COMPLAIN_S: Final = 30.0
 
 
 class Dispatcher:
@@ -75,6 +76,7 @@ class Dispatcher:
         self._roster = Roster(self._now)
         self._lease: Lease | None = None
         self._renewed_at = self._cleaned_at = -CLEAN_S
+        self._told_at = -COMPLAIN_S
         self._turn = 0
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -104,10 +106,18 @@ class Dispatcher:
                 log.warning("another instance dispatches: %s", error, extra={"action": "dispatcher_fenced"})
                 self._lose()
             except TiercelError as error:
-                level = logging.WARNING if isinstance(error, Unavailable) else logging.ERROR
-                log.log(level, "nothing was dispatched: %s", error, extra={"action": "dispatch_failed"})
+                self._complain(error)
                 self._lose()
                 await asyncio.sleep(RETRY_S)
+
+    def _complain(self, error: TiercelError) -> None:
+        """Tell why nothing was dispatched; of an outage now and then only."""
+        now = self._now()
+        if not isinstance(error, Unavailable):
+            log.error("nothing was dispatched: %s", error, extra={"action": "dispatch_failed"})
+        elif now - self._told_at >= COMPLAIN_S:
+            self._told_at = now
+            log.warning("nothing is dispatched: %s", error, extra={"action": "dispatch_waits"})
 
     async def _hold(self) -> None:
         """Keep the lease, or try to get it; a new token means that others may have dispatched."""

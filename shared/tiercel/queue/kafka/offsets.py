@@ -14,6 +14,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
+from tiercel.errors import InternalError, Unavailable
 from tiercel.queue.kafka.client import Troubles, common_properties, raised, servers_of
 from tiercel.queue.kafka.consumer import Place
 from tiercel.queue.kafka.settings import KafkaSettings
@@ -27,7 +28,8 @@ class Offsets:
 
     def __init__(self, settings: KafkaSettings, name: str, troubles: Troubles) -> None:
         self._servers = servers_of(settings)
-        self._admin = AdminClient(common_properties(settings, name, troubles))
+        self._properties = common_properties(settings, name, troubles)
+        self._admin: AdminClient | None = AdminClient(self._properties)
 
     def ends(self, places: Sequence[Place]) -> dict[Place, int]:
         """Return the next offset of each partition."""
@@ -46,10 +48,15 @@ class Offsets:
     def _ask(self, wanted: Mapping[Place, Any]) -> dict[Place, int]:
         if not wanted:
             return {}
+        admin = self._admin or AdminClient(self._properties)
+        self._admin = admin
         try:
-            answers = self._admin.list_offsets(
+            answers = admin.list_offsets(
                 {TopicPartition(*place): spec for place, spec in wanted.items()}, request_timeout=ANSWER_S
             )
             return {(at.topic, at.partition): int(answer.result().offset) for at, answer in answers.items()}
         except KafkaException as error:
-            raise raised(error, self._servers) from error
+            # After a failover the library asks for ever with the leader's former epoch: another client knows the new.
+            self._admin = None
+            found = raised(error, self._servers)
+            raise (Unavailable(str(found)) if isinstance(found, InternalError) else found) from error
