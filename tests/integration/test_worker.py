@@ -243,7 +243,7 @@ async def test_a_kill_names_attempts(world: World) -> None:
     assert (await world.finished()).state is State.SUCCESS
 
     await world.kill("e2", seq=0, attempt=1)
-    await world.kill("marker", generation=0)
+    await world.kill("marker", runs=((0, 1),))
     await _heard(world, "marker")
     await world.send({"id": "t", "type": RETURN}, "e2")
     assert (await world.finished("e2")).state is State.KILLED
@@ -255,16 +255,16 @@ async def _heard(world: World, execution: str) -> None:
     """Let the worker take in a broadcast: it waits for nothing but its turn."""
     for _ in range(100):
         await asyncio.sleep(0)
-    assert (execution, None) in world.worker.crew._kills
+    assert (execution, 0) in world.worker.crew._kills
 
 
 async def test_a_restart_after_a_kill_is_run(world: World) -> None:
-    """A kill of a whole execution holds for jobs of its generation, also those that come later, and not for others."""
-    await world.kill("e1", generation=1)
+    """A kill holds for the attempts that it names, also when their jobs come later, and for no others."""
+    await world.kill("e1", runs=((0, 1),))
     await _heard(world, "e1")
-    await world.send({"id": "t", "type": RETURN}, "e1", generation=1)
+    await world.send({"id": "t", "type": RETURN}, "e1")
     killed = await world.finished("e1")
-    await world.send({"id": "t", "type": RETURN}, "e1", generation=2, seq=1)
+    await world.send({"id": "t", "type": RETURN}, "e1", attempt=2)
 
     events = await world.until(lambda events: sum(isinstance(event, TaskFinished) for event in events) == 2)
 
@@ -348,7 +348,7 @@ async def test_a_kill_that_comes_during_the_claim_holds(tmp_path: Path) -> None:
     async with world.worker:
         await world.send({"id": "t", "type": LOG, "message": "must not run"})
         await queue.reached.wait()
-        await world.kill(generation=0)
+        await world.kill(runs=((0, 1),))
         await _heard(world, "e1")
         queue.go.set()
         assert (await world.finished()).state is State.KILLED

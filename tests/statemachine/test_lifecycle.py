@@ -31,7 +31,7 @@ def test_killing_waits_for_the_running_task() -> None:
     kill(machine)
 
     assert State.KILLING == machine.state
-    assert [KillRun(execution_id=EXECUTION, generation=0)] == machine.broadcasts
+    assert [KillRun(execution_id=EXECUTION, runs=((1, 1),))] == machine.broadcasts
     assert not machine.jobs
 
     machine.finish(job, State.KILLED)

@@ -1,8 +1,7 @@
 """
 What runs on a worker now, and which kills it has heard of.
 
-A kill ends what runs. It is also remembered for a while, because it may overtake its job: one that names an attempt
-holds for jobs up to it, one of a whole execution for jobs of its generation, which a restart raises.
+A kill ends what runs. One that names attempts is also remembered for a while, because it may overtake their jobs.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ class Crew:
         self.outbox = outbox
         self.ended_count = 0
         self._running: dict[tuple[str, int], JobRun] = {}
-        self._kills: OrderedDict[tuple[str, int | None], tuple[int, float]] = OrderedDict()
-        """The highest attempt of a task run, or generation of an execution, and until when it is remembered."""
+        self._kills: OrderedDict[tuple[str, int], tuple[int, float]] = OrderedDict()
+        """The highest attempt of a task run that is killed, and until when that is remembered."""
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -85,19 +84,19 @@ class Crew:
         """End what a kill concerns, and remember it."""
         if kill.worker is not None and kill.worker != self.worker:
             return
-        now = self.surroundings.clock.now()
-        self._remember(kill, now.timestamp())
+        now = self.surroundings.clock.now().timestamp()
+        if kill.seq is not None and kill.attempt is not None:
+            self._remember(kill.execution_id, kill.seq, kill.attempt, now)
+        for seq, attempt in kill.runs:
+            self._remember(kill.execution_id, seq, attempt, now)
         for run in list(self._running.values()):
-            if run.job.execution_id == kill.execution_id and _concerns(kill.seq, kill.attempt, run.job):
+            if run.job.execution_id == kill.execution_id and _concerns(kill, run.job):
                 metrics.KILLED.inc()
                 run.stop(Stop.KILLED)
 
-    def _remember(self, kill: KillRun, now: float) -> None:
-        limit = kill.generation if kill.seq is None else kill.attempt
-        if limit is not None:
-            key = (kill.execution_id, kill.seq)
-            known, _ = self._kills.pop(key, (limit, 0.0))
-            self._kills[key] = (max(limit, known), now + KILL_MEMORY.total_seconds())
+    def _remember(self, execution_id: str, seq: int, attempt: int, now: float) -> None:
+        known, _ = self._kills.pop((execution_id, seq), (attempt, 0.0))
+        self._kills[execution_id, seq] = (max(attempt, known), now + KILL_MEMORY.total_seconds())
         while self._kills:
             oldest, (_, until) = next(iter(self._kills.items()))
             if until > now and len(self._kills) <= KILLS_MAX:
@@ -105,11 +104,8 @@ class Crew:
             del self._kills[oldest]
 
     def _is_killed(self, job: TaskJob) -> bool:
-        if not self._kills:
-            return False
-        whole = self._kills.get((job.execution_id, None))
-        own = self._kills.get((job.execution_id, job.seq))
-        return (whole is not None and job.generation <= whole[0]) or (own is not None and job.attempt <= own[0])
+        known = self._kills.get((job.execution_id, job.seq)) if self._kills else None
+        return known is not None and job.attempt <= known[0]
 
     def stop_all(self, reason: Stop) -> None:
         """End everything that runs."""
@@ -117,5 +113,7 @@ class Crew:
             run.stop(reason)
 
 
-def _concerns(seq: int | None, attempt: int | None, job: TaskJob) -> bool:
-    return (seq is None or seq == job.seq) and (attempt is None or job.attempt <= attempt)
+def _concerns(kill: KillRun, job: TaskJob) -> bool:
+    if kill.runs:
+        return any(seq == job.seq and job.attempt <= attempt for seq, attempt in kill.runs)
+    return (kill.seq is None or kill.seq == job.seq) and (kill.attempt is None or job.attempt <= kill.attempt)

@@ -19,7 +19,7 @@ class FlowUpdated(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 class KillRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
     """
-    Kill what runs for an execution (one task run when `seq` is given, up to this attempt).
+    Kill what runs for an execution: these task runs (`seq`, and up to which attempt), one of them, or all.
 
     Late subscribers are told by the answer to `started`.
     """
@@ -28,8 +28,8 @@ class KillRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     seq: int | None = None
     attempt: int | None = None
     worker: str | None = None
-    generation: int | None = None
-    """Of the whole execution: jobs of later generations (after a restart) are not meant."""
+    runs: tuple[tuple[int, int], ...] = ()
+    """Named one by one, because what is sent after a kill (`finally`, a restart) is not meant."""
 
 
 class TriggerStopped(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):

@@ -40,8 +40,6 @@ class TaskJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     correlation_id: str | None = None
     dialect: str = "2.x"
     sent_at: datetime | None = None
-    generation: int = 0
-    """How often the execution was restarted before."""
 
 
 class TriggerJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):

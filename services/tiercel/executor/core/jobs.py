@@ -47,7 +47,6 @@ def submit(draft: Draft, facts: Facts, seq: int, node: Node, lane: str | None = 
         log_level=node.task.log_level,
         dialect=str(facts.plan.flow.dialect) if facts.plan is not None else "2.x",
         sent_at=draft.at,
-        generation=execution.generation,
         **_context(draft, facts, seq, node),
     )
     draft.turn(seq, State.SUBMITTED)

@@ -56,7 +56,7 @@ def kill_rest(draft: Draft, facts: Facts) -> None:
 def _end_runs(draft: Draft, facts: Facts, *, cascade: bool) -> bool:
     """End what has not begun, ask the rest to end; tell whether an answer is awaited."""
     waits = False
-    announced = False
+    running: list[tuple[int, int]] = []
     for record in list(draft.live_runs()):
         node = _node(facts, record)
         state = record.run.state
@@ -72,13 +72,14 @@ def _end_runs(draft: Draft, facts: Facts, *, cascade: bool) -> bool:
         elif state in (State.RUNNING, State.KILLING) and record.worker is not None:
             draft.turn(record.run.seq, State.KILLING)
             waits = True
-            if not announced:
-                announced = True
-                _announce(draft)
+            running.append((record.run.seq, record.run.attempt))
         elif state is State.RUNNING and _owner_runs(draft, record):
             continue
         else:
             end_killed(draft, record.run.seq, node)
+    if running:
+        kill = KillRun(execution_id=draft.execution.id, runs=tuple(running))
+        draft.messages.append(Outgoing(topic=BROADCAST, key="", message=kill))
     return waits
 
 
@@ -90,11 +91,6 @@ def _owner_runs(draft: Draft, record: RunRecord) -> bool:
 
 def _node(facts: Facts, record: RunRecord) -> Node | None:
     return facts.plan.nodes.get(record.run.task_id) if facts.plan is not None else None
-
-
-def _announce(draft: Draft) -> None:
-    kill = KillRun(execution_id=draft.execution.id, generation=draft.execution.generation)
-    draft.messages.append(Outgoing(topic=BROADCAST, key="", message=kill))
 
 
 def _kill_child(draft: Draft, record: RunRecord, *, cascade: bool) -> bool:
