@@ -31,7 +31,7 @@ from tiercel.testing.server import StandaloneServer
 
 NAMES: Final = (
     "idle", "two_task_latency", "chain_100", "script_step", "log_lines", "foreach_1k", "cost", "one_task",
-    "foreach_100k", "loop_100k", "foreach_item", "storage_2gb",
+    "foreach_100k", "workers", "loop_100k", "foreach_item", "storage_2gb",
 )  # fmt: skip
 FOLDER: Final = Path(__file__).parents[1] / "build" / "bench"
 
@@ -80,7 +80,7 @@ def run(benchmark: Benchmark) -> dict[str, Any]:
             queue = stack.enter_context(
                 choice.queue_settings(os.environ.get("BENCH_QUEUE", ""), Path(folder) / "kafka")
             )
-            server = own_server(Path(folder), bucket, queue)
+            server = own_server(Path(folder), bucket, {**queue, **benchmark.environment})
             try:
                 stack.enter_context(server)
                 return uvloop.run(_measure(benchmark, server, bucket))

@@ -34,6 +34,7 @@ BARS: Final[Mapping[tuple[str, str], Bar]] = {
     ("storage_2gb", "upload_percent"): Bar(least=80),
     ("storage_2gb", "download_percent"): Bar(least=80),
     ("storage_2gb", "worker_mb"): Bar(most=150),
+    ("workers", "share_of_slots"): Bar(least=0.95),
     ("idle", "ready_s"): Bar(most=4),
     ("idle", "memory_mb"): Bar(most=450),
     ("idle", "cpu_percent"): Bar(most=3),

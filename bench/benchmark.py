@@ -35,3 +35,5 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
     """True when processes must be looked at, which a server elsewhere does not allow."""
     needs_bucket: bool = False
     """True when files must go to a MinIO of the benchmark's own; `Target.bucket` is its address."""
+    environment: Mapping[str, str] = {}
+    """Settings of the server that the benchmark needs."""

@@ -165,3 +165,20 @@ tasks:
     inputs:
       rows: "{{{{ taskrun.items }}}}"
 """
+
+
+def sleeps(count: int) -> str:
+    """Return the flow `sleeps`: a loop whose children take a second each."""
+    return f"""\
+id: sleeps
+namespace: bench
+tasks:
+  - id: loop
+    type: io.kestra.plugin.core.flow.ForEach
+    values: "{{{{ range(1, {count}) }}}}"
+    concurrencyLimit: 0
+    tasks:
+      - id: wait
+        type: io.kestra.plugin.core.flow.Sleep
+        duration: PT1S
+"""

@@ -120,7 +120,7 @@ class Target:
         return str(msgspec.json.decode(body)["id"]) if status == 200 else None
 
 
-def own_server(folder: Path, bucket: S3Address | None, queue: Mapping[str, str]) -> StandaloneServer:
-    """Return a server of our own on this queue, not started yet; its files go to the bucket if there is one."""
+def own_server(folder: Path, bucket: S3Address | None, settings: Mapping[str, str]) -> StandaloneServer:
+    """Return a server of our own with these settings, not started yet; its files go to the bucket if there is one."""
     files = bucket.environment(BUCKET) if bucket is not None else {}
-    return StandaloneServer(folder, environment={"TIERCEL_LOGGING_LEVEL": "INFO", **files, **queue})
+    return StandaloneServer(folder, environment={"TIERCEL_LOGGING_LEVEL": "INFO", **files, **settings})

@@ -34,7 +34,7 @@ class StandaloneServer:
         self.url = f"http://127.0.0.1:{self.port}"
         self.ready_s = 0.0
         """How long the start took."""
-        self._environment = {**os.environ, "TIERCEL_LOGGING_FORMAT": "json", **(environment or {})}
+        self.environment = {**os.environ, "TIERCEL_LOGGING_FORMAT": "json", **(environment or {})}
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -68,7 +68,7 @@ class StandaloneServer:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=self._environment,
+                env=self.environment,
                 start_new_session=True,
             )
         while not any(event.get("action") == "standalone_ready" for event in self.events(begin)):
