@@ -223,6 +223,29 @@ async def test_an_event_that_cannot_be_decided_fails_only_its_execution(
     assert "a bug" in (head.execution.error or "")
 
 
+async def test_an_execution_that_cannot_be_created_is_shown_as_failed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has asked for it learns why there is none."""
+    await desk.deploy(flow("a"))
+    decide = handler.decide
+
+    def broken(base: object, event: object, facts: object) -> object:
+        if isinstance(event, CreateExecution) and event.failed is None:
+            raise ZeroDivisionError("a bug")
+        return decide(base, event, facts)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(handler, "decide", broken)
+    async with desk.executor():
+        await desk.create("bad")
+        states = await desk.ended("bad")
+        head = await desk.head("bad")
+
+    assert [State.FAILED] == states
+    assert head is not None
+    assert "The event CreateExecution could not be processed: a bug" == head.execution.error
+
+
 async def test_a_pause_ends_at_its_time(desk: Desk) -> None:
     """Timers are kept by the executor and survive its memory."""
     await desk.deploy(flow({"id": "p", "type": "io.kestra.plugin.core.flow.Pause", "pauseDuration": "PT0.2S"}))

@@ -131,7 +131,10 @@ def test_what_the_schema_refuses_the_server_refuses() -> None:
 
     stricter = {}
     for path in paths:
-        for data in documents(path.read_text(encoding="utf-8", errors="replace")):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if re.search(r"type:.*\$", text):
+            continue  # a class within a class of Java's: no type of ours, but other tests of this process play some
+        for data in documents(text):
             reason = why(data)
             if reason is not None and not check_document(data).problems:
                 stricter[path.name] = reason

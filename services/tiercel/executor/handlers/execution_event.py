@@ -247,11 +247,9 @@ class ExecutionEventHandler:
             reason = f"The event {type(event).__name__} could not be processed: {error}"
             if delivery is not None:
                 await self._queue.bury(EXECUTION_EVENT, delivery, reason)
-            if not isinstance(event, events.EventFailed | OwnScope):
-                failed = events.EventFailed(
-                    execution_id=event.execution_id, at=event.at, reason=reason, event=type(event).__name__
-                )
-                await self._decide_safely(batch, failed, None)
+            told = _failure(event, reason)
+            if told is not None:
+                await self._decide_safely(batch, told, None)
 
     async def _decide(self, batch: Batch, event: Any) -> None:
         if isinstance(event, events.UpstreamChanged | events.WindowEnded):
@@ -373,6 +371,16 @@ class ExecutionEventHandler:
             self._cache.drop((execution_id,))
         else:
             self._cache.put(execution_id, entry)
+
+
+def _failure(event: Any, reason: str) -> ExecutionOnly | None:
+    """Return the event that tells an execution of one that failed; None when there is nobody to tell."""
+    if isinstance(event, events.CreateExecution):
+        # There is no execution yet: one is created that shows why it could not be.
+        return msgspec.structs.replace(event, failed=reason) if event.failed is None else None
+    if isinstance(event, events.EventFailed | OwnScope):
+        return None
+    return events.EventFailed(execution_id=event.execution_id, at=event.at, reason=reason, event=type(event).__name__)
 
 
 def _tenant(event: ExecutionOnly, entry: Entry) -> str:

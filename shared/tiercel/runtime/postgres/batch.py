@@ -131,9 +131,9 @@ def _plain(given: list[Any]) -> _Sent | None:
             values.append(value.data)
             types.append(value.array)
             formats.append(Format.BINARY)
-        elif type(value) is int or type(value) is str:
+        elif type(value) is str or (type(value) is int and value.bit_length() < 64):
             values.append(str(value).encode())
-            types.append(_INT8 if type(value) is int else _TEXT)
+            types.append(_TEXT if type(value) is str else _INT8)
             formats.append(Format.TEXT)
         else:
             return None
