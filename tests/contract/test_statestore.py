@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -382,3 +383,17 @@ async def test_a_transaction_without_leases_has_no_fence(backend: Backend) -> No
         unit.emit(Outgoing(topic=HISTORY, key="a", message=event("a").message))
 
     assert 1 == len(await arrived(backend.queue, 1, HISTORY))
+
+
+async def test_who_follows_executions_is_told_of_a_commit(backend: Backend) -> None:
+    """In another process, which reads the state and not the topic."""
+    follower = (await backend.another()).queue
+    await follower.wait(HISTORY, 5)  # the first wait returns as soon as the process hears of the topic
+    await follower.wait(HISTORY, 0.01)
+    told = asyncio.create_task(follower.wait(HISTORY, 60))
+
+    async with backend.state.transaction(await leases_of(backend.leases)) as unit:
+        unit.emit(Outgoing(topic=HISTORY, key="a", message=event("a").message))
+
+    async with asyncio.timeout(10):
+        await told

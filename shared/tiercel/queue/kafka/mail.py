@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import Any
 
 from tiercel.messages import codec
-from tiercel.messages.topics import Topic
+from tiercel.messages.topics import HISTORY, Topic, partition_of
 from tiercel.queue.base import Delivery, Outgoing, OutgoingJob
 from tiercel.queue.kafka.backlog import Progress
 from tiercel.queue.kafka.outbox import Outbox
@@ -25,6 +25,7 @@ class KafkaMail:
     def __init__(self, node: PostgresNode, shelf: Shelf, outbox: Outbox) -> None:
         self._shelf = shelf
         self._outbox = outbox
+        self._partitions = node.partitions
         self._jobs = Sending(node.partitions)
         self._messages: list[tuple[Outgoing, bytes]] = []
         self._acknowledged: dict[str, tuple[Topic[Any], list[Delivery[Any]]]] = {}
@@ -59,8 +60,16 @@ class KafkaMail:
         yield from self._outbox.statements(self._records)
 
     def touched(self) -> dict[str, set[int] | None]:
-        """Return the waiting line, when it gets something: all else is announced by its arrival."""
-        return self._jobs.touched()
+        """
+        Return the waiting line, when it gets something, and `history`: who follows executions looks at the state.
+
+        All else is announced by its arrival.
+        """
+        touched = self._jobs.touched()
+        changed = {partition_of(out.key, self._partitions) for out, _ in self._messages if out.topic is HISTORY}
+        if changed:
+            touched[HISTORY.name] = changed
+        return touched
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
