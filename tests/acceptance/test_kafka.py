@@ -146,7 +146,7 @@ async def test_a_poisoned_message_is_buried(installation: Installation) -> None:
     """What nobody can decode becomes a dead letter, and what comes after it in its partition is worked on."""
     from confluent_kafka import Producer  # noqa: PLC0415
 
-    settings = installation.server._environment
+    settings = installation.server.environment
     producer = Producer({"bootstrap.servers": settings["TIERCEL_KAFKA_BOOTSTRAP_SERVERS"]})
     for partition in range(16):
         name = f"{settings['TIERCEL_KAFKA_TOPIC_PREFIX']}execution_event"
