@@ -157,7 +157,7 @@ def test_a_draft_is_not_run_as_a_subflow() -> None:
 
 
 def test_what_runs_after_a_kill_is_not_meant_by_it() -> None:
-    """Workers remember a kill for the jobs of its generation; those after the end are of the next one."""
+    """A kill names the task runs that it means; what runs after the end is none of them."""
     machine = Machine(flow("a", afterExecution=[task("after")])).create()
     job = machine.jobs.popleft()
     machine.start(job)
@@ -166,6 +166,7 @@ def test_what_runs_after_a_kill_is_not_meant_by_it() -> None:
 
     [killed] = machine.broadcasts
     [after] = machine.jobs
-    assert killed.generation < after.generation
+    assert ((job.seq, job.attempt),) == killed.runs
+    assert after.seq != job.seq
     assert [("a", "KILLED"), ("after", "SUCCESS")] == machine.run().states()
     assert State.KILLED == machine.state
