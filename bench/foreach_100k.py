@@ -8,38 +8,40 @@ from typing import Final
 from bench import flows
 from bench.benchmark import Benchmark, Results, Unit
 from bench.target import Target
-from bench.wide import LOOK_S, watched
+from bench.wide import LOOK_S, figures, watched
 
 SMALL: Final = 10_000
 LARGE: Final = int(os.environ.get("BENCH_LOOP_ITEMS", "100000"))
+LIMITS: Final = {0: "", 16: "_limit_16"}
+"""Children at a time (0: all), and how the keys of their figures end."""
 
 
 async def measure(target: Target) -> Results:
-    """Run both loops, watching the memory of the processes."""
-    small, _ = await _loop(target, SMALL)
-    large, memory = await _loop(target, LARGE)
-    results: Results = {
-        "seconds": round(large, 2),
-        "seconds_10k": round(small, 2),
-        "ratio_to_10k": round(large / small * SMALL * 10 / LARGE, 2),
-    }
-    if memory:
-        results |= {"executor_mb": memory["executor"], "memory_by_process": memory}
+    """Run both loops with each limit, watching the processes."""
+    results: Results = {}
+    for limit, ending in LIMITS.items():
+        for count in (SMALL, LARGE):
+            await target.put_flow(flows.loop(count, limit))
+        small = await watched(target, f"loop-{SMALL}-{limit}")
+        large = await watched(target, f"loop-{LARGE}-{limit}")
+        found = figures(small, large, LARGE / SMALL, small_name="10k")
+        results |= {key + ending: value for key, value in found.items()}
     return results
-
-
-async def _loop(target: Target, count: int) -> tuple[float, dict[str, float]]:
-    await target.put_flow(flows.loop(count, 0))
-    return await watched(target, f"loop-{count}-0")
 
 
 BENCHMARK = Benchmark(
     name="foreach_100k",
     method=(
-        f"ForEach over {LARGE:,} values with one Return task, after one over {SMALL:,}; durations by the executions' "
-        "own histories; ratio_to_10k is their quotient (10 is linear); executor_mb the executor's largest "
-        f"proportional set size, looked at every {LOOK_S:g} s."
+        f"ForEach over {LARGE:,} values with one Return task, after one over {SMALL:,}: without a limit, then (in keys "
+        "ending in `_limit_16`) with concurrencyLimit 16; durations by the executions' own histories; ratio_to_10k is "
+        "their quotient (10 is linear), cpu_ratio_to_10k that of the processor time of all processes; executor_mb is "
+        f"the executor's largest proportional set size, looked at every {LOOK_S:g} s."
     ),
-    units={"seconds": Unit.TIME, "seconds_10k": Unit.TIME},
+    units={
+        "seconds": Unit.TIME,
+        "seconds_10k": Unit.TIME,
+        "seconds_limit_16": Unit.TIME,
+        "seconds_10k_limit_16": Unit.TIME,
+    },
     measure=measure,
 )

@@ -20,9 +20,9 @@ async def measure(target: Target) -> Results:
     await target.put_flow(flows.PART)
     for rows in (SMALL, LARGE):
         await target.put_flow(flows.batches(rows))
-    small, _ = await watched(target, f"batches-{SMALL}")
-    large, memory = await watched(target, f"batches-{LARGE}")
-    return figures(small, large, LARGE / SMALL, memory)
+    small = await watched(target, f"batches-{SMALL}")
+    large = await watched(target, f"batches-{LARGE}")
+    return figures(small, large, LARGE / SMALL)
 
 
 BENCHMARK = Benchmark(

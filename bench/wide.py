@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import Any, Final
 
+import msgspec
+
 from bench.benchmark import Results
 from bench.figures import duration_s
 from bench.target import TERMINATED, Target
@@ -14,8 +16,19 @@ TIMEOUT_S: Final = 3600.0
 LOOK_S: Final = 0.5
 
 
-async def watched(target: Target, flow_id: str) -> tuple[float, dict[str, float]]:
-    """Run a flow; return how many seconds it took, and the most memory that each process had."""
+class Wide(msgspec.Struct, frozen=True, kw_only=True):
+    """What a wide execution took; memory and processor time are empty where processes cannot be looked at."""
+
+    seconds: float
+    memory_mb: dict[str, float]
+    """The most that each process had."""
+    cpu_s: dict[str, float]
+    """What each process used: it depends less than time on what else the machine does."""
+
+
+async def watched(target: Target, flow_id: str) -> Wide:
+    """Run a flow; return what it took."""
+    before = {} if target.processes is None else target.processes.cpu_s()
     await target.start(flow_id)
     most: dict[str, float] = {}
     deadline = time.monotonic() + TIMEOUT_S
@@ -28,7 +41,9 @@ async def watched(target: Target, flow_id: str) -> tuple[float, dict[str, float]
         await asyncio.sleep(LOOK_S)
     if execution["state"]["current"] != "SUCCESS":
         raise RuntimeError(f"The flow '{flow_id}' ended {execution['state']['current']}.")
-    return duration_s(execution), most
+    after = {} if target.processes is None else target.processes.cpu_s()
+    used = {name: round(seconds - before.get(name, 0.0), 2) for name, seconds in after.items()}
+    return Wide(seconds=duration_s(execution), memory_mb=most, cpu_s=used)
 
 
 async def _head(target: Target, flow_id: str) -> dict[str, Any]:
@@ -39,13 +54,20 @@ async def _head(target: Target, flow_id: str) -> dict[str, Any]:
     return head
 
 
-def figures(small: float, large: float, times: float, memory: dict[str, float]) -> Results:
-    """Return both durations, whether they are linear (10 when they are), and the memory."""
+def figures(small: Wide, large: Wide, times: float, *, small_name: str = "10th") -> Results:
+    """
+    Return durations, whether they are linear (10 when they are), the memory and the processor time.
+
+    `large` was `times` as wide as `small`, which figures call `small_name`.
+    """
     results: Results = {
-        "seconds": round(large, 2),
-        "seconds_10th": round(small, 2),
-        "ratio_to_10th": round(large / small * 10 / times, 2),
+        "seconds": round(large.seconds, 2),
+        f"seconds_{small_name}": round(small.seconds, 2),
+        f"ratio_to_{small_name}": round(large.seconds / small.seconds * 10 / times, 2),
     }
-    if memory:
-        results |= {"executor_mb": memory["executor"], "memory_by_process": memory}
+    if large.memory_mb:
+        results |= {"executor_mb": large.memory_mb["executor"], "memory_by_process": large.memory_mb}
+    if large.cpu_s:
+        ratio = sum(large.cpu_s.values()) / sum(small.cpu_s.values())
+        results |= {f"cpu_ratio_to_{small_name}": round(ratio * 10 / times, 2), "cpu_s_by_process": large.cpu_s}
     return results

@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
-from tests.contract.test_repository import NOW, batch, execution
 
+from tests.contract.test_repository import NOW, batch, execution
 from tiercel.model.execution import ExecutionKind
 from tiercel.model.state import State
 from tiercel.repository.base import Page
