@@ -114,7 +114,7 @@ class WorkerLost(Event, frozen=True, kw_only=True):
 
 
 class JobReturned(Event, frozen=True, kw_only=True):
-    """A draining worker hands back a job that it did not start: it is to be run by another, as the same attempt."""
+    """A worker hands back a job that it did not start: it is to be run by another, as the same attempt."""
 
     seq: int
     attempt: int
@@ -122,10 +122,15 @@ class JobReturned(Event, frozen=True, kw_only=True):
 
 
 class JobRefused(Event, frozen=True, kw_only=True):
-    """The job of this task run cannot be decoded and is a dead letter: nobody will run it."""
+    """
+    The job of this task run cannot be decoded and is a dead letter: nobody will run it.
+
+    `attempt` is told when a worker had the job already.
+    """
 
     seq: int
     reason: str
+    attempt: int | None = None
 
 
 class ChildEnded(Event, frozen=True, kw_only=True):

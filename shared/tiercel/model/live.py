@@ -93,6 +93,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     branch: Branch | None = None
     folded: bool = False
     worker: str | None = None
+    returned_by: str | None = None
+    """Who has handed back a job of which it is not known yet that this worker had it."""
     deadline: datetime | None = None
     child_id: str | None = None
     resubmits: int = 0

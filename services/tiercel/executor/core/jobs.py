@@ -50,6 +50,8 @@ def submit(draft: Draft, facts: Facts, seq: int, node: Node, lane: str | None = 
         **_context(draft, facts, seq, node),
     )
     draft.turn(seq, State.SUBMITTED)
+    if record.returned_by is not None:
+        draft.put(replace(draft.get(seq), returned_by=None))
     # Later chunks of a loop come after what others sent meanwhile: a wide loop starves nobody.
     rank = min(draft.head.waiting // 100, 100)
     draft.jobs[seq] = OutgoingJob(lane=lane, rank=rank, job=job)

@@ -8,6 +8,7 @@ from tiercel.executor.core.claims import checked_in
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import allowed, begin_attempt, count_end, end_attempt, fold, keep_outputs
 from tiercel.executor.core.facts import Facts
+from tiercel.executor.core.killing import end_killed
 from tiercel.executor.core.plan import Kind, Node
 from tiercel.executor.core.starting import activate, fail
 from tiercel.messages.broadcast import KillRun
@@ -48,6 +49,11 @@ def started(draft: Draft, facts: Facts, event: TaskStarted) -> None:
         if not repeated:
             kill = KillRun(execution_id=event.execution_id, seq=event.seq, attempt=event.attempt, worker=event.worker)
             draft.messages.append(Outgoing(topic=BROADCAST, key="", message=kill))
+        return
+    if record.returned_by == event.worker:
+        node = node_of(facts, record)
+        if node is not None:
+            _submit_again(draft, facts, record, node)
         return
     draft.turn(event.seq, State.RUNNING)
     _begin(draft, facts, event.seq, event.worker)
@@ -194,25 +200,46 @@ def lost(draft: Draft, facts: Facts, event: WorkerLost) -> None:
 
 
 def returned(draft: Draft, facts: Facts, event: JobReturned) -> None:
-    """A draining worker did not start the job: another gets it, as the same attempt."""
+    """
+    A worker did not start the job: another gets it, as the same attempt.
+
+    That the worker had it may be told later than that it has not any more: they come from different senders. Then the
+    return is noted, and counts when the start is told; a second job before that would be taken for the first.
+    """
     record = draft.run(event.seq)
-    if record is None or record.worker != event.worker or record.run.attempt != event.attempt:
+    node = node_of(facts, record) if record is not None else None
+    if record is None or node is None:
         return
-    node = node_of(facts, record)
-    if node is None or record.run.state is not State.RUNNING:
-        return
-    draft.put(replace(record, run=replace(record.run, attempts=record.run.attempts[:-1])))
+    run = record.run
+    if run.state is State.SUBMITTED and run.attempt + 1 == event.attempt:
+        draft.put(replace(record, returned_by=event.worker))
+    elif run.attempt == event.attempt and record.worker == event.worker:
+        if run.state is State.RUNNING:
+            draft.put(replace(record, run=replace(run, attempts=run.attempts[:-1])))
+            _submit_again(draft, facts, draft.get(event.seq), node)
+        elif run.state is State.KILLING:
+            end_killed(draft, event.seq, node)
+
+
+def _submit_again(draft: Draft, facts: Facts, record: RunRecord, node: Node) -> None:
+    """Give a job that its worker has not started to another."""
     jobs.forget_job(draft, record, node)
-    jobs.submit(draft, facts, event.seq, node)
+    jobs.submit(draft, facts, record.run.seq, node)
 
 
 def refused(draft: Draft, facts: Facts, event: JobRefused) -> None:
     """No worker can read the job: its task run fails with the reason."""
     record = draft.run(event.seq)
-    if record is None or record.run.state is not State.SUBMITTED:
+    node = node_of(facts, record) if record is not None else None
+    if record is None or node is None:
         return
-    node = node_of(facts, record)
-    if node is not None:
+    state = record.run.state
+    by_worker = event.attempt is not None
+    if by_worker and record.run.attempt + (state is State.SUBMITTED) != event.attempt:
+        return
+    if by_worker and state is State.KILLING:
+        end_killed(draft, event.seq, node)
+    elif state is State.SUBMITTED or (by_worker and state is State.RUNNING):
         jobs.forget_job(draft, record, node)
         fail(draft, facts, event.seq, node, event.reason)
 
