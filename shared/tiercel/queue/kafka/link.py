@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 
 ASK_EVERY_S: Final = 1.0
 """Brokers that have been silent for so long are asked something."""
-SILENT_MAX_S: Final = 6.0
-"""And after so long without an answer they count as lost: a request may take three seconds, and is repeated."""
+SILENT_MAX_S: Final = 10.0
+"""And after so long without an answer they count as lost: a request may take four seconds, and is repeated."""
 CONFIRM_S: Final = 15.0
 """How long a sender waits for the confirmation of a message before it is told that its fate is unknown."""
 
@@ -98,9 +98,10 @@ class KafkaLink:
         if future.cancelled():
             raise Unavailable("The process stopped before Kafka confirmed a message.")
 
-    def post(self, messages: Sequence[Outgoing]) -> asyncio.Future[None]:
-        """Send messages and go on; the future is done when they are confirmed."""
-        self.producer.room()
+    def post(self, messages: Sequence[Outgoing], *, always: bool = False) -> asyncio.Future[None]:
+        """Send messages, with `always` even when many wait, and go on; the future is done when they are confirmed."""
+        if not always:
+            self.producer.room()
         bodies = [(out, codec.encode(out.message)) for out in messages]
         records = self.records(bodies, f"{self.instance}.0", self._seq + 1)
         self._seq += len(records)
