@@ -16,11 +16,16 @@ class WorkerHeartbeat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class WorkerCredit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
-    """How many jobs a worker may be sent in all, since its start (Kafka: jobs are sent, not fetched)."""
+    """
+    How many jobs a worker may be sent in all, since its start (Kafka: jobs are sent, not fetched).
+
+    It begins those that it has granted at once. `ahead` so many more will not wait for long, because it ends many.
+    """
 
     worker: str
     lanes: tuple[str, ...]
     granted: int
+    ahead: int = 0
     level: int = 1
     """The newest level of jobs that it knows."""
     leaving: bool = False

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, assert_never
 
 import msgspec
 
-from tiercel.messages.execution_event import TaskStarted
-from tiercel.messages.topics import EXECUTION_EVENT, Topic
-from tiercel.messages.worker_job import TaskJob, WorkerJob
+from tiercel.messages.execution_event import JobReturned, TaskStarted
+from tiercel.messages.topics import EXECUTION_EVENT, TRIGGER_EVENT, Topic
+from tiercel.messages.trigger_event import TriggerReturned
+from tiercel.messages.worker_job import TaskJob, TriggerJob, WorkerJob
 
 M = TypeVar("M")
 
@@ -81,6 +82,19 @@ def started_events(worker: str, jobs: Iterable[WorkerJob], at: datetime) -> list
         for job in jobs
         if isinstance(job, TaskJob)
     ]
+
+
+def returned_event(worker: str, job: WorkerJob, at: datetime) -> Outgoing:
+    """Return the event that tells that a worker hands a job back, unstarted."""
+    match job:
+        case TaskJob():
+            told = JobReturned(execution_id=job.execution_id, at=at, seq=job.seq, attempt=job.attempt, worker=worker)
+            return Outgoing(topic=EXECUTION_EVENT, key=job.execution_id, message=told)
+        case TriggerJob():
+            back = TriggerReturned(trigger_uid=job.trigger_uid, at=at, worker=worker, evaluation=job.evaluated_at)
+            return Outgoing(topic=TRIGGER_EVENT, key=job.trigger_uid, message=back)
+        case _:
+            assert_never(job)
 
 
 class TopicDepth(msgspec.Struct, frozen=True, kw_only=True):

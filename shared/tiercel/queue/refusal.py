@@ -15,11 +15,12 @@ from tiercel.messages.trigger_event import TriggerEvaluated
 from tiercel.queue.base import Outgoing
 
 
-def refusals(owner: str, seq: int, reason: str) -> list[Outgoing]:
-    """Return the messages to the owner of a job that became a dead letter."""
+def refusals(owner: str, seq: int, reason: str, attempt: int | None = None) -> list[Outgoing]:
+    """Return the messages to the owner of a job that nobody can read; `attempt` when a worker had it already."""
     now = datetime.now(UTC)
-    sentence = f"The job cannot be read by its worker and is a dead letter: {reason}"
-    refused = JobRefused(execution_id=owner, at=now, seq=seq, reason=sentence)
+    fate = " and is a dead letter" if attempt is None else ""
+    sentence = f"The job cannot be read by its worker{fate}: {reason}"
+    refused = JobRefused(execution_id=owner, at=now, seq=seq, reason=sentence, attempt=attempt)
     told = [Outgoing(topic=EXECUTION_EVENT, key=owner, message=refused)]
     if "/" in owner:  # as in the uid of every trigger
         evaluated = TriggerEvaluated(trigger_uid=owner, at=now, error=sentence)

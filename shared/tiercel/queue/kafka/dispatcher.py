@@ -154,7 +154,7 @@ class Dispatcher:
         async with self._outbox.turn:
             await self._outbox.ready()
             self._say_farewell()
-            groups = self._roster.groups(COUNT_MAX)
+            groups = self._roster.groups()
             metrics.WORKERS.set(len(self._roster.names))
             metrics.FREE_SLOTS.set(self._roster.free)
             if not groups:

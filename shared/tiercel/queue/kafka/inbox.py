@@ -1,9 +1,9 @@
 """
 A worker's side of DISPATCH: jobs come into an inbox as far as the worker has granted, and are handed over when claimed.
 
-A claim for so many jobs raises what is granted to all that were handed over and so many more. The number only grows,
-so the message that tells it may be lost, repeated or late; it is repeated every few seconds, which is also how a new
-dispatcher learns of it. Jobs are received at least once and in order; what came before is dropped.
+A claim for so many jobs raises what is granted to all that were handed over and so many more (see `claimer`). It is
+told at once when little of what was told is left, else a moment later, and it is repeated every few seconds, which is
+also how a new dispatcher learns of it. Jobs are received at least once and in order; what came before is dropped.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import logging
 import zlib
-from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -21,15 +20,20 @@ import msgspec
 from tiercel.errors import InternalError, Unavailable
 from tiercel.messages import codec
 from tiercel.messages.topics import WORKER_EVENT, WORKER_JOB
-from tiercel.messages.worker_event import WorkerCredit
 from tiercel.messages.worker_job import WorkerJob
-from tiercel.queue.base import Outgoing
+from tiercel.queue.base import Outgoing, returned_event
+from tiercel.queue.kafka import metrics
+from tiercel.queue.kafka.claimer import AHEAD_S, Claimer
 from tiercel.queue.kafka.consumer import Read
 from tiercel.queue.kafka.envelope import Kind, unpack
 from tiercel.queue.kafka.link import KafkaLink
+from tiercel.queue.refusal import refusals
+from tiercel.runtime.clock import Clock
 
 log = logging.getLogger(__name__)
 
+TELL_S: Final = 0.1
+"""So long may a credit wait that is not urgent."""
 REPEAT_S: Final = 3.0
 """So often a credit is told again."""
 FAREWELL_S: Final = 8.0
@@ -41,55 +45,19 @@ def inbox_of(worker: str, partitions: int) -> int:
     return zlib.crc32(worker.encode()) % partitions
 
 
-class _Claimer:
-    """One worker of this process."""
-
-    def __init__(self, worker: str, lanes: tuple[str, ...]) -> None:
-        self.worker = worker
-        self.lanes = lanes
-        self.jobs: deque[WorkerJob] = deque()
-        self.received = 0
-        self.handed = 0
-        self.granted = 0
-        self.leaving = False
-        self.farewell: int | None = None
-        self.last: dict[str, int] = {}
-        """The highest sequence of each origin: each has its own partition, and order only in it."""
-        self.changed = asyncio.Event()
-
-    def credit(self) -> WorkerCredit:
-        return WorkerCredit(
-            worker=self.worker,
-            lanes=self.lanes,
-            granted=self.granted,
-            level=WORKER_JOB.level,
-            leaving=self.leaving,
-        )
-
-    def take(self, read: Read) -> bool:
-        """Take one message; tell whether it brought a job."""
-        envelope = unpack(read.value)
-        if envelope.seq <= self.last.get(envelope.origin, 0):
-            return False
-        self.last[envelope.origin] = envelope.seq
-        self.changed.set()
-        if envelope.kind is Kind.FAREWELL:
-            self.farewell = msgspec.msgpack.decode(envelope.body, type=int)
-            return False
-        self.received += 1
-        self.jobs.append(codec.decode(WORKER_JOB, envelope.body, envelope.level))
-        return True
-
-
 class Inbox:
     """The inboxes of the workers in this process: one, but for tests."""
 
-    def __init__(self, link: KafkaLink) -> None:
+    def __init__(self, link: KafkaLink, clock: Clock) -> None:
         self._link = link
-        self._claimers: dict[str, _Claimer] = {}
+        self._clock = clock
+        self._now = asyncio.get_running_loop().time
+        self._claimers: dict[str, Claimer] = {}
         self._listening: set[int] = set()
         self._joining = asyncio.Lock()
         self._repeater: asyncio.Task[None] | None = None
+        self._telling: asyncio.TimerHandle | None = None
+        self._looking: asyncio.TimerHandle | None = None
 
     async def claim(self, worker: str, lanes: Sequence[str], count: int) -> list[WorkerJob]:
         """Hand over at most so many jobs, and grant what is missing."""
@@ -98,12 +66,11 @@ class Inbox:
         claimer = self._claimers.get(worker) or await self._join(worker, tuple(lanes))
         if claimer.lanes != tuple(lanes):
             raise InternalError(f"Worker '{worker}' claims from other lanes than before; a worker serves its lanes.")
-        granted = claimer.handed + count
-        taken = [claimer.jobs.popleft() for _ in range(min(count, len(claimer.jobs)))]
-        claimer.handed += len(taken)
-        if granted > claimer.granted:
-            claimer.granted = granted
+        taken = claimer.claim(count, self._now())
+        if claimer.is_urgent:
             self._tell(claimer)
+        elif claimer.is_news and self._telling is None:
+            self._telling = asyncio.get_running_loop().call_later(TELL_S, self._tell_news)
         return taken
 
     async def withdraw(self, worker: str) -> list[WorkerJob]:
@@ -122,12 +89,9 @@ class Inbox:
                             await claimer.changed.wait()
         if claimer.farewell is None:
             log.warning("no dispatcher has said farewell", extra={"action": "farewell_missed", "worker": worker})
-        left = list(claimer.jobs)
-        claimer.jobs.clear()
-        claimer.handed += len(left)
-        return left
+        return claimer.all()
 
-    async def _join(self, worker: str, lanes: tuple[str, ...]) -> _Claimer:
+    async def _join(self, worker: str, lanes: tuple[str, ...]) -> Claimer:
         """Listen to the inbox of a worker, from now on."""
         part = inbox_of(worker, self._link.settings.inbox_partitions)
         async with self._joining:
@@ -136,7 +100,7 @@ class Inbox:
                 ends = await asyncio.to_thread(self._link.offsets.ends, [place])
                 self._link.consumer.assign({place: (ends[place], self._take)})
                 self._listening.add(part)
-        claimer = self._claimers.setdefault(worker, _Claimer(worker, lanes))
+        claimer = self._claimers.setdefault(worker, Claimer(worker, lanes))
         if self._repeater is None:
             self._repeater = asyncio.get_running_loop().create_task(self._repeat(), name="kafka.inbox")
         return claimer
@@ -149,17 +113,75 @@ class Inbox:
             if claimer is None:
                 continue
             try:
-                moved = claimer.take(read) or moved
+                moved = self._take_one(claimer, read) or moved
             except InternalError as error:
-                log.error("a job was not understood: %s", error, extra={"action": "job_skipped", "key": read.key})
+                log.error("a message was not understood: %s", error, extra={"action": "job_skipped", "key": read.key})
         if moved:
             self._link.bell(WORKER_JOB.name, None)
+            self._look_later()
 
-    def _tell(self, claimer: _Claimer) -> None:
+    def _take_one(self, claimer: Claimer, read: Read) -> bool:
+        """Take one message; tell whether it brought a job."""
+        envelope = unpack(read.value)
+        if envelope.seq <= claimer.last.get(envelope.origin, 0):
+            return False
+        claimer.last[envelope.origin] = envelope.seq
+        claimer.changed.set()
+        if envelope.kind is Kind.FAREWELL:
+            claimer.farewell = msgspec.msgpack.decode(envelope.body, type=int)
+            return False
+        try:
+            job = codec.decode(WORKER_JOB, envelope.body, envelope.level)
+        except (codec.Undecodable, codec.NewerLevel) as error:
+            claimer.skip()
+            self._refuse(envelope.body, str(error))
+            return False
+        claimer.take(job, self._now())
+        return True
+
+    def _refuse(self, body: bytes, reason: str) -> None:
+        """Tell who waits for a job that nobody here can read: it has been claimed, so that nobody else will."""
+        log.error("a job was refused: %s", reason, extra={"action": "job_refused"})
+        self._post(_refusals(body, reason))
+
+    # Handing back.
+
+    def _look_later(self) -> None:
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().call_later(AHEAD_S, self._look)
+
+    def _look(self) -> None:
+        """Hand back what has waited too long here."""
+        self._looking = None
+        for claimer in self._claimers.values():
+            if claimer.leaving:
+                continue
+            found = claimer.overdue(self._now())
+            if found:
+                at = self._clock.now()
+                metrics.HANDED_BACK.inc(len(found))
+                self._post([returned_event(claimer.worker, job, at) for job in found])
+                self._tell(claimer)
+        if not all(claimer.is_empty for claimer in self._claimers.values()):
+            self._look_later()
+
+    # Telling.
+
+    def _tell_news(self) -> None:
+        self._telling = None
+        for claimer in self._claimers.values():
+            if claimer.is_news:
+                self._tell(claimer)
+
+    def _tell(self, claimer: Claimer) -> None:
         try:
             self._link.post([Outgoing(topic=WORKER_EVENT, key=claimer.worker, message=claimer.credit())])
         except Unavailable as error:
             log.debug("credit was not told: %s", error, extra={"action": "credit_untold"})
+
+    def _post(self, messages: Sequence[Outgoing]) -> None:
+        """Send what must arrive: it waits in memory for the brokers, however many wait there already."""
+        self._link.post(messages, always=True)
 
     async def _repeat(self) -> None:
         while True:
@@ -175,6 +197,23 @@ class Inbox:
             if not claimer.leaving:
                 claimer.leaving = True
                 self._tell(claimer)
+        for timer in (self._telling, self._looking):
+            if timer is not None:
+                timer.cancel()
         if self._repeater is not None:
             self._repeater.cancel()
             await asyncio.gather(self._repeater, return_exceptions=True)
+
+
+def _refusals(body: bytes, reason: str) -> list[Outgoing]:
+    """Return what is told of a job that cannot be decoded: even then it says whose it is."""
+    try:
+        said = msgspec.msgpack.decode(body)
+    except msgspec.MsgspecError as error:
+        raise InternalError(f"A job cannot be read, and does not say whose it is: {error}") from error
+    owner, seq, attempt = (
+        said.get("execution_id") or said.get("trigger_uid") or "",
+        said.get("seq"),
+        said.get("attempt"),
+    )
+    return refusals(str(owner), seq if isinstance(seq, int) else 0, reason, attempt if isinstance(attempt, int) else 1)

@@ -21,3 +21,6 @@ DISPATCH_SIZE: Final = Histogram(
 FREE_SLOTS: Final = Gauge("tiercel_dispatcher_free_slots", "Free slots of all workers, as the dispatcher knows.")
 WORKERS: Final = Gauge("tiercel_dispatcher_workers", "Workers that are heard.")
 LEADING: Final = Gauge("tiercel_dispatcher_leading", "1 in the process that dispatches.")
+HANDED_BACK: Final = Counter(
+    "tiercel_kafka_handed_back_jobs", "Jobs that waited in a busy worker's inbox for too long."
+)

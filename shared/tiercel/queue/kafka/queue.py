@@ -65,9 +65,9 @@ class KafkaQueue:
         self._link = link
         self._desk_or_none = desk
         self._wakeups = wakeups
-        self._inbox = Inbox(link)
         self._hubs: dict[str, Hub] = {}
         self._clock = clock or SystemClock()
+        self._inbox = Inbox(link, self._clock)
 
     @property
     def partitions(self) -> int:

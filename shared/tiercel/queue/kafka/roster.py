@@ -1,8 +1,9 @@
 """
 Who may be sent jobs, and how many: pure counting, without a database or a broker.
 
-A worker's room is what it has granted less what it was sent, both counted since its start. It counts only while the
-worker is heard: one that has died takes at most its room with it.
+A worker's room is what it has granted less what it was sent, both counted since its start. Who works off many jobs in
+a moment lets itself be sent some ahead; they go to it only when no other worker has room. All of it counts only while
+the worker is heard: one that has died takes at most its room with it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class _Worker(msgspec.Struct):
     lanes: tuple[str, ...]
     level: int
     granted: int
+    ahead: int
     heard_at: float
     leaving: bool = False
     asks: bool = False
@@ -38,17 +40,18 @@ class Group:
         self.level = level
         self.free = 0
         self._give = give
-        self._room: list[tuple[int, str]] = []
+        self._room: list[tuple[int, str, int]] = []
 
-    def add(self, worker: str, room: int) -> None:
-        self.free += room
-        heapq.heappush(self._room, (-room, worker))
+    def add(self, worker: str, room: int, ahead: int) -> None:
+        """Let a worker be sent `room` jobs, and `ahead` more when nobody has room."""
+        self.free += room + ahead
+        heapq.heappush(self._room, (-room, worker, ahead))
 
     def next(self) -> str:
         """Return the worker that gets the next job, and count it."""
-        room, worker = heapq.heappop(self._room)
-        if room + 1 < 0:
-            heapq.heappush(self._room, (room + 1, worker))
+        room, worker, ahead = heapq.heappop(self._room)
+        if room + 1 < ahead:
+            heapq.heappush(self._room, (room + 1, worker, ahead))
         self._give(worker)
         return worker
 
@@ -72,7 +75,9 @@ class Roster:
     def free(self) -> int:
         """How many jobs all workers together have room for."""
         now = self._now()
-        return sum(max(0, self._room(name, worker, now)) for name, worker in self._workers.items())
+        return sum(
+            max(0, self._room(name, worker)) for name, worker in self._workers.items() if _is_served(worker, now)
+        )
 
     @property
     def sent(self) -> dict[str, int]:
@@ -95,11 +100,17 @@ class Roster:
             known.heard_at = now
             return was_silent
         known = self._workers.get(message.worker)
-        more = known is None or message.granted > known.granted or message.leaving or now - known.heard_at > SILENT_S
+        more = (
+            known is None
+            or message.granted > known.granted
+            or message.ahead > known.ahead
+            or message.leaving
+            or now - known.heard_at > SILENT_S
+        )
         self._workers[message.worker] = _of(message, now)
         return more
 
-    def groups(self, count_max: int) -> list[Group]:
+    def groups(self) -> list[Group]:
         """Return where there is room for jobs; forget who has been silent for long."""
         now, found = self._now(), dict[tuple[tuple[str, ...], int], Group]()
         self._given = {}
@@ -107,18 +118,16 @@ class Roster:
             if now - worker.heard_at > FORGOTTEN_S:
                 del self._workers[name]
                 continue
-            room = min(count_max, self._room(name, worker, now))
-            if room <= 0:
+            room = self._room(name, worker)
+            if room + worker.ahead <= 0 or not _is_served(worker, now):
                 continue
             key = (worker.lanes, worker.level)
             if key not in found:
                 found[key] = Group(worker.lanes, worker.level, self._give)
-            found[key].add(name, room)
+            found[key].add(name, room, worker.ahead)
         return list(found.values())
 
-    def _room(self, name: str, worker: _Worker, now: float) -> int:
-        if worker.leaving or now - worker.heard_at > SILENT_S:
-            return 0
+    def _room(self, name: str, worker: _Worker) -> int:
         return worker.granted - self._sent.get(name, 0)
 
     def _give(self, worker: str) -> None:
@@ -141,5 +150,10 @@ class Roster:
                 yield name, self._sent.get(name, 0)
 
 
+def _is_served(worker: _Worker, now: float) -> bool:
+    return not worker.leaving and now - worker.heard_at <= SILENT_S
+
+
 def _of(message: WorkerCredit, now: float) -> _Worker:
-    return _Worker(message.lanes, message.level, message.granted, now, message.leaving, message.leaving)
+    ahead = max(0, message.ahead)
+    return _Worker(message.lanes, message.level, message.granted, ahead, now, message.leaving, message.leaving)
