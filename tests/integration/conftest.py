@@ -1,4 +1,4 @@
-"""Fixtures: executors on a queue and a state store in memory, and on PostgreSQL."""
+"""Fixtures: executors on a queue and a state store in memory, and on PostgreSQL; a worker on a queue in memory."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from tests.contract.backends import MemoryContract, PostgresContract
 from tests.contract.conftest import postgres_database, postgres_uri
+from tests.integration.worker_stage import World
 from tests.integration.workshop import Workshop
 
 __all__ = ["postgres_database", "postgres_uri"]
@@ -23,3 +24,11 @@ async def workshop(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
         backend = await PostgresContract.open(request.getfixturevalue("postgres_database"))
     yield Workshop(backend, tmp_path)
     await backend.close()
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """Yield a worker that works, with its queue and its storage."""
+    made = World(tmp_path)
+    async with made.worker:
+        yield made

@@ -1,0 +1,97 @@
+"""What tasks leave behind on a worker: files of a shared folder, a log, cached outputs."""
+
+from __future__ import annotations
+
+from tests.integration.worker_stage import FOLDER, LOG, RETURN, SHELL, World
+from tiercel.messages.execution_event import ChildRunReported
+from tiercel.model.state import State
+
+
+async def test_a_folder_runs_its_tasks_one_by_one(world: World) -> None:
+    """Tasks share files and outputs, and each is told of as a run of its own."""
+    await world.send(
+        {
+            "id": "wd",
+            "type": FOLDER,
+            "inputFiles": {"in.txt": "{{ inputs.name }}"},
+            "outputFiles": ["out.txt"],
+            "tasks": [
+                {"id": "skipped", "type": LOG, "message": "no", "runIf": "{{ 1 == 2 }}"},
+                {"id": "off", "type": LOG, "message": "no", "disabled": True},
+                {
+                    "id": "first",
+                    "type": SHELL,
+                    "commands": ["cat in.txt > out.txt", """echo '::{"outputs":{"a":1}}::'"""],
+                },
+                {"id": "second", "type": RETURN, "format": "{{ outputs.first.vars.a }} {{ task.id }}"},
+            ],
+        }
+    )
+    finished = await world.finished()
+
+    children = [event for event in await world.events() if isinstance(event, ChildRunReported)]
+    assert [(child.task_id, child.state) for child in children] == [
+        ("skipped", State.RUNNING),
+        ("skipped", State.SKIPPED),
+        ("first", State.RUNNING),
+        ("first", State.SUCCESS),
+        ("second", State.RUNNING),
+        ("second", State.SUCCESS),
+    ]
+    assert children[-1].outputs is not None
+    assert children[-1].outputs.value == {"value": "1 second"}
+    assert finished.state is State.SUCCESS
+    assert finished.outputs is not None
+    assert finished.outputs.value is not None
+    uri = finished.outputs.value["outputFiles"]["out.txt"]
+    assert await world.storage.read("main", uri) == b"World"
+
+
+async def test_a_folder_ends_with_its_first_failed_task(world: World) -> None:
+    """Unless that task may fail."""
+    fail = {"id": "fail", "type": "io.kestra.plugin.core.execution.Fail"}
+    log = {"id": "log", "type": LOG, "message": "reached"}
+    await world.send({"id": "wd", "type": FOLDER, "tasks": [fail, log]})
+    assert (await world.finished()).state is State.FAILED
+    assert ("INFO", "reached") not in await world.logs()
+
+    await world.send({"id": "wd", "type": FOLDER, "tasks": [{**fail, "allowFailure": True}, log]}, "e2")
+    assert (await world.finished("e2")).state is State.WARNING
+    assert ("INFO", "reached") in await world.logs()
+
+
+async def test_a_folder_remembers_files_between_executions(world: World) -> None:
+    """Cached files come back, and the cache follows their changes."""
+    definition = {
+        "id": "wd",
+        "type": FOLDER,
+        "cache": {"patterns": ["kept/**"], "ttl": "PT1H"},
+        "tasks": [
+            {"id": "t", "type": SHELL, "commands": ["mkdir -p kept", "echo x >> kept/file", "wc -l < kept/file"]}
+        ],
+    }
+    for number in range(3):
+        await world.send(definition, f"e{number}")
+        assert (await world.finished(f"e{number}")).state is State.SUCCESS
+
+    assert [message.strip() for level, message in await world.logs() if level == "INFO"] == ["1", "2", "3"]
+
+
+async def test_the_log_may_go_into_a_file(world: World) -> None:
+    """With `logToFile` lines are in storage and not in history."""
+    await world.send({"id": "t", "type": LOG, "message": "in the file", "logToFile": True})
+    finished = await world.finished()
+
+    assert finished.log_file is not None
+    assert (await world.storage.read("main", finished.log_file)).decode().endswith(" INFO in the file\n")
+    assert await world.logs() == []
+
+
+async def test_cached_outputs_serve_a_run_with_the_same_properties(world: World) -> None:
+    """A run with other rendered properties is another entry."""
+    cached = {"id": "t", "type": LOG, "taskCache": {"enabled": True, "ttl": "PT1H"}}
+    for number, message in enumerate(("{{ inputs.name }}", "{{ inputs.name }}", "World", "other")):
+        await world.send({**cached, "message": message, "description": f"number {number}"}, f"e{number}")
+        assert (await world.finished(f"e{number}")).state is State.SUCCESS
+
+    assert [message for level, message in await world.logs() if level == "INFO"] == ["World", "other"]
