@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import httpx
 import psycopg
 
+from tests.patience import PATIENCE_S
 from tiercel.model.state import State
 from tiercel.runtime.embedded import DATABASE, HISTORY_DATABASE, ROLE
 from tiercel.testing.server import StandaloneServer
@@ -29,7 +30,7 @@ class Installation:
 
     def __init__(self, server: StandaloneServer) -> None:
         self.server = server
-        self.http = httpx.AsyncClient(base_url=server.url, timeout=30.0)
+        self.http = httpx.AsyncClient(base_url=server.url, timeout=PATIENCE_S)
 
     async def put(self, source: str) -> None:
         """Store a flow that is valid and new."""
@@ -43,12 +44,12 @@ class Installation:
         assert 200 == answer.status_code, answer.text
         return str(answer.json()["id"])
 
-    async def run(self, source: str, flow_id: str, *, within_s: float = 20.0) -> dict[str, Any]:
+    async def run(self, source: str, flow_id: str, *, within_s: float = PATIENCE_S) -> dict[str, Any]:
         """Store a flow, run it, and return the execution when it has ended."""
         await self.put(source)
         return await self.ended(await self.start(flow_id), within_s=within_s)
 
-    async def ended(self, execution_id: str, *, within_s: float = 20.0) -> dict[str, Any]:
+    async def ended(self, execution_id: str, *, within_s: float = PATIENCE_S) -> dict[str, Any]:
         """Return an execution when it has ended."""
 
         async def look() -> dict[str, Any] | None:
@@ -67,7 +68,7 @@ class Installation:
         execution: dict[str, Any] = answer.json()
         return execution
 
-    async def said(self, execution_id: str, words: str, *, within_s: float = 10.0) -> str:
+    async def said(self, execution_id: str, words: str, *, within_s: float = PATIENCE_S) -> str:
         """Return the log of an execution when it contains these words."""
 
         async def look() -> str | None:
@@ -116,7 +117,7 @@ class Installation:
         return self.server.management_port + SERVICES.index(service)
 
 
-async def until(look: Callable[[], Awaitable[T | None]], what: str, *, within_s: float) -> T:
+async def until(look: Callable[[], Awaitable[T | None]], what: str, *, within_s: float = PATIENCE_S) -> T:
     """Look again and again until there is something; fail when the time is over."""
     deadline = time.monotonic() + within_s
     while (found := await look()) is None:

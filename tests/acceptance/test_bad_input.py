@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.installation import API, YAML, Installation, processes_with, resident_bytes, until
+from tests.patience import PATIENCE_S
 from tiercel.testing.server import StandaloneServer
 
 WELL = """\
@@ -107,7 +108,7 @@ def test_run_prints_every_mistake_and_fails(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
     )
 
     assert 0 != done.returncode
@@ -174,7 +175,7 @@ async def test_a_gigabyte_without_a_newline_does_not_grow_the_worker(installatio
         state: str = (await installation.execution(execution_id))["state"]["current"]
         return state if state in {"SUCCESS", "FAILED"} else None
 
-    state = await until(look, "a gigabyte to be read", within_s=30)
+    state = await until(look, "a gigabyte to be read")
 
     assert "SUCCESS" == state
     assert most - before < WORKER_GROWTH_MAX
@@ -205,11 +206,11 @@ async def test_a_kill_ends_what_ignores_it(installation: Installation) -> None:
     assert processes_with(mark)
 
     answer = await installation.http.delete(f"{API}/executions/{execution_id}/kill")
-    execution = await installation.ended(execution_id, within_s=25)
+    execution = await installation.ended(execution_id)
 
     assert 300 > answer.status_code
     assert "KILLED" == execution["state"]["current"]
-    await until(lambda: nobody_with(mark), "all processes to end", within_s=10)
+    await until(lambda: nobody_with(mark), "all processes to end")
 
 
 async def test_a_timeout_ends_what_ignores_it(installation: Installation) -> None:
@@ -218,10 +219,10 @@ async def test_a_timeout_ends_what_ignores_it(installation: Installation) -> Non
     ignoring = f"trap '' TERM INT HUP; (setsid sh -c \"trap '' TERM; : {mark}; while :; do sleep 1; done\" &) ; "
     flow = shell("lingering", f"{ignoring}while :; do sleep 1; : {mark}; done", more="    timeout: PT1S\n")
 
-    execution = await installation.run(flow, "lingering", within_s=25)
+    execution = await installation.run(flow, "lingering")
 
     assert "FAILED" == execution["state"]["current"]
-    await until(lambda: nobody_with(mark), "all processes to end", within_s=10)
+    await until(lambda: nobody_with(mark), "all processes to end")
 
 
 async def nobody_with(mark: str) -> bool | None:
@@ -254,7 +255,7 @@ async def test_outputs_over_the_cap_fail_their_task(installation: Installation) 
         "python3 -c \"import json; [print('::' + json.dumps(dict(outputs={'o%d' % i: 'x' * 900000})) + '::')"
         ' for i in range(25)]"',
     )
-    execution = await installation.run(flow, "heavy", within_s=30)
+    execution = await installation.run(flow, "heavy")
 
     assert "FAILED" == execution["state"]["current"]
     await installation.said(execution["id"], "output")

@@ -80,7 +80,7 @@ async def test_a_message_that_cannot_be_decoded_goes_to_the_dead_letters(
 
     flow_id = f"after-{topic.replace('_', '-')}"
     execution = await installation.run(WELL.replace("id: well", f"id: {flow_id}") + DAILY, flow_id)
-    await until(lambda: buried(installation, topic, key, 16 * len(GARBAGE)), "the dead letters", within_s=15)
+    await until(lambda: buried(installation, topic, key, 16 * len(GARBAGE)), "the dead letters")
 
     assert "SUCCESS" == execution["state"]["current"]
     assert [(0,)] == await installation.sql(f"SELECT count(*) FROM tq.{topic} WHERE key = %s", key)
@@ -103,7 +103,7 @@ async def test_a_job_that_cannot_be_decoded_goes_to_the_dead_letters(installatio
         rows = await installation.sql("SELECT 1 FROM tq.dead_letter WHERE topic = 'worker_job' AND key = 'poison-job'")
         return True if len(rows) >= len(GARBAGE) else None
 
-    await until(look, "the dead letters", within_s=15)
+    await until(look, "the dead letters")
 
 
 @pytest.mark.parametrize("topic", ["broadcast", "worker_event"])
@@ -127,7 +127,7 @@ async def test_dead_letters_are_counted_in_the_metrics(installation: Installatio
     async def look() -> float | None:
         return await installation.metric("webserver", "tiercel_queue_messages", topic="dead_letter") or None
 
-    assert await until(look, "the metric", within_s=15)
+    assert await until(look, "the metric")
 
 
 async def test_state_that_cannot_be_decoded_fails_no_other_execution(installation: Installation) -> None:
@@ -139,7 +139,7 @@ async def test_state_that_cannot_be_decoded_fails_no_other_execution(installatio
     async def paused() -> bool | None:
         return True if (await installation.execution(ruined))["state"]["current"] == "PAUSED" else None
 
-    await until(paused, "the pause", within_s=10)
+    await until(paused, "the pause")
     await installation.sql("UPDATE ts.execution SET head = %s WHERE id = %s", b"\xc1", ruined)
     await installation.sql("UPDATE tq.lease SET token = gen_random_uuid()::text WHERE service = 'executor'")
 
@@ -159,4 +159,4 @@ async def test_state_that_cannot_be_decoded_fails_no_other_execution(installatio
     ended = [await installation.ended(each) for each in others]
 
     assert {"SUCCESS"} == {each["state"]["current"] for each in ended}
-    await until(lambda: buried(installation, "execution_event", ruined, 1), "the dead letter", within_s=10)
+    await until(lambda: buried(installation, "execution_event", ruined, 1), "the dead letter")

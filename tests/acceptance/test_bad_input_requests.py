@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.acceptance.installation import API, Installation
+from tests.patience import PATIENCE_S
 from tiercel.testing.server import StandaloneServer
 
 WELL = """\
@@ -56,7 +57,6 @@ QUERIES: Final = (
 ROUNDS_READING: Final = 12
 ROUNDS_WRITING: Final = 12
 AT_ONCE: Final = 8
-TIMEOUT_S: Final = 10.0
 SIDE_WORDS: Final = ("by-query", "follow")
 """What works on everything there is, and what never ends."""
 
@@ -127,7 +127,7 @@ async def _sent(installation: Installation, gate: asyncio.Semaphore, request: di
     what = f"{request['method']} {request['url'][-120:]} {request.get('content', b'')[:40]!r} {request.get('headers')}"
     async with gate:
         try:
-            answer = await installation.http.request(**request, timeout=TIMEOUT_S)
+            answer = await installation.http.request(**request, timeout=PATIENCE_S)
         except httpx.HTTPError as error:
             return f"{what}: {error!r}"
     if answer.status_code < 400:

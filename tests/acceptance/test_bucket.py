@@ -15,8 +15,6 @@ from tiercel.errors import Unavailable
 from tiercel.testing.server import StandaloneServer
 
 BUCKET = "tiercel-acceptance"
-AGAIN_S = 30.0
-"""How long after an outage everything may take to be as before."""
 FILES = """\
 id: files
 namespace: bad
@@ -95,15 +93,15 @@ async def test_while_the_store_is_away_everything_waits_and_says_so(
     await installation.said(execution_id, "made")
 
     await asyncio.to_thread(minio_server.kill)
-    await until(lambda: everybody_says(installation, 503), "everybody to be unwell", within_s=AGAIN_S)
+    await until(lambda: everybody_says(installation, 503), "everybody to be unwell")
     _, said = await installation.health("worker")
     await asyncio.to_thread(minio_server.start)
 
     assert "'storage.s3.endpoint'" in said["details"]["storage"]["details"]
-    execution = await installation.ended(execution_id, within_s=AGAIN_S)
+    execution = await installation.ended(execution_id)
     assert "SUCCESS" == execution["state"]["current"]
     assert [1, 1] == [len(run["attempts"]) for run in execution["taskRunList"]]
-    await until(lambda: everybody_says(installation, 200), "everybody to be well", within_s=AGAIN_S)
+    await until(lambda: everybody_says(installation, 200), "everybody to be well")
 
 
 async def test_a_task_that_reads_a_vanished_file_fails_with_its_uri(
@@ -118,14 +116,14 @@ async def test_a_task_that_reads_a_vanished_file_fails_with_its_uri(
         made = [run for run in execution.get("taskRunList") or [] if run["taskId"] == "make"]
         return made[0]["outputs"]["outputFiles"]["made.bin"] if execution["state"]["current"] == "PAUSED" else None
 
-    uri = await until(paused, "the execution to pause", within_s=AGAIN_S)
+    uri = await until(paused, "the execution to pause")
     place = minio_server.address.endpoint.partition("://")[2]
     client = Minio(place, minio_server.address.access_key, minio_server.address.secret_key, secure=False)
     client.remove_object(BUCKET, uri.replace("kestra:///", "main/"))
     answer = await installation.http.post(f"/api/v1/main/executions/{execution_id}/resume")
     assert answer.status_code < 300, answer.text
 
-    execution = await installation.ended(execution_id, within_s=AGAIN_S)
+    execution = await installation.ended(execution_id)
     assert "FAILED" == execution["state"]["current"]
     await installation.said(execution_id, f"File '{uri}' does not exist in internal storage.")
 

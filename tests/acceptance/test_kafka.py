@@ -14,6 +14,7 @@ import pytest
 
 from backing import choice
 from tests.acceptance.installation import Installation, until
+from tests.patience import PATIENCE_S
 from tiercel.testing.server import StandaloneServer
 
 FLOW = """
@@ -59,10 +60,10 @@ async def installation(own_server: StandaloneServer) -> AsyncIterator[Installati
 
 async def test_a_flow_runs_through_all_processes(installation: Installation) -> None:
     """Its messages go through topics, and the tables of messages stay empty."""
-    execution = await installation.run(FLOW.format(id="through"), "through", within_s=60)
+    execution = await installation.run(FLOW.format(id="through"), "through")
 
     assert "SUCCESS" == execution["state"]["current"]
-    assert "one and two" in await installation.said(execution["id"], "one and two", within_s=30)
+    assert "one and two" in await installation.said(execution["id"], "one and two")
     for table in ("execution_event", "history", "broadcast", "worker_event"):
         assert [(0,)] == await installation.sql(f"SELECT count(*) FROM tq.{table}")
     assert [(True,)] == await installation.sql("SELECT sum(next_offset) > 0 FROM tq.position")
@@ -85,11 +86,11 @@ async def test_a_worker_needs_no_database(
             [*command, "--data", str(tmp_path)], env=own, stdout=log, stderr=log
         )
     try:
-        execution = await installation.run(ELSEWHERE, "elsewhere", within_s=60)
+        execution = await installation.run(ELSEWHERE, "elsewhere")
         remote = connections(worker.pid)
     finally:
         worker.send_signal(signal.SIGTERM)
-        code = await asyncio.to_thread(worker.wait, 60)
+        code = await asyncio.to_thread(worker.wait, PATIENCE_S)
 
     assert "SUCCESS" == execution["state"]["current"], (tmp_path / "worker.log").read_text()
     assert "from afar" == execution["taskRunList"][0]["outputs"]["value"]
@@ -151,12 +152,12 @@ async def test_a_poisoned_message_is_buried(installation: Installation) -> None:
     for partition in range(16):
         name = f"{settings['TIERCEL_KAFKA_TOPIC_PREFIX']}execution_event"
         producer.produce(name, b"poison", key=b"somebody", partition=partition)
-    producer.flush(10)
+    producer.flush(PATIENCE_S)
 
-    execution = await installation.run(FLOW.format(id="after-poison"), "after-poison", within_s=60)
+    execution = await installation.run(FLOW.format(id="after-poison"), "after-poison")
 
     async def all_buried() -> bool | None:
         return (await installation.sql("SELECT count(*) FROM tq.dead_letter WHERE body = 'poison'")) == [(16,)] or None
 
     assert "SUCCESS" == execution["state"]["current"]
-    await until(all_buried, "sixteen dead letters", within_s=30)
+    await until(all_buried, "sixteen dead letters")

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.patience import PATIENCE_S
 from tiercel.cli.api import Api
 from tiercel.cli.live import LiveView
 from tiercel.cli.main import SERVICES
@@ -63,7 +64,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def await_ready(url: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         try:
             if httpx.get(url).status_code == 200:
@@ -90,7 +91,7 @@ def test_each_process_stops_cleanly_when_asked(cluster: Cluster) -> None:
     for process in cluster.processes.values():
         process.send_signal(signal.SIGTERM)
 
-    codes = {name: process.wait(30) for name, process in cluster.processes.items()}
+    codes = {name: process.wait(PATIENCE_S) for name, process in cluster.processes.items()}
 
     assert dict.fromkeys(SERVICES, 0) == codes
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.patience import PATIENCE_S
 from tiercel.cli.api import Api
 from tiercel.cli.live import LiveView
 from tiercel.testing.server import StandaloneServer
@@ -87,7 +88,7 @@ def test_children_and_postgresql_die_with_a_killed_supervisor(
     os.kill(first.pid, signal.SIGKILL)
     first.stop()
 
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while any(is_running(pid) for pid in processes.values()) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert [] == [name for name, pid in processes.items() if is_running(pid)]

@@ -14,10 +14,10 @@ from typing import Any, Final
 from tests.chaos.flows import CLOCK_PERIOD_S, SiegeFlow
 from tests.chaos.history import mistakes
 from tests.chaos.verdict import Verdict
+from tests.patience import PATIENCE_S
 from tiercel.cli.api import Api
 from tiercel.model.state import State
 
-PATIENCE_S: Final = 20.0
 """So long may the repository lag behind what has ended."""
 LOOK_S: Final = 0.5
 

@@ -29,7 +29,7 @@ GAP_S: Final = 0.25
 """Between two starts of executions."""
 REST_S: Final = 1.0
 """Between two replacements."""
-SETTLE_S: Final = 60.0
+SETTLE_S: Final = 120.0
 
 
 class Replacement(msgspec.Struct, frozen=True):

@@ -7,9 +7,10 @@ from typing import Final
 import msgspec
 
 from backing.minio import S3Address
+from tests.patience import PATIENCE_S
 from tiercel.storage.s3.settings import S3Settings
 
-START_TIMEOUT_S: Final = 20.0
+START_TIMEOUT_S: Final = PATIENCE_S
 PART_SIZE_MB: Final = 5
 """The smallest, so that files of some megabytes have several parts."""
 

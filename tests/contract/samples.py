@@ -19,6 +19,8 @@ from tiercel.statestore.base import Changes, Leases
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SERVICE = "executor"
+TTL_S = 50.0
+"""Longer than any test stands still, and shorter than the minute that tests let pass."""
 
 
 def event(execution_id: str, minute: int = 0) -> Outgoing:
@@ -107,7 +109,7 @@ def changes(execution_id: str, was: int | None, record: HeadRecord | None = None
 async def leases_of(leases: Leases, instance: str = "i1", service: str = SERVICE) -> list[Lease]:
     """Take all partitions."""
     await leases.announce(service, instance, level=1)
-    return await leases.take(service, instance, level=1, ttl_s=10)
+    return await leases.take(service, instance, level=1, ttl_s=TTL_S)
 
 
 def lease_for(leases: Sequence[Lease], key: str) -> Lease:

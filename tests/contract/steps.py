@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from tests.contract.backends import Process
+from tests.patience import PATIENCE_S
 from tiercel.messages.topics import EXECUTION_EVENT, WORKER_JOB, Topic
 from tiercel.messages.worker_job import TaskJob, WorkerJob
 from tiercel.queue.base import Delivery, OutgoingJob, Queue
 
 ALL: Final = range(16)
-SOON_S: Final = 20.0
 POLL_S: Final = 0.2
 
 
@@ -31,7 +31,7 @@ async def arrived(
     queue: Queue, number: int, topic: Topic[Any] = EXECUTION_EVENT, partitions: Sequence[int] = ALL, count: int = 1000
 ) -> list[Delivery[Any]]:
     """Return what is read when at least so many messages are there."""
-    async with asyncio.timeout(SOON_S):
+    async with asyncio.timeout(PATIENCE_S):
         while len(found := await queue.read(topic, partitions, count=count)) < number:
             await queue.wait(topic, POLL_S)
     return found
@@ -42,7 +42,7 @@ async def claimed(
 ) -> list[WorkerJob]:
     """Claim at most `count` jobs, until there are so many."""
     found: list[WorkerJob] = []
-    async with asyncio.timeout(SOON_S):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             found += await queue.claim(worker, lanes, count - len(found))
             if len(found) >= number:

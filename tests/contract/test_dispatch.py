@@ -10,6 +10,7 @@ import pytest
 from tests.contract.backends import Backend
 from tests.contract.samples import job, trigger_job
 from tests.contract.steps import arrived, claimed, seqs, submit, waiting
+from tests.patience import PATIENCE_S
 from tiercel.messages.execution_event import TaskStarted
 from tiercel.messages.topics import WORKER_JOB
 from tiercel.messages.worker_job import TaskJob, TriggerJob
@@ -68,7 +69,7 @@ async def test_concurrent_claims_never_share_a_job(backend: Backend) -> None:
             if not found:
                 await queue.wait(WORKER_JOB, 0.05)
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         await asyncio.gather(*(claim_all(number) for number in range(4)))
 
     assert list(range(total)) == sorted(taken)

@@ -18,6 +18,7 @@ from tests.contract.backends import KafkaContract
 from tests.contract.cut import Cut
 from tests.contract.samples import changes, event, job, leases_of, minutes
 from tests.contract.steps import ALL, arrived, claimed, seqs, submit, waiting
+from tests.patience import PATIENCE_S
 from tiercel.errors import InternalError, OperatorError, Refused, Unavailable
 from tiercel.messages import codec
 from tiercel.messages.broadcast import KillRun
@@ -66,7 +67,7 @@ async def pause(dispatcher: Dispatcher) -> None:
     await asyncio.gather(*dispatcher._tasks, return_exceptions=True)
 
 
-async def until(holds: Callable[[], Awaitable[bool]], within_s: float = 30.0) -> None:
+async def until(holds: Callable[[], Awaitable[bool]], within_s: float = PATIENCE_S) -> None:
     """Wait until something holds."""
     async with asyncio.timeout(within_s):
         while not await holds():  # noqa: ASYNC110 what is waited for is elsewhere
@@ -143,7 +144,7 @@ async def test_a_position_is_moved_over_what_only_came_again(kafka_contract: Kaf
     assert await kafka_contract.queue.acknowledge(EXECUTION_EVENT, await arrived(kafka_contract.queue, 1), leases)
     await link.producer.send([record])
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while await waiting(kafka_contract.queue, "execution_event"):
             assert [] == await kafka_contract.queue.read(EXECUTION_EVENT, ALL, count=10)
             await kafka_contract.queue.wait(EXECUTION_EVENT, 0.5)
@@ -199,7 +200,7 @@ async def test_messages_of_a_commit_in_doubt_are_sent_exactly_if_it_happened(
         async with doubtful.state.transaction([]) as unit:
             unit.save(changes("the-cut", None))
             unit.emit(event("a", 2))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             with contextlib.suppress(Unavailable):
                 async with doubtful.state.transaction([]) as unit:
@@ -232,7 +233,7 @@ async def test_an_offset_that_is_gone_is_an_alarm(kafka_contract: KafkaContract)
     await kafka_contract.sql("UPDATE tq.position SET next_offset = next_offset + 1000 WHERE topic = 'execution_event'")
 
     with pytest.raises(OperatorError, match=r"no longer holds the message.*tq\.position"):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 await kafka_contract.queue.read(EXECUTION_EVENT, ALL, count=1)
                 await asyncio.sleep(0.05)
@@ -260,7 +261,7 @@ async def test_a_broadcast_that_comes_again_is_heard_once(kafka_contract: KafkaC
     await link.producer.send([record, record])
     await kafka_contract.queue.emit(Outgoing(topic=BROADCAST, key="", message=KillRun(execution_id="b")))
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         assert ["a", "b"] == [(await anext(line)).execution_id for _ in range(2)]  # type: ignore[attr-defined]
 
 
@@ -386,7 +387,7 @@ async def test_while_the_broker_is_away_calls_say_so(
     await asyncio.to_thread(kafka_broker.pause)
     try:
         await until(lambda: _is_silent(contract.links[0], 7))
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE_S):
             with pytest.raises(Unavailable, match="has not answered"):
                 await contract.queue.emit(event("a"))
             with pytest.raises(Unavailable, match="has not answered"):

@@ -17,6 +17,7 @@ from psycopg import conninfo
 from backing.process import free_port
 from backing.tools import Program
 from tests.contract.samples import event
+from tests.patience import PATIENCE_S
 from tiercel.errors import InvalidSettings
 from tiercel.messages.topics import EXECUTION_EVENT, partition_of
 from tiercel.queue.postgres.node import PostgresNode
@@ -34,7 +35,6 @@ pool_mode = {mode}
 max_client_conn = 100
 default_pool_size = 20
 """
-START_TIMEOUT_S = 20.0
 Pooler = Callable[[str], str]
 
 
@@ -82,7 +82,7 @@ def pooler(pgbouncer: Program, postgres_database: str, tmp_path: Path) -> Iterat
 
 
 def _await_port(port: int) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port)).close()

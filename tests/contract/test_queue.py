@@ -11,6 +11,7 @@ import pytest
 from tests.contract.backends import Backend
 from tests.contract.samples import SERVICE, event, job, leases_of, minutes
 from tests.contract.steps import ALL, arrived, submit, waiting
+from tests.patience import PATIENCE_S
 from tiercel.messages.broadcast import FlowUpdated, KillRun
 from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT, HISTORY, WORKER_JOB, partition_of
 from tiercel.queue.base import Outgoing
@@ -190,7 +191,7 @@ async def test_closing_a_subscription_ends_it(backend: Backend) -> None:
 
 
 async def _next(line: AsyncIterator[object]) -> object:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         return await anext(line)
 
 
@@ -209,7 +210,7 @@ async def test_a_wait_returns_when_a_message_is_sent(backend: Backend) -> None:
         waiting = asyncio.create_task(backend.queue.wait(EXECUTION_EVENT, 60))
         await asyncio.sleep(0)
         await sender.emit(event("a"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await waiting
 
 
@@ -232,7 +233,7 @@ async def test_what_is_sent_between_a_read_and_a_wait_is_not_missed(backend: Bac
 
     gate.set()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await asyncio.gather(*consumers)
 
 
@@ -252,7 +253,7 @@ async def test_a_wait_for_other_partitions_goes_on(backend: Backend) -> None:
 
     await other.queue.emit(event("a"))
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await mine
     assert not others.done()
     others.cancel()
@@ -260,7 +261,7 @@ async def test_a_wait_for_other_partitions_goes_on(backend: Backend) -> None:
 
 async def test_a_wait_returns_after_its_timeout(backend: Backend) -> None:
     """Nothing needs to be sent."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         for _ in range(3):
             await backend.queue.wait(HISTORY, 0.01)
 
@@ -275,7 +276,7 @@ async def test_wake_makes_waits_return(backend: Backend) -> None:
 
     backend.queue.wake(WORKER_JOB)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await waiting
 
 
@@ -289,7 +290,7 @@ async def test_no_wake_up_is_lost_under_load(backend: Backend) -> None:
             await backend.queue.emit(event(f"k{number % 20}", number))
 
     leases = await leases_of(other.leases)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         producing = asyncio.create_task(produce())
         while got < total:
             found = await other.queue.read(EXECUTION_EVENT, ALL, count=50)

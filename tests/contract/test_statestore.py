@@ -25,6 +25,7 @@ from tests.contract.samples import (
 )
 from tests.contract.steps import arrived, claimed, waiting
 from tests.contract.steps import seqs as of_jobs
+from tests.patience import PATIENCE_S
 from tiercel.messages.topics import EXECUTION_EVENT, HISTORY, partition_of
 from tiercel.messages.worker_job import TaskJob
 from tiercel.model.live import OutputKind, Timer, TimerKind
@@ -395,5 +396,5 @@ async def test_who_follows_executions_is_told_of_a_commit(backend: Backend) -> N
     async with backend.state.transaction(await leases_of(backend.leases)) as unit:
         unit.emit(Outgoing(topic=HISTORY, key="a", message=event("a").message))
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await told

@@ -17,6 +17,7 @@ from backing.minio import KMS_KEY, REGION, MinioServer, S3Address
 from backing.process import free_port
 from tests.contract.bucket import START_TIMEOUT_S, bucket_of
 from tests.contract.certificate import write_certificate
+from tests.patience import PATIENCE_S
 from tiercel.errors import Conflict, InvalidSettings, NotFound, Refused, Unavailable
 from tiercel.storage.s3.settings import S3Settings, TlsSettings
 from tiercel.storage.s3.storage import S3Storage
@@ -24,7 +25,6 @@ from tiercel.storage.s3.storage import S3Storage
 TENANT = "main"
 FILE = "kestra:///company/team/flow/file.bin"
 PART = 5 << 20
-OUTAGE_TIMEOUT_S = 60.0
 
 
 def name() -> str:
@@ -72,7 +72,7 @@ async def test_when_the_store_restarts_in_the_middle_of_an_upload_nothing_is_los
                 await asyncio.to_thread(minio_server.restart, immediately=immediately)
             yield part
 
-    async with asyncio.timeout(OUTAGE_TIMEOUT_S):
+    async with asyncio.timeout(PATIENCE_S):
         await storage.put(TENANT, FILE, source())
 
         assert b"".join(parts) == await storage.read(TENANT, FILE)
@@ -85,7 +85,7 @@ async def test_when_the_store_restarts_in_the_middle_of_a_download_the_reader_wa
     content = bytes(range(256)) * (8 * PART // 256)
     await storage.put(TENANT, FILE, content)
 
-    async with asyncio.timeout(OUTAGE_TIMEOUT_S), storage.open(TENANT, FILE) as chunks:
+    async with asyncio.timeout(PATIENCE_S), storage.open(TENANT, FILE) as chunks:
         found = [await anext(chunks)]
         await asyncio.to_thread(minio_server.stop)
         following = asyncio.create_task(rest(chunks))

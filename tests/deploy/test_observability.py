@@ -17,6 +17,7 @@ import yaml
 from backing.process import BackingProcess
 from backing.tools import Program
 from tests.deploy import words
+from tests.patience import PATIENCE_S
 from tiercel.cli.api import Api
 from tiercel.cli.live import LiveView
 from tiercel.testing.server import StandaloneServer
@@ -25,7 +26,6 @@ FILES: Final = words.DEPLOY / "observability"
 DASHBOARD: Final = FILES / "grafana" / "tiercel.json"
 ORDER: Final = ("webserver", "executor", "indexer", "worker", "scheduler")
 """Of the management ports of a standalone server."""
-PATIENCE_S: Final = 60.0
 QUIET: Final = frozenset({"TiercelServiceMissing"})
 FLOW: Final = """\
 id: watched
@@ -89,7 +89,7 @@ def watcher(
 @pytest.fixture
 async def query(watcher: Prometheus) -> AsyncIterator[Any]:
     """Yield how Prometheus is asked: from a query to its result."""
-    async with httpx.AsyncClient(base_url=watcher.url, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=watcher.url, timeout=PATIENCE_S) as client:
 
         async def ask(expression: str) -> list[dict[str, Any]]:
             answer = (await client.get("/api/v1/query", params={"query": expression})).json()

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from tests.patience import PATIENCE_S
 from tiercel.definitions.memory import MemoryDefinitions
 from tiercel.executor.service import ExecutorService
 from tiercel.indexer.service import IndexerService
@@ -45,7 +46,7 @@ class Stage:
         )
         self.app = build(self.adapters, WebserverSettings(**settings))
         transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
-        self.http = httpx.AsyncClient(transport=transport, base_url="http://tiercel", timeout=20)
+        self.http = httpx.AsyncClient(transport=transport, base_url="http://tiercel", timeout=PATIENCE_S)
 
     async def call(self, method: str, path: str, status: int = 200, **request: Any) -> Any:
         """Send a request below the tenant, check the status, return the answer's JSON."""

@@ -16,8 +16,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from backing.kafka import KafkaBroker
 from tests.architecture.tree import ROOT
+from tests.patience import PATIENCE_S
 
-TIMEOUT_S = 20.0
 quiet = logging.getLogger("tests.kafka")
 quiet.setLevel(logging.CRITICAL)
 
@@ -25,20 +25,20 @@ quiet.setLevel(logging.CRITICAL)
 def send(bootstrap: str, topic: str, content: bytes) -> None:
     producer = Producer({"bootstrap.servers": bootstrap, "logger": quiet})
     producer.produce(topic, content)
-    assert 0 == producer.flush(TIMEOUT_S)
+    assert 0 == producer.flush(PATIENCE_S)
 
 
 def read(bootstrap: str, topic: str) -> bytes | None:
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "test", "logger": quiet})
     consumer.assign([TopicPartition(topic, 0, 0)])
-    message = consumer.poll(TIMEOUT_S)
+    message = consumer.poll(PATIENCE_S)
     consumer.close()
     return message.value() if message is not None else None
 
 
 def create(bootstrap: str, topic: str) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap, "logger": quiet})
-    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(TIMEOUT_S)
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(PATIENCE_S)
 
 
 def answers(bootstrap: str, timeout_s: float) -> bool:
@@ -52,7 +52,7 @@ def answers(bootstrap: str, timeout_s: float) -> bool:
 
 def test_when_asked_for_a_broker_answers(kafka: str) -> None:
     """The address of the session's broker is one that clients can use."""
-    assert answers(kafka, TIMEOUT_S)
+    assert answers(kafka, PATIENCE_S)
 
 
 @pytest.mark.parametrize("immediately", [False, True], ids=["cleanly", "by a power cut"])
@@ -75,7 +75,7 @@ def test_when_paused_it_answers_nobody_until_it_goes_on(kafka_broker: KafkaBroke
     kafka_broker.resume()
 
     assert hung
-    assert answers(kafka_broker.bootstrap, TIMEOUT_S)
+    assert answers(kafka_broker.bootstrap, PATIENCE_S)
 
 
 def test_when_the_test_run_is_killed_the_broker_ends(kafka_broker: KafkaBroker, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_when_the_test_run_is_killed_the_broker_ends(kafka_broker: KafkaBroker, 
     run.send_signal(signal.SIGKILL)
     run.wait()
 
-    deadline = time.monotonic() + TIMEOUT_S
+    deadline = time.monotonic() + PATIENCE_S
     while is_alive(broker):
         assert time.monotonic() < deadline, f"The broker {broker} outlives its test run."
         time.sleep(0.02)

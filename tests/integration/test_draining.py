@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+from tests.patience import PATIENCE_S
 from tiercel.definitions.memory import MemoryDefinitions
 from tiercel.executor.service import ExecutorService
 from tiercel.executor.settings import ExecutorSettings
@@ -20,8 +21,6 @@ from tiercel.runtime.adapters import Adapters
 from tiercel.secrets.environment import EnvironmentSecrets
 from tiercel.storage.local import LocalStorage
 from tiercel.webserver import sse
-
-DEADLINE_S = 20.0
 
 
 class SlowRepository(MemoryRepository):
@@ -53,7 +52,7 @@ async def test_an_indexer_finishes_its_batch_before_it_gives_its_partitions_back
     """Else the next owner would write the same once more, and the leases would be lost under the batch."""
     backend, repository = MemoryBackend(), SlowRepository()
     indexer = IndexerService(adapters_of(backend, tmp_path, repository))
-    async with asyncio.timeout(DEADLINE_S):
+    async with asyncio.timeout(PATIENCE_S):
         working = asyncio.create_task(indexer.run())
         await indexer.ready.wait()
         await backend.emit(Outgoing(topic=HISTORY, key="e", message=ExecutionDeleted(execution_id="e")))
@@ -83,7 +82,7 @@ async def test_partitions_that_an_executor_gives_back_are_taken_at_once(tmp_path
     adapters = adapters_of(backend, tmp_path)
     settings = ExecutorSettings(lease_renew_s=3600.0)
     old, fresh = ExecutorService(adapters, settings), ExecutorService(adapters, settings)
-    async with asyncio.timeout(DEADLINE_S):
+    async with asyncio.timeout(PATIENCE_S):
         working = [asyncio.create_task(old.run())]
         await old.ready.wait()
         working.append(asyncio.create_task(fresh.run()))
@@ -110,7 +109,7 @@ async def test_a_live_stream_ends_when_its_process_drains() -> None:
             closed.set()
 
     stream = sse._until(draining, events())
-    async with asyncio.timeout(DEADLINE_S):
+    async with asyncio.timeout(PATIENCE_S):
         first = await anext(stream)
         draining.set()
         rest = [each async for each in stream]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
 from tests.statemachine.flows import flow, group
 from tiercel.definitions.memory import MemoryDefinitions
 from tiercel.executor.handlers import execution_event as handler
@@ -23,21 +24,21 @@ from tiercel.model.state import State
 from tiercel.queue.base import LANE_DEFAULT, Outgoing
 from tiercel.queue.memory import MemoryBackend
 from tiercel.runtime.adapters import Adapters
+from tiercel.runtime.clock import Clock
 from tiercel.secrets.environment import EnvironmentSecrets
 from tiercel.storage.local import LocalStorage
-
-DEADLINE_S = 10.0
+from tiercel.testing.virtual_time import LoopClock, run_virtual
 
 
 class Desk:
     """An executor's surroundings, with a worker played by the test."""
 
-    def __init__(self, folder: Path) -> None:
-        self.backend = MemoryBackend()
+    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
+        self.backend = MemoryBackend(clock)
         self.definitions = MemoryDefinitions()
         self.adapters = Adapters(
             queue=self.backend, statestore=self.backend, leases=self.backend, definitions=self.definitions,
-            storage=LocalStorage(folder), secrets=EnvironmentSecrets({}),
+            storage=LocalStorage(folder), secrets=EnvironmentSecrets({}), clock=self.backend.clock,
         )  # fmt: skip
 
     def executor(self, **settings: float) -> ExecutorService:
@@ -76,14 +77,14 @@ class Desk:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait for a condition of the backend."""
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(PATIENCE_S):
             while not await _true(condition()):  # noqa: ASYNC110 - the memory backend tells nobody
                 await asyncio.sleep(0.005)
 
     async def ended(self, *execution_ids: str) -> list[State]:
         """Wait until executions are over, and return their states."""
         states = []
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(PATIENCE_S):
             for execution_id in execution_ids:
                 while (head := await self.head(execution_id)) is None or not head.done:  # noqa: ASYNC110 - as above
                     await asyncio.sleep(0.005)
@@ -160,19 +161,22 @@ async def test_another_executor_goes_on_where_one_has_stopped(desk: Desk) -> Non
     assert ["a", "b"] == [record.run.task_id for record in await desk.backend.runs("e1")]
 
 
-async def test_what_a_silent_worker_held_is_given_to_another(desk: Desk) -> None:
+def test_what_a_silent_worker_held_is_given_to_another(tmp_path: Path) -> None:
     """After the time-out the attempt is over and the next one is sent."""
-    await desk.deploy(flow("a"))
-    async with desk.executor(worker_timeout_s=0.3, lease_renew_s=0.05):
-        await desk.create("e1")
-        await desk.until(lambda: desk.backend._jobs)
-        [job] = await desk.claim(worker="silent")
-        assert 1 == job.attempt
-        await desk.until(lambda: desk.backend._jobs)
-        [again] = await desk.claim(worker="other")
-        assert 2 == again.attempt
-        await desk.finish(again, worker="other")
-        assert [State.SUCCESS] == await desk.ended("e1")
+
+    async def main() -> tuple[list[int], list[State]]:
+        desk = Desk(tmp_path, LoopClock())
+        await desk.deploy(flow("a"))
+        async with desk.executor():
+            await desk.create("e1")
+            await desk.until(lambda: desk.backend._jobs)
+            [job] = await desk.claim(worker="silent")
+            await desk.until(lambda: desk.backend._jobs)
+            [again] = await desk.claim(worker="other")
+            await desk.finish(again, worker="other")
+            return [job.attempt, again.attempt], await desk.ended("e1")
+
+    assert ([1, 2], [State.SUCCESS]) == run_virtual(main())
 
 
 async def test_at_most_so_many_run_at_the_same_time(desk: Desk) -> None:

@@ -21,7 +21,7 @@ from tiercel.model.execution import Execution
 from tiercel.model.state import State
 from tiercel.queue.base import Outgoing
 
-DEADLINE_S: Final = 60.0
+DEADLINE_S: Final = 240.0
 DEATHS: Final = 4
 """Two before anybody is careful, and two with the message in hand."""
 TEXT: Final = flow({"id": "wait", "type": CORE + "Pause"})
@@ -54,7 +54,7 @@ async def _until_ended(backend: PostgresContract, execution_id: str) -> Executio
     return found
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_message_that_kills_its_owners_goes_to_the_dead_letters(postgres_database: str, tmp_path: Path) -> None:
     """Its execution fails with the reason, and what waits behind it in the partition is worked on."""
     backend = await PostgresContract.open(postgres_database)

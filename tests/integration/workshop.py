@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from tests.contract.backends import MemoryContract, PostgresContract
+from tests.patience import PATIENCE_S
 from tiercel.definitions.memory import MemoryDefinitions
 from tiercel.executor.service import ExecutorService
 from tiercel.executor.settings import ExecutorSettings
@@ -28,7 +29,6 @@ from tiercel.secrets.base import Secrets
 from tiercel.secrets.environment import EnvironmentSecrets
 from tiercel.storage.local import LocalStorage
 
-DEADLINE_S: Final = 20.0
 LOOK_S: Final = 0.01
 
 Answer = Callable[[TaskJob], State]
@@ -133,7 +133,7 @@ class Workshop:
 
     async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
         """Wait for a condition of the backend."""
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(PATIENCE_S):
             while not await condition():  # noqa: ASYNC110 - a backend tells nobody
                 await asyncio.sleep(LOOK_S)
 

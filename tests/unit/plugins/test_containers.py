@@ -230,16 +230,16 @@ async def test_an_image_that_cannot_be_had_fails_with_the_engines_reason(
 
 async def test_a_container_ends_with_its_timeout(bench: Bench, fake: FakeEngine) -> None:
     """It is killed and removed; the reason is the timeout."""
-    outcome = await run(bench, fake, "sleep 60", timeout="PT0.5S")
+    outcome = await run(bench, fake, "sleep 60", timeout="PT2S")
 
     assert outcome.state is State.FAILED
-    assert (outcome.error or "").startswith("Timeout after PT0.5S")
+    assert (outcome.error or "").startswith("Timeout after PT2S")
     assert (["kill"], {}) == (fake.made[0].killed, fake.containers)
 
 
 async def test_a_grace_period_stops_instead_of_killing(bench: Bench, fake: FakeEngine) -> None:
     """The engine is told how long the container may take; `delete: false` leaves it there."""
-    await run(bench, fake, "sleep 60", timeout="PT0.5S", runner={"killGracePeriod": "PT5S", "delete": False})
+    await run(bench, fake, "sleep 60", timeout="PT2S", runner={"killGracePeriod": "PT5S", "delete": False})
 
     assert (["stop 5"], 1) == (fake.made[0].killed, len(fake.containers))
 

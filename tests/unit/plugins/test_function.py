@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from msgspec import Meta
 
+from tests.patience import PATIENCE_S
 from tiercel.errors import TaskFailed
 from tiercel.flowspec.fragment import check_task_document
 from tiercel.flowspec.schema import generate
@@ -128,7 +129,7 @@ async def test_what_is_returned_or_raised_ends_the_task(bench: Bench) -> None:
 
 async def test_a_function_that_does_not_end_is_left_behind(bench: Bench) -> None:
     """Its timeout ends the task; the thread holds nobody up."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         outcome = await run(bench, "Endless", timeout="PT0.1S")
 
     assert outcome.state is State.FAILED
