@@ -207,7 +207,7 @@ class _Walker:
             case nodes.Call():
                 self._arguments(node.arguments, own)
                 self._call(node, own)
-            case nodes.Filtered() | nodes.Tested():
+            case nodes.Filtered() | nodes.Tested() | nodes.MethodCall():
                 self.expression(node.of, own)
                 self._arguments(node.arguments, own)
             case nodes.Unary():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tiercel.expression import nodes, operators
+from tiercel.expression import methods, nodes, operators
 from tiercel.expression.failure import EvaluationFailed, Undefined, located, undefined
 from tiercel.expression.printing import java_text
 from tiercel.expression.runtime import Call, Evaluate, Frame, Meter
@@ -29,6 +29,8 @@ def expression(node: nodes.Expression) -> Evaluate:
             return _attribute(node)
         case nodes.Call():
             return _call(node)
+        case nodes.MethodCall():
+            return _method(node)
         case nodes.Filtered():
             return filtered(expression(node.of), node.name, node.arguments, node.at)
         case nodes.Tested():
@@ -101,7 +103,7 @@ def _name_of(node: nodes.Expression) -> str:
 
 
 def attribute(of: Any, key: Any, name: str, frame: Frame, at: int) -> Any:
-    """Return an entry of a map or an item of a list; nothing else has attributes."""
+    """Return an entry of a map, an item of a list, or what a getter of a text or list tells."""
     if of is None:
         raise undefined(name or java_text(key), frame.template, at)
     if is_map(of):
@@ -116,7 +118,11 @@ def attribute(of: Any, key: Any, name: str, frame: Frame, at: int) -> Any:
         index = _index(key)
         if index is not None and 0 <= index < len(items):
             return items[index]
-    raise undefined(java_text(key), frame.template, at)
+    getter = methods.getter(of, key) if isinstance(key, str) else None
+    if getter is None:
+        raise undefined(java_text(key), frame.template, at)
+    call = Call(key, frame, at)
+    return guarded(call, lambda: methods.called(of, key, getter, (), call))
 
 
 def _index(key: Any) -> int | None:
@@ -151,6 +157,24 @@ def _block(name: Any, frame: Frame, call: Call) -> str:
     if block is None:
         raise call.fail(f"The block [{name}] does not exist.")
     return str(block(frame))
+
+
+def _method(node: nodes.MethodCall) -> Evaluate:
+    of, name, of_name, at = expression(node.of), node.name, _name_of(node.of), node.at
+    positional = [expression(item) for item in node.arguments.positional]
+
+    def evaluate(frame: Frame) -> Any:
+        value = of(frame)
+        if value is None:
+            raise undefined(of_name or name, frame.template, at)
+        method = methods.of(value, name)
+        if method is None:
+            raise undefined(name, frame.template, at)
+        call = Call(name, frame, at)
+        args = [item(frame) for item in positional]
+        return guarded(call, lambda: methods.called(value, name, method, args, call))
+
+    return evaluate
 
 
 def filtered(of: Evaluate, name: str, arguments: nodes.Arguments, at: int) -> Evaluate:

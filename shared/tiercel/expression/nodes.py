@@ -55,6 +55,14 @@ class Call(Expression, frozen=True, kw_only=True):
     arguments: Arguments
 
 
+class MethodCall(Expression, frozen=True, kw_only=True):
+    """`of.name(…)`."""
+
+    of: Expression
+    name: str
+    arguments: Arguments
+
+
 class Filtered(Expression, frozen=True, kw_only=True):
     """`of | name(…)`."""
 

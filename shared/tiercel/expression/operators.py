@@ -39,7 +39,7 @@ def subtract(left: Any, right: Any, meter: Meter) -> Any:
     """Subtract numbers, or remove from a list."""
     if isinstance(left, list):
         if is_sequence(right):
-            return [item for item in left if not _holds(right, item, meter)]
+            return [item for item in left if not holds(right, item, meter)]
         rest = list(left)
         for index, item in enumerate(left):
             if equal(item, right):
@@ -177,13 +177,14 @@ def contains(container: Any, wanted: Any, meter: Meter) -> bool:
         return wanted in container if isinstance(wanted, str) else java_text(wanted) in container
     if is_sequence(container):
         items = wanted if is_sequence(wanted) else (wanted,)
-        return all(_holds(container, item, meter) for item in items)
+        return all(holds(container, item, meter) for item in items)
     if isinstance(container, str):
         return java_text(wanted) in container
     raise TypeError("the contains operator can only be used on lists, maps and texts")
 
 
-def _holds(items: Iterable[Any], wanted: Any, meter: Meter) -> bool:
+def holds(items: Iterable[Any], wanted: Any, meter: Meter) -> bool:
+    """Tell whether one of the items equals a value; each comparison is a step of the evaluation."""
     for item in items:
         meter.step()
         if equal(item, wanted):

@@ -255,8 +255,10 @@ class ExpressionParser:
         if not is_word and token.kind not in (lexer.NAME, lexer.NUMBER):
             raise ParseFailed(located(f"Expected a name, but found {_described(token)}.", self.template, token.at))
         if self.at_sign("("):
-            message = f"Methods such as '{token.value}()' cannot be called; use a filter or a function."
-            raise ParseFailed(located(message, self.template, token.at))
+            arguments = self.arguments()
+            if arguments.named:
+                raise ParseFailed(located("A method has no named arguments.", self.template, token.at))
+            return nodes.MethodCall(at=token.at, of=node, name=token.value, arguments=arguments)
         for part in token.value.split("."):
             node = nodes.Attribute(at=token.at, of=node, key=nodes.Literal(at=token.at, value=part))
         return node

@@ -189,3 +189,11 @@ def test_context_holds_what_is_known_and_nothing_else() -> None:
     parent = {"index": 0, "key": "k", "value": "p"}
     assert {"index": 1, "value": "v", "parent": parent, "parents": [parent]} == built["item"]
     assert {"envs", "globals", "flow", "inputs", "labels", "trigger", "item"} == built.keys()
+
+
+def test_when_parent_or_i18n_is_called_then_the_reason_is_told(render: Render) -> None:
+    """Both functions exist, and lean on what an installation does not have."""
+    with pytest.raises(ExpressionError, match="Can not use parent function if template does not extend"):
+        render("{{ parent() }}")
+    with pytest.raises(ExpressionError, match="Can't find bundle for base name messages"):
+        render("{{ i18n('messages', 'hello') }}")

@@ -109,6 +109,15 @@ def _range(args: Args, call: Call) -> Any:
     return span(call.required(args, "start"), call.required(args, "end"), 1 if increment is None else increment)
 
 
+def _i18n(args: Args, call: Call) -> Any:
+    bundle = java_text(call.required(args, "bundle"))
+    raise call.fail(f"Can't find bundle for base name {bundle}: an installation has no resource bundles.")
+
+
+def _parent(args: Args, call: Call) -> Any:
+    raise call.fail("Can not use parent function if template does not extend another template.")
+
+
 def _env(args: Args, call: Call) -> Any:
     if args.get("name") is None:
         raise call.fail("The 'env' function expects an argument 'name'.")
@@ -121,9 +130,12 @@ FUNCTIONS: Mapping[str, Function] = {
     "fetchContext": Function(_context),
     "fromIon": Function(_from_ion, ("ion", "allRows")),
     "fromJson": Function(_from_json, ("json",)),
+    # Both belong to the language, but lean on resource bundles and on templates that extend others.
+    "i18n": Function(_i18n, ("bundle", "key", "param")),
     "json": Function(_from_json, ("json",)),
     "max": Function(_max, None),
     "min": Function(_min, None),
+    "parent": Function(_parent),
     "printContext": Function(_context),
     "range": Function(_range, ("start", "end", "increment")),
     "render": Function(_render, ("toRender", "recursive")),
