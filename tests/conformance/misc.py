@@ -33,6 +33,8 @@ SECTIONS: Final[dict[str, Section]] = {
     "ion_files": misc_units.ion_file,
     "secrets": misc_units.secret,
     "maps": misc_units.maps,
+    "file_extension": misc_units.file_extension,
+    "state_store": misc_units.state_store,
     "namespace_file": misc_store.namespace_file,
     "namespace_store": misc_store.namespace_store,
     "kv_store": misc_store.kv_store,
@@ -47,8 +49,6 @@ SECTIONS: Final[dict[str, Section]] = {
 }
 REASONS: Final[dict[str, str]] = {
     "ids": "a helper that joins texts; no user sees it",
-    "file_extension": "a helper that reads a file's extension; no user sees it",
-    "state_store": "tasks state.* are tried in tasks.yaml; the name of the key is the implementation's own",
     "task_run_resend": "2.0 says otherwise (state RESUBMITTED); resubmission is tested with the executor's core",
     "join": "a rule about copies of executions in messages; here a late result is refused by attempt and state",
     "config": "plugin defaults of the configuration are read as data; keys keep their case (tests/unit)",

@@ -20,6 +20,8 @@ from tiercel.plugins.core.apitask import execution_of
 from tiercel.plugins.core.namespaces import check_exists
 from tiercel.plugins.folder import files_below, inside
 from tiercel.plugins.scripts.commands import CommandRun, Plan
+from tiercel.plugins.scripts.container import LABEL, labels, normalized
+from tiercel.plugins.scripts.protocol import DEBUG_MARK, INFO_MARK
 from tiercel.queue.memory import MemoryBackend
 from tiercel.repository.memory import MemoryRepository
 from tiercel.runtime.adapters import Adapters
@@ -130,9 +132,80 @@ async def scripts(case: Case, base: Path) -> None:
         wanted = body["expect"] if isinstance(body["expect"], list) else [body["expect"]]
         for text, expected in zip(await run._commands(given), wanted, strict=True):
             _check_text(text, expected)
+    elif operation in _OPERATIONS:
+        await _OPERATIONS[operation](case, bench, base)
     else:
-        raise LeftOut("helpers of script runners; a user sees them through script tasks (tasks.yaml)")
+        raise LeftOut("what a runner of another system (Kubernetes, cloud batch) is told; there is none here")
     await context.close()
+
+
+async def _normalize(case: Case, bench: Bench, base: Path) -> None:
+    given, expected = case.body["input"], case.body["expect"]
+    claim(None if given is None else normalized(given), expected, "the value of a label")
+
+
+async def _labels(case: Case, bench: Bench, base: Path) -> None:
+    args, expected = case.body["args"], case.body["expect"]
+    if args.get("prefix") != LABEL:
+        raise LeftOut("labels in lower case and without a prefix are of Kubernetes' runner, which does not exist here")
+    given = case.body["context"]
+    context = bench.context(
+        {
+            "flow": {"namespace": given["namespace"], "id": given["flowId"]},
+            "task": {"id": given["taskId"]},
+            "execution": {"id": given["executionId"]},
+            "taskrun": {"id": given["taskRunId"]},
+        }
+    )
+    found = labels(context)
+    claim(len(found), expected["size"], "the number of labels")
+    # Attempts are counted from one here, as in the API.
+    wanted = expected["equals"] | {f"{LABEL}taskrun-attempt": str(context.attempt)}
+    claim(found, wanted, "the labels")
+
+
+_MARKS = (f"echo '{DEBUG_MARK}'", f"echo '{INFO_MARK}'")
+
+
+async def _script_commands(case: Case, bench: Bench, base: Path) -> None:
+    """An interpreter that writes down its argument shows what it was given, beside marks of the log."""
+    args, expected = case.body["args"], case.body["expect"]
+    shown = base / "arguments"
+    interpreter = base / args["interpreter"][0]
+    interpreter.write_text(f"#!/bin/sh\nprintf '%s' \"$#:$1\" > '{shown}'\n")
+    interpreter.chmod(0o755)
+    plan = Plan(commands=args["commands"], before=args["before"], interpreter=[str(interpreter)])
+    run = CommandRun(bench.context({}), plan)
+    await run.prepare()
+    await run.execute()
+    count, _, script = shown.read_text().partition(":")
+    lines = [line for line in script.splitlines() if line not in _MARKS]
+    claim([interpreter.name, "\n".join(lines)], expected, "what was run")
+    claim(int(count), 1, "the number of arguments")
+
+
+async def _upload_output_files(case: Case, bench: Bench, base: Path) -> None:
+    """A script writes into its output folder; the files there are stored."""
+    names = [step["output_dir_file"] for step in case.body["setup"]]
+    context = bench.context({})
+    run = CommandRun(
+        context, Plan(commands=[f"touch {{{{ outputDir }}}}/{name}" for name in names], output_directory=True)
+    )
+    await run.prepare()
+    result = await run.execute()
+    for name, uri in case.body["expect"]["has"].items():
+        stored = result.outputs["outputFiles"][name]
+        place = uri.removeprefix("kestra:///")
+        claim(stored.startswith("kestra:///") and stored.endswith(place), True, f"{stored} is the place of {name}")
+        claim(await context.storage.exists("main", stored), True, f"{stored} exists")
+
+
+_OPERATIONS = {
+    "normalize": _normalize,
+    "labels": _labels,
+    "script_commands": _script_commands,
+    "upload_output_files": _upload_output_files,
+}
 
 
 def _check_text(text: str, expected: Any) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
+from pathlib import PurePosixPath
 from typing import Final
 
 from tiercel.errors import Refused
@@ -50,6 +51,11 @@ def path_of(text: str) -> str:
     if "\0" in path or "\\.." in path or ".." in path.split("/"):
         raise Refused(f"The path '{text}' must not contain '..'.")
     return path if path.startswith("/") else "/" + path
+
+
+def extension(text: str) -> str:
+    """Return the extension of the file that a URI or path names, with its dot; empty when it has none."""
+    return PurePosixPath(text).suffix
 
 
 def is_uri(text: object) -> bool:

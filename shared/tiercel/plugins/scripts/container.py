@@ -25,6 +25,8 @@ from tiercel.plugins.scripts.runners import DockerRunner, FileHandling, PullPoli
 
 CHUNK: Final = 256 * 1024
 LABEL: Final = "kestra.io/"
+LABEL_LENGTH_MAX: Final = 63
+"""Letters of a label's value that every system of containers takes."""
 TAIL_GRACE_S: Final = 5.0
 """How long output is read that goes on after the container's end."""
 _SPOOLED: Final = 8 << 20
@@ -152,7 +154,12 @@ def labels(context: RunContext) -> dict[str, str]:
         "taskrun-id": context.task_run_id,
         "taskrun-attempt": str(context.attempt),
     }
-    return {f"{LABEL}{name}": value for name, value in found.items()}
+    return {f"{LABEL}{name}": normalized(value) for name, value in found.items()}
+
+
+def normalized(text: str) -> str:
+    """Cut a label's value to its length; it does not end with a sign then."""
+    return text[:LABEL_LENGTH_MAX].rstrip("-_.")
 
 
 def pack(folder: Path, target: IO[bytes]) -> None:

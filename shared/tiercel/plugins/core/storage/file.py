@@ -86,7 +86,7 @@ class Reverse(RunnableTask, frozen=True, kw_only=True):
         except LookupError as error:
             raise TaskFailed(f"The charset '{charset}' is unknown.") from error
         source = await context.fetch(uri)
-        target = context.working_dir / new_name(Path(uris.path_of(uri)).suffix)
+        target = context.working_dir / new_name(uris.extension(uris.path_of(uri)))
         await asyncio.to_thread(reverse, source, target, separator)
         return {"uri": await context.store(target.name, target)}
 

@@ -144,7 +144,7 @@ class _Writer:
 async def store_split(context: RunContext, uri: str, rule: Rule) -> list[str]:
     """Cut a stored file and store its parts; return their URIs in order."""
     source = await context.fetch(uri)
-    suffix = Path(uris.path_of(uri)).suffix
+    suffix = uris.extension(uris.path_of(uri))
     folder = context.working_dir / f"split-{os.urandom(6).hex()}"
     await asyncio.to_thread(folder.mkdir)
     try:
