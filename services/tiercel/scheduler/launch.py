@@ -12,6 +12,7 @@ from tiercel.condition.label import CORRELATION_ID, FROM, trigger_labels
 from tiercel.errors import FlowAuthorError
 from tiercel.expression.rendering import Renderer
 from tiercel.flowspec.inputs import typed_inputs
+from tiercel.flowspec.inputvalue import as_data
 from tiercel.messages.execution_event import CreateExecution
 from tiercel.model.execution import TriggerInfo
 from tiercel.scheduler.core.effects import Fire
@@ -57,16 +58,14 @@ class Launcher:
     ) -> dict[str, Any] | None:
         """Type what trigger and backfill give, with the flow's defaults; None for a flow without inputs."""
         given = renderer.render_value(dict(plan.trigger.inputs or {}), variables)
-        return (
-            typed_inputs(
-                plan.flow,
-                {**given, **fire.inputs},
-                renderer=renderer.render_typed,
-                encrypt=self._seal,
-                execution={"id": fire.execution_id},
-            )
-            or None
+        typed = typed_inputs(
+            plan.flow,
+            {**given, **fire.inputs},
+            renderer=renderer.render_typed,
+            encrypt=self._seal,
+            execution={"id": fire.execution_id},
         )
+        return as_data(typed) or None
 
 
 def _variables(plan: TriggerPlan, fire: Fire) -> Mapping[str, Any]:

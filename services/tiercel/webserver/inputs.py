@@ -10,6 +10,7 @@ import msgspec
 from tiercel.errors import InvalidInput
 from tiercel.flowspec.checks import failed_checks, resolve_behavior
 from tiercel.flowspec.inputs import Hooks, InputAndValue, flow_context, nested_values, resolve
+from tiercel.flowspec.inputvalue import as_data, data_of
 from tiercel.model.flow import Check, CheckBehavior, Flow
 from tiercel.model.input import Input, InputType
 from tiercel.storage import uris
@@ -35,7 +36,7 @@ async def typed_values(
     """Return values given their types; when they are refused, files of the execution's inputs are removed."""
     found = await resolved(api, flow, execution_id, inputs, given)
     try:
-        return nested_values(found)
+        return as_data(nested_values(found))
     except InvalidInput:
         if any(isinstance(value, str) and uris.is_uri(value) for value in given.values()):
             folder = f"{uris.execution(flow.namespace, flow.id, execution_id)}/inputs"
@@ -101,7 +102,7 @@ async def judged(api: Api, flow: Flow, execution_id: str, inputs: Sequence[Input
     return [
         {
             "input": input_json(each.input),
-            "value": each.value,
+            "value": data_of(each.value),
             "enabled": each.enabled,
             "isDefault": each.is_default,
             "errors": [{"message": problem.message} for problem in each.problems],

@@ -15,8 +15,9 @@ from typing import Any, Final
 import yaml
 
 from tiercel.errors import InvalidFlow
+from tiercel.expression.printing import instant_text
 from tiercel.flowspec.yaml import read_documents
-from tiercel.model.duration import parse_duration
+from tiercel.model.duration import format_duration, parse_duration
 from tiercel.model.flow import Dialect
 from tiercel.model.input import InputType
 
@@ -41,6 +42,28 @@ def shown(value: Any) -> str:
     if isinstance(value, bool) or value is None or isinstance(value, list | dict):
         return json.dumps(value, default=str)
     return value.isoformat() if isinstance(value, date | time) else str(value)
+
+
+def as_data(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return typed values as an execution keeps them."""
+    return {name: data_of(value) for name, value in values.items()}
+
+
+def data_of(value: Any) -> Any:
+    """
+    Return a typed value as an execution keeps it: dates, times and durations are texts as Kestra writes them.
+
+    An expression that prints an input then shows `PT1M` and `2024-01-01T00:00:00Z`, whichever way the value has come.
+    """
+    if isinstance(value, datetime):
+        return instant_text(value)
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    if isinstance(value, dict):
+        return as_data(value)
+    return [data_of(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def cast(

@@ -10,6 +10,7 @@ from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.host import FactsHost
 from tiercel.expression.rendering import Renderer
 from tiercel.flowspec import inputs as flow_inputs
+from tiercel.flowspec.inputvalue import as_data, data_of
 from tiercel.model.flow import Flow
 
 
@@ -20,7 +21,7 @@ def inputs_of(flow: Flow, given: Mapping[str, Any] | None, facts: Facts) -> dict
         renderer = Renderer(facts.engine, FactsHost(facts, facts.at, flow.uid))
         for each in flow_inputs.resolve_inputs(flow, values, renderer=renderer.render_typed):
             if each.enabled and each.is_default and not each.problems and each.input.id not in values:
-                _put(values, each.input.id, each.value)
+                _put(values, each.input.id, data_of(each.value))
     return values
 
 
@@ -51,4 +52,4 @@ def typed_inputs(
         encrypt=facts.around.seal,
         execution={"id": execution_id, "startDate": at},
     )
-    return typed or None
+    return as_data(typed) or None

@@ -9,6 +9,7 @@ from tiercel.executor.core.draft import Draft
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.rendering import Rendering
 from tiercel.expression import ion
+from tiercel.flowspec.inputvalue import as_data
 from tiercel.flowspec.outputs import typed_outputs
 from tiercel.storage import uris
 
@@ -29,7 +30,7 @@ def flow_outputs(draft: Draft, facts: Facts) -> dict[str, Any]:
     flow = facts.plan.flow
     known = [output for output in flow.outputs if output.id not in missing]
     outputs = typed_outputs(known, values, encrypt=facts.around.seal, dialect=flow.dialect)
-    return _stored(outputs, draft, facts)
+    return _stored(as_data(outputs), draft, facts)
 
 
 def _rendered(rendering: Rendering, value: Any) -> Any:
