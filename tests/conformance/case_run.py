@@ -12,6 +12,7 @@ from tests.conformance import (  # noqa: F401
     steps_expect,
     steps_http,
     steps_store,
+    steps_trigger,
 )
 from tests.conformance.corpus import Case, Folder
 from tests.conformance.engine import Engine

@@ -9,7 +9,7 @@ from typing import Any
 from tests.conformance.expect_tasks import check_task
 from tests.conformance.matchers import match, short
 from tests.conformance.problems import check_status
-from tests.conformance.result import LeftOut, Mismatch
+from tests.conformance.result import Mismatch
 from tests.conformance.snapshot import TERMINAL, Snapshot
 from tests.conformance.values import build, duration
 from tests.conformance.waiting import eventually
@@ -381,9 +381,3 @@ async def expect_graph(world: World, body: dict[str, Any]) -> None:
     for name in ("nodes", "edges", "clusters"):
         count = len(graph.get(name, []))
         _claim(count == body.get(name, count), f"The graph has {count} {name}, expected {body.get(name)}")
-
-
-@verb("expect_trigger")
-async def expect_trigger(world: World, body: dict[str, Any]) -> None:
-    """Look at a trigger's stored state."""
-    raise LeftOut("Trigger states are tried in schedule.yaml.")
