@@ -28,7 +28,7 @@ run: $(READY) ## Start all processes with a PostgreSQL of their own: http://loca
 	@$(BIN)/tiercel server standalone
 
 test: check ## Check, then run all tests (what CI runs)
-	@$(BIN)/python -m pytest tests
+	@$(BIN)/python -m pytest tests -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(READY) ## Format, lint, types, imports and layout: under a minute
 	@$(BIN)/ruff format --check --quiet .

@@ -4,6 +4,8 @@ asks for `kafka_broker` or `minio_server`, which are its module's own.
 
 They are got before the first test that needs them (`backing`), outside of that test's time limit. Where one cannot be
 had, its tests are skipped and the end of the run says so in one line; with CI=true that is a failure.
+
+`make test` runs two workers side by side (pytest-xdist), each with services of its own; a module stays with one worker.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Generator, Iterator
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -25,6 +27,10 @@ FIXTURES: Final = {"kafka": "kafka", "kafka_broker": "kafka", "s3": "minio", "mi
     name: name for name in tools.TOOLS
 }
 """Which service or tool stands behind which fixture; a parameter of a test with such a name counts as well."""
+
+SLOW_VARIABLE: Final = "TIERCEL_TEST_SLOW"
+"""What takes minutes to get when the run begins. All workers must put their tests into one order, so one looks."""
+WORKER: Final = os.environ.get("PYTEST_XDIST_WORKER", "")
 
 _missing: dict[str, str | None] = {}
 """What was tried: None for a service that is there, else why it is not."""
@@ -99,12 +105,18 @@ def _services(item: pytest.Item) -> set[str]:
     return {FIXTURES[name] for name in names & FIXTURES.keys()}
 
 
+def pytest_configure() -> None:
+    """Look once what takes long to get; workers inherit the answer."""
+    if not WORKER:
+        os.environ[SLOW_VARIABLE] = " ".join(filter(choice.takes_long, sorted(set(FIXTURES.values()))))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin at once with what takes minutes to get, and run its tests last."""
-    needed = {service for item in items for service in _services(item)}
-    slow = {service for service in needed if choice.takes_long(service)}
-    _begun.extend(choice.prepare_in_background(service) for service in sorted(slow))
+    slow = {service for item in items for service in _services(item)} & set(os.environ[SLOW_VARIABLE].split())
+    if WORKER in ("", "gw0"):
+        _begun.extend(choice.prepare_in_background(service) for service in sorted(slow))
     items.sort(key=lambda item: bool(_services(item) & slow))
 
 
@@ -138,8 +150,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(f"TESTS WITH {service.upper()} WERE LEFT OUT: {reason}", red=True, bold=True)
 
 
-def pytest_sessionfinish() -> None:
-    """End what is got in the background still; it goes on with the next run."""
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Learn from a worker what it has left out."""
+    _missing.update(getattr(node, "workeroutput", {}).get("missing", {}))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End what is got in the background still (it goes on with the next run); tell the run what was left out."""
     for process in _begun:
         process.terminate()
         process.wait()
+    if WORKER:
+        session.config.workeroutput["missing"] = _missing  # type: ignore[attr-defined]

@@ -106,7 +106,7 @@ class Image:
 
     def run(self, *command: str) -> tuple[int, str]:
         process = self.start(*command)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=120)
         return process.returncode, output
 
 
@@ -179,7 +179,7 @@ def test_what_was_built_migrates_starts_and_is_healthy(image: Image) -> None:
 
     healthy, words_of_health = image.run(*health_command()[1:])
     executor.send_signal(signal.SIGTERM)
-    executor.communicate(timeout=60)
+    executor.communicate(timeout=120)
     gone, why = image.run(*health_command()[1:])
 
     assert (0, "executor is UP\n") == (healthy, words_of_health)

@@ -109,13 +109,15 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def test_when_a_service_cannot_be_had_the_run_says_so_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "by workers"])
+def test_when_a_service_cannot_be_had_the_run_says_so_in_one_line(tmp_path: Path, workers: list[str]) -> None:
     """Left out is not passed: one loud line; in continuous integration it is a failure."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     for answer, code, words in (("", 0, "1 skipped"), ("true", 1, "kafka cannot be had: There is no")):
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", __file__, "-k", "asked_for"],
+            [sys.executable, "-m", "pytest", __file__, "-k", "asked_for", *workers],
             cwd=ROOT,
-            env={**os.environ, "PATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / answer), "CI": answer},
+            env={**own, "PATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / answer), "CI": answer},
             capture_output=True,
             text=True,
             check=False,
