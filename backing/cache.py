@@ -49,7 +49,7 @@ def kept(name: str, make: Callable[[Path], None]) -> Path:
             make(fresh)
             fresh.chmod(0o755)
             fresh.rename(folder)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: what is incomplete is not kept
             shutil.rmtree(fresh, ignore_errors=True)
             raise
     return folder

@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,7 +34,7 @@ _spawner = ThreadPoolExecutor(1, thread_name_prefix="backing-services")
 """A child is told of the end of the *thread* that started it: this one lives as long as the process."""
 
 
-class BackingProcess:
+class BackingProcess(ABC):
     """`with` starts it, waits until it can be used, and stops it. What it says goes to `log_file`."""
 
     name: str
@@ -120,13 +121,13 @@ class BackingProcess:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @abstractmethod
     def _command(self) -> tuple[Sequence[str], Mapping[str, str]]:
         """Return what to run, with which variables beside our own."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _is_ready(self, log_begin: int) -> bool:
         """Tell whether it can be used; its log of this start begins at `log_begin`."""
-        raise NotImplementedError
 
     def _spawn(self, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         with self.log_file.open("ab") as output:

@@ -255,7 +255,7 @@ def _in_child(work: Callable[[], object]) -> None:
         except OperatorError as error:
             log.error("%s", error, extra={"action": "migration_failed"})
             code = process.EXIT_SETTINGS
-        except Exception:
+        except Exception:  # the child ends here: the reason is in its log
             log.exception("migration failed", extra={"action": "migration_failed"})
         finally:
             os._exit(code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import Final
 
 from tests.architecture import tree
@@ -10,6 +11,9 @@ from tests.architecture import tree
 MODULE_LINES_MAX: Final = 400
 FUNCTION_LINES_MAX: Final = 70
 BAD_NAMES: Final = frozenset({"utils", "util", "helpers", "helper", "common", "manager", "base_service"})
+UNREASONED: Final = re.compile(
+    r"(except \(?(Base)?Exception\b[^#]*:|# type: ignore(\[[\w, -]+\])?|# noqa(: ?[A-Z]+\d+)?)\s*$"
+)
 
 
 def test_the_namespace_has_no_init_module() -> None:
@@ -80,3 +84,15 @@ def test_no_work_is_left_behind_in_comments() -> None:
     marks = ("TODO", "FIXME")
 
     assert [] == [tree.short(path) for path in tree.modules() if any(mark in path.read_text() for mark in marks)]
+
+
+def test_every_exception_to_a_rule_gives_its_reason() -> None:
+    """Who catches everything, or silences a checker, says why on the same line."""
+    silent = [
+        f"{tree.short(path)}:{number}"
+        for path in (*tree.modules(), *tree.tools())
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if UNREASONED.search(line)
+    ]
+
+    assert [] == silent

@@ -17,6 +17,11 @@ def modules() -> list[Path]:
     return sorted(path for root in SOURCE_ROOTS for path in root.rglob("*.py"))
 
 
+def tools() -> list[Path]:
+    """Return every Python module that is in the tree beside the product."""
+    return sorted(path for name in ("backing", "bench", "demo") for path in (ROOT / name).rglob("*.py"))
+
+
 def packages() -> list[Path]:
     """Return every folder below the namespace that holds modules."""
     return sorted({path.parent for path in modules()} - set(SOURCE_ROOTS))

@@ -147,7 +147,7 @@ class Parking:
         began = asyncio.get_running_loop().time()
         try:
             await asyncio.wait({task}, timeout=self._patience_s)
-        except BaseException:
+        except BaseException:  # reason: cancelled too, nobody else ends the fetching
             task.cancel()
             raise
         self._patience_s = max(0.0, self._patience_s - (asyncio.get_running_loop().time() - began))

@@ -100,7 +100,7 @@ class WebApp:
                     status, body = await creation.create(self.api, scope, receive, parts[0], parts[1])
                     await respond(send, status, _ENCODE(body))
                     return
-        except Exception as error:
+        except Exception as error:  # every error becomes an answer, as in Litestar's own handlers
             status, body = problem.answer(error, scope.get("tiercel.path", path))
             await respond(send, status, _ENCODE(body))
             return

@@ -76,7 +76,7 @@ class WorkerService(Service):
             api=self._adapters.api,
         )
         self.crew = Crew(self.worker, self._surroundings, Binder(), self.outbox)
-        self.crew.freed = self._slot_freed  # type: ignore[method-assign]
+        self.crew.freed = self._slot_freed  # type: ignore[method-assign]  # a hook
         self.triggers = TriggerRuns(self.crew)
         self._count_slots()
         self.heart = Heart(self._queue, self._clock, self.settings, self._beat)

@@ -139,7 +139,7 @@ class TriggerRuns:
     async def _listen(self, job: TriggerJob, trigger: RealtimeTrigger, context: TaskContext) -> None:
         """Tell of each event, in order; while too many reports wait no further event is taken."""
         number = 0
-        async with contextlib.aclosing(trigger.events(context)) as events:  # type: ignore[type-var]
+        async with contextlib.aclosing(trigger.events(context)) as events:  # type: ignore[type-var]  # a generator
             async for found in events:
                 number += 1
                 self._answer(job, plain(dict(found)), number=number)

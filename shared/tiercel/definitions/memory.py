@@ -93,7 +93,7 @@ class MemoryDefinitions:
             and all(word in _text(row) for word in (query or "").lower().split())
         ]
         for field, ascending in reversed(sort):
-            found.sort(key=lambda row, field=field: _sortable(getattr(row, field)), reverse=not ascending)  # type: ignore[misc]
+            found.sort(key=lambda row, field=field: _sortable(getattr(row, field)), reverse=not ascending)  # type: ignore[misc]  # binds now
         return found[(page - 1) * size : page * size], len(found)
 
     async def namespaces(self, tenant_id: str) -> list[str]:

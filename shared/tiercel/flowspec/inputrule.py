@@ -106,7 +106,7 @@ def _check_input(each: Input, path: Path, dialect: Dialect, findings: Findings) 
     for name in ("min", "max", "after", "before"):
         bound = getattr(each, name)
         if bound is not None and name in _OF_TYPE.get(each.type, ()):
-            _check_readable(each.type, bound, lambda cause, name=name: findings.at((*path, name), cause))  # type: ignore[misc]
+            _check_readable(each.type, bound, lambda cause, name=name: findings.at((*path, name), cause))  # type: ignore[misc]  # binds now
 
 
 def pattern_problem(pattern: str) -> str | None:

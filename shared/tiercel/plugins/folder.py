@@ -184,6 +184,6 @@ async def _each(works: list[Any]) -> list[Any]:
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(work)) for work in works]
-    except BaseExceptionGroup as group_error:
+    except BaseExceptionGroup as group_error:  # the group raises nothing else; the first tells the reason
         raise group_error.exceptions[0] from group_error
     return [task.result() for task in tasks]

@@ -152,7 +152,7 @@ def _field(parameter: inspect.Parameter, kind: Any) -> Any:
     marks = getattr(kind, "__metadata__", ())
     plain: Any = kind.__origin__ if marks else kind
     accepted: Any = Any if plain is Any else plain | str
-    annotation: Any = Annotated.__class_getitem__((accepted, DYNAMIC, *marks))  # type: ignore[attr-defined]
+    annotation: Any = Annotated.__class_getitem__((accepted, DYNAMIC, *marks))  # type: ignore[attr-defined]  # marks that are a list cannot be written
     default = parameter.default
     if default is parameter.empty:
         return (parameter.name, annotation)

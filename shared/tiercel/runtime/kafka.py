@@ -52,7 +52,7 @@ async def queue_with_database(
     """Return the queue of a process that owns partitions, or looks at them."""
     try:
         link = await _link(service, settings, node.arrived)
-    except BaseException:
+    except BaseException:  # cancelled too: nobody else knows the node
         await node.close()
         raise
     desk = Desk(node, link, service)

@@ -45,7 +45,7 @@ def run(name: str, settings: Settings, assemble: Assembly, *, on_ready: Callable
     except OperatorError as error:
         log.error("%s", error, extra={"action": "process_not_started"})
         return EXIT_SETTINGS
-    except Exception:
+    except Exception:  # the last line of defence: logged, with an exit code
         log.exception("process failed", extra={"action": "process_failed"})
         return EXIT_FAILED
 

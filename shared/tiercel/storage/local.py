@@ -86,7 +86,7 @@ class LocalStorage:
                         shutil.copyfileobj(source, file, CHUNK)
                 self._settle(file)
             self._publish(temporary, target, metadata)
-        except BaseException:
+        except BaseException:  # cancelled too: nothing half-written is left
             temporary.unlink(missing_ok=True)
             raise
 
@@ -99,7 +99,7 @@ class LocalStorage:
             await asyncio.to_thread(self._settle, file)
             file.close()
             await asyncio.to_thread(self._publish, temporary, target, metadata)
-        except BaseException:
+        except BaseException:  # cancelled too: nothing half-written is left
             file.close()
             temporary.unlink(missing_ok=True)
             raise

@@ -115,7 +115,7 @@ def _counted(operation: str) -> Iterator[None]:
         yield
     except CallerError:
         raise
-    except Exception:
+    except Exception:  # counted, whatever it is, and raised again
         metrics.ERRORS.labels(operation).inc()
         raise
     finally:

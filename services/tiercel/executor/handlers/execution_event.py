@@ -349,7 +349,7 @@ class ExecutionEventHandler:
                     changed = msgspec.structs.replace(scope, version=(was or 0) + 1)
                     unit.save_scope(changed, self._partition(scope_id), was)
                 unit.emit(*batch.messages)
-        except BaseException:
+        except BaseException:  # reason: cancelled too, memory never leads the database
             self._cache.drop(batch.entries)
             self._parking.doubt(lease.partition for lease in leases)
             for wait in batch.waits.values():

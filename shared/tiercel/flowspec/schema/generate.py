@@ -148,7 +148,7 @@ class _Generator:
             known = [name, *REGISTRY.aliases_of(name)]
             names += known
             titles += [documentation.of_class(cls).title] * len(known)
-            reference = self._refer(name, lambda name=name, cls=cls: self.typed(name, cls))  # type: ignore[misc]
+            reference = self._refer(name, lambda name=name, cls=cls: self.typed(name, cls))  # type: ignore[misc]  # binds now
             is_this: Schema = {"required": ["type"], "properties": {"type": {"enum": known}}}
             choices.append({"if": is_this, "then": reference})
         return {

@@ -83,7 +83,7 @@ async def _make(context: RunContext, folder: Path, python: str, requirements: Se
                 names = ", ".join(requirements)
                 raise TaskFailed(f"The dependencies ({names}) cannot be installed: exit code {code}; the log says why.")
         (folder / _READY).touch()
-    except BaseException:
+    except BaseException:  # cancelled too: what is incomplete is not used
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         raise
 

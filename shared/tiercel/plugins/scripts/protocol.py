@@ -64,7 +64,7 @@ class Printed:
         given = metric.get("tags")
         tags = {str(key): str(tag) for key, tag in given.items()} if isinstance(given, Mapping) else {}
         try:
-            number = parse_duration(value).total_seconds() if kind == "timer" else float(value)  # type: ignore[arg-type]
+            number = parse_duration(value).total_seconds() if kind == "timer" else float(value)  # type: ignore[arg-type]  # tried
         except (TypeError, ValueError):
             self.context.log("WARN", f"The metric '{name}' has no value that is a number: {value}.")
             return

@@ -178,7 +178,7 @@ class Dispatcher:
                     raise
         except LeaseLost:
             raise
-        except BaseException:
+        except BaseException:  # cancelled too: whether it was committed is not known then
             self._outbox.doubt()
             self._roster.forget_sent()
             self._lose()

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]  # not in its stubs
 
 from tiercel.errors import InvalidSettings, OperatorError, Unavailable
 from tiercel.messages.topics import TOPICS, Route, Topic

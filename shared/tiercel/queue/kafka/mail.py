@@ -78,7 +78,7 @@ class KafkaMail:
             await self._outbox.ready()
             try:
                 yield
-            except BaseException as error:
+            except BaseException as error:  # cancelled too: nothing was acknowledged
                 for topic, deliveries in self._acknowledged.values():
                     self._shelf.drop(topic, {delivery.partition for delivery in deliveries})
                 if not isinstance(error, LeaseLost | StaleState):

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # not in its stubs
 
 from tiercel.errors import InternalError, Unavailable
 from tiercel.queue.kafka.client import Troubles, common_properties, raised, servers_of
@@ -33,11 +33,11 @@ class Offsets:
 
     def ends(self, places: Sequence[Place]) -> dict[Place, int]:
         """Return the next offset of each partition."""
-        return self._ask({place: OffsetSpec.latest() for place in places})  # type: ignore[no-untyped-call]
+        return self._ask({place: OffsetSpec.latest() for place in places})  # type: ignore[no-untyped-call]  # without types
 
     def begins(self, places: Sequence[Place]) -> dict[Place, int]:
         """Return the first offset that each partition still has."""
-        return self._ask({place: OffsetSpec.earliest() for place in places})  # type: ignore[no-untyped-call]
+        return self._ask({place: OffsetSpec.earliest() for place in places})  # type: ignore[no-untyped-call]  # without types
 
     def since(self, place: Place, seconds: float) -> int:
         """Return the offset of the first message that is not older than so many seconds."""

@@ -127,7 +127,7 @@ class KafkaQueue:
                         desk.shelf.drop(topic, {delivery.partition for delivery in deliveries})
                         return False
                     raise
-        except BaseException:
+        except BaseException:  # cancelled too: where reading goes on must be looked up
             desk.shelf.drop(topic, {delivery.partition for delivery in deliveries})
             raise
         desk.shelf.committed(topic, plan)

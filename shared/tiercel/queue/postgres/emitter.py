@@ -45,7 +45,7 @@ class Emitter:
             batch, futures = self._next_batch()
             try:
                 await self._send(batch)
-            except BaseException as error:
+            except BaseException as error:  # cancelled too: who waits for the batch must be told
                 _fail(futures, error)
                 if not isinstance(error, TiercelError):
                     raise

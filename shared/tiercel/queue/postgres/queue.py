@@ -166,7 +166,7 @@ class PostgresQueue:
                 batch.add(SQL["bury"], letters(topics.WORKER_JOB, claim.undecodable))
             batch.add(b"COMMIT")
             await batch.run(connection)
-        except BaseException:
+        except BaseException:  # cancelled too: its outcome is not known then
             self._doubtful.append(claim)
             raise
 
@@ -176,7 +176,7 @@ class PostgresQueue:
             ((status,),) = await self._node.pool.fetch(SQL["outcome"], {"transaction": claim.transaction})
             if status == "in progress":
                 raise Unavailable("PostgreSQL has not decided yet what became of a claim; it is asked again.")
-        except BaseException:
+        except BaseException:  # cancelled too: it is asked again
             self._doubtful.append(claim)
             raise
         if status != "committed":

@@ -94,7 +94,7 @@ async def connect(
         wanted["transaction_timeout"] = TRANSACTION_TIMEOUT
     try:
         await connection.execute(setting_statement(wanted), prepare=False)
-    except BaseException:
+    except BaseException:  # cancelled too: nobody else knows the connection
         await connection.close()
         raise
     return connection

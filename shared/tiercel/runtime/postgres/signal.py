@@ -116,7 +116,7 @@ class Notifier:
             pending, self._pending = self._pending, {}
             try:
                 await Batch([(NOTIFY, _columns(pending))]).run(connection)
-            except BaseException:
+            except BaseException:  # cancelled too: what was not sent is sent again
                 for channel, parts in pending.items():  # sent again: a signal may come twice, never not at all
                     self.send(channel, parts)
                 raise

@@ -106,7 +106,7 @@ class Download:
             for piece in answer.stream(PIECE):
                 buffer[length : length + len(piece)] = piece
                 length += len(piece)
-        except BaseException:
+        except BaseException:  # whatever broke it off, the connection is in an unknown state
             answer.close()  # what has broken off is not used again
             raise
         finally:

@@ -116,7 +116,7 @@ class Upload:
         self._id = await self._call(self._create)
         try:
             await self._send_parts(source, part_size, [(first, length), (following, more)])
-        except BaseException:
+        except BaseException:  # cancelled too: no part may stay, for it is paid for
             for task in self._sending:
                 task.cancel()
             await asyncio.gather(*self._sending, return_exceptions=True)
@@ -188,6 +188,6 @@ async def _first(source: Source, part_size: int) -> tuple[bytearray, int]:
 
 def _read_full(file: BinaryIO, buffer: memoryview) -> int:
     filled = 0
-    while filled < len(buffer) and (count := file.readinto(buffer[filled:])):  # type: ignore[attr-defined]
+    while filled < len(buffer) and (count := file.readinto(buffer[filled:])):  # type: ignore[attr-defined]  # BinaryIO's files have it
         filled += count
     return filled
