@@ -1,4 +1,8 @@
-"""The whole siege: `python -m tests.chaos [--executions N] [--kills N] [--restarts N]`, as `make chaos` runs it."""
+"""
+The whole siege: `python -m tests.chaos [--executions N] [--kills N] [--restarts N]`, as `make chaos` runs it.
+
+With `--wide N` loops over N values are besieged instead: `--kills` says how often each of their processes is killed.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from pathlib import Path
 
 from backing import choice
 from backing.kafka import KafkaBroker
+from tests.chaos import wide
 from tests.chaos.siege import VICTIMS, Plan, Siege
 from tests.chaos.verdict import report
 from tiercel.testing.server import StandaloneServer
@@ -22,6 +27,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--executions", type=int, default=2000, help="so many are started (2000)")
     parser.add_argument("--kills", type=int, default=20, help=f"so often each of {', '.join(VICTIMS)} is killed (20)")
     parser.add_argument("--restarts", type=int, default=2, help="so often PostgreSQL is restarted (2)")
+    parser.add_argument("--wide", type=int, default=0, help="besiege loops over so many values instead")
     parser.add_argument("--pause", type=float, default=3.0, help="seconds between two blows (3)")
     parser.add_argument("--queue", choices=("postgres", "kafka"), default="postgres", help="on which queue (postgres)")
     given = parser.parse_args(arguments)
@@ -35,7 +41,11 @@ def main(arguments: list[str]) -> int:
             broker = stack.enter_context(KafkaBroker(folder / "kafka"))
             environment = choice.on_kafka(broker.bootstrap)
         server = stack.enter_context(StandaloneServer(folder, environment=environment))
-        verdict = asyncio.run(Siege(server, plan, broker).run())
+        if given.wide:
+            blows = wide.VICTIMS * given.kills
+            verdict = asyncio.run(wide.WideSiege(server, given.wide, blows, given.pause).run())
+        else:
+            verdict = asyncio.run(Siege(server, plan, broker).run())
     print(report(verdict))
     return 0 if verdict.holds else 1
 

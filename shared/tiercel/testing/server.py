@@ -111,7 +111,10 @@ class StandaloneServer:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         services = {event["pid"]: event["service"] for event in self.events() if event.get("action") == "service_ready"}
         for child in map(int, children):
-            command = Path(f"/proc/{child}/cmdline").read_bytes()
+            try:
+                command = Path(f"/proc/{child}/cmdline").read_bytes()
+            except OSError:
+                continue  # it has ended meanwhile
             found["postgres" if b"/postgres\0" in command else services.get(child, f"starting-{child}")] = child
         return found
 

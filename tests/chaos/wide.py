@@ -1,0 +1,282 @@
+"""
+Processes die in the middle of wide loops: a ForEach without and with a limit, a Loop, and a ForEachItem, side by side.
+The tasks of one of them take a while, so that workers die with tasks in hand.
+
+When everything has ended each value must have been run and counted once: by the task runs, by the executions of the
+iterations and the batches, and by what the loops say themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+import httpx
+
+from tests.chaos.flows import SiegeFlow
+from tests.chaos.history import mistakes
+from tests.chaos.verdict import Verdict
+from tiercel.cli.api import BASE
+from tiercel.model.state import State
+from tiercel.testing.server import StandaloneServer
+
+VICTIMS: Final = ("worker", "executor", "indexer")
+BATCH_ROWS: Final = 10
+LIMIT: Final = 16
+PAGE: Final = 500
+SETTLE_S: Final = 600.0
+"""How long the loops may take in all."""
+PATIENCE_S: Final = 60.0
+"""So long may a process be away, and the repository lag behind what has ended."""
+LOOK_S: Final = 0.25
+READERS: Final = 8
+
+_EACH: Final = """\
+id: {name}
+namespace: wide
+tasks:
+  - id: each
+    type: io.kestra.plugin.core.flow.ForEach
+    values: "{{{{ range(1, {count}) }}}}"
+    concurrencyLimit: {limit}
+    tasks:
+      - id: item
+        {task}
+"""
+_RETURN: Final = """type: io.kestra.plugin.core.debug.Return
+        format: "{{ taskrun.value }}\""""
+_SLEEP: Final = """type: io.kestra.plugin.core.flow.Sleep
+        duration: PT0.2S"""
+_LOOP: Final = """\
+id: loop
+namespace: wide
+tasks:
+  - id: each
+    type: io.kestra.plugin.core.flow.Loop
+    values: "{{{{ range(1, {count}) }}}}"
+    concurrencyLimit: 0
+    outputs:
+      - id: item
+        type: STRING
+        value: "{{{{ outputs.item.value }}}}"
+    tasks:
+      - id: item
+        type: io.kestra.plugin.core.debug.Return
+        format: "{{{{ item.value }}}}"
+  - id: sum
+    type: io.kestra.plugin.core.debug.Return
+    format: "{{{{ outputs.each.terminatedIterations }}}} {{{{ outputs.each.outputs | length }}}}"
+"""
+_BATCHES: Final = """\
+id: batches
+namespace: wide
+tasks:
+  - id: make
+    type: io.kestra.plugin.scripts.shell.Commands
+    taskRunner:
+      type: io.kestra.plugin.core.runner.Process
+    outputFiles: [rows.txt]
+    commands:
+      - seq 1 {count} > rows.txt
+  - id: each
+    type: io.kestra.plugin.core.flow.ForEachItem
+    items: "{{{{ outputs.make.outputFiles['rows.txt'] }}}}"
+    batch:
+      rows: {rows}
+    namespace: wide
+    flowId: part
+    inputs:
+      rows: "{{{{ taskrun.items }}}}"
+"""
+_PART: Final = """\
+id: part
+namespace: wide
+inputs:
+  - id: rows
+    type: STRING
+tasks:
+  - id: take
+    type: io.kestra.plugin.core.debug.Return
+    format: "{{ inputs.rows }}"
+"""
+ITERATION: Final = SiegeFlow(id="loop", source="", runs={"item": 1})
+PART: Final = SiegeFlow(id="part", source=_PART, runs={"take": 1})
+
+
+def loops(count: int) -> list[SiegeFlow]:
+    """Return the flows, each of which goes over so many values or rows."""
+    batches = {"make": 1, "each": 1, "each_split": 1, "each_items": 1, "each_merge": 1}
+    return [
+        _each("each", count, 0, _RETURN),
+        _each("limited", count, LIMIT, _RETURN),
+        _each("slow", count // 10, LIMIT, _SLEEP),
+        SiegeFlow(id="loop", source=_LOOP.format(count=count), runs={"each": 1, "sum": 1}),
+        SiegeFlow(id="batches", source=_BATCHES.format(count=count, rows=BATCH_ROWS), runs=batches),
+    ]
+
+
+def _each(name: str, count: int, limit: int, task: str) -> SiegeFlow:
+    source = _EACH.format(name=name, count=count, limit=limit, task=task)
+    return SiegeFlow(id=name, source=source, runs={"each": 1, "item": count})
+
+
+class WideSiege:
+    """One run of the loops on one server, whose processes are killed one after the other while a loop goes on."""
+
+    def __init__(self, server: StandaloneServer, count: int, blows: Sequence[str], pause_s: float) -> None:
+        self._server = server
+        self._count = count
+        self._blows = blows
+        self._pause_s = pause_s
+        self._verdict = Verdict()
+        self._client = httpx.AsyncClient(base_url=server.url + BASE, timeout=60)
+        self._over = asyncio.Event()
+        self.struck: Counter[str] = Counter()
+        """How often each process was killed."""
+        self.again = 0
+        """Task runs that were run again, because the worker that had them died."""
+
+    async def run(self) -> Verdict:
+        """Start all loops, strike until they have ended, judge."""
+        flows = loops(self._count)
+        headers = {"content-type": "application/x-yaml"}
+        for flow in (PART, *flows):
+            (await self._client.post("/flows", content=flow.source, headers=headers)).raise_for_status()
+        started = {(await self._start(flow.id))["id"]: flow for flow in flows}
+        self._verdict.confirmed = len(started)
+        striking = asyncio.create_task(self._strike())
+        await self._ended(started)
+        self._over.set()
+        await striking
+        for execution_id, flow in started.items():
+            execution = await self._get(f"/executions/{execution_id}")
+            self._note(flow.id, mistakes(execution, flow))
+            self.again += sum(len(run.get("attempts") or ()) > 1 for run in execution["taskRunList"])
+            if flow.id == "loop":
+                await self._judge_iterations(execution)
+            elif flow.id == "batches":
+                await self._judge_batches(execution_id)
+        await self._client.aclose()
+        return self._verdict
+
+    async def _start(self, flow_id: str) -> dict[str, Any]:
+        empty = {"content-type": "multipart/form-data; boundary=none"}
+        answer = await self._client.post(f"/executions/wide/{flow_id}", content=b"--none--\r\n", headers=empty)
+        answer.raise_for_status()
+        execution: dict[str, Any] = answer.json()
+        return execution
+
+    async def _strike(self) -> None:
+        for name in self._blows:
+            try:
+                await asyncio.wait_for(self._over.wait(), self._pause_s)
+            except TimeoutError:
+                os.kill(await self._alive(name), signal.SIGKILL)
+                self.struck[name] += 1
+                self._verdict.kills += 1
+            else:
+                return
+
+    async def _alive(self, name: str) -> int:
+        """Return a process that works; one that was struck a moment ago is started again first."""
+        deadline = time.monotonic() + PATIENCE_S
+        while (pid := self._server.processes().get(name)) is None:
+            assert time.monotonic() < deadline, f"The process '{name}' was not started again."
+            await asyncio.sleep(0.05)
+        return pid
+
+    async def _ended(self, started: dict[str, SiegeFlow]) -> None:
+        """Wait until all have ended."""
+        left = dict(started)
+        deadline = time.monotonic() + SETTLE_S
+        while left and time.monotonic() < deadline:
+            listed = await self._all({"filters[namespace][EQUALS]": "wide", "filters[flowId][NOT_IN]": "part"})
+            for each in listed:
+                if State(each["state"]["current"]).is_terminated:
+                    left.pop(each["id"], None)
+            await asyncio.sleep(LOOK_S)
+        self._verdict.stuck += [f"{flow.id} has not ended within {SETTLE_S:g} s" for flow in left.values()]
+
+    async def _judge_iterations(self, execution: dict[str, Any]) -> None:
+        """Each iteration is one execution, and the loop has counted it and kept its output once."""
+        said = next((run["outputs"]["value"] for run in execution["taskRunList"] if run["taskId"] == "sum"), None)
+        if said != f"{self._count} {self._count}":
+            self._verdict.wrong.append(f"loop counted '{said}'")
+        query = {"filters[parentId][EQUALS]": execution["id"], "filters[kind][EQUALS]": "LOOP"}
+        children = await self._written(query, self._count)
+        indices = Counter(child["loopRun"]["index"] for child in children)
+        self._compare("loop iteration", indices, range(self._count))
+        await self._judge_each(children, ITERATION)
+
+    async def _judge_batches(self, execution_id: str) -> None:
+        """Each row is in the file of one execution."""
+        query = {"filters[triggerExecutionId][EQUALS]": execution_id}
+        children = await self._written(query, -(-self._count // BATCH_ROWS))
+        await self._judge_each(children, PART)
+        rows: Counter[int] = Counter()
+        for child in children:
+            answer = await self._client.get(f"/executions/{child['id']}/file", params={"path": child["inputs"]["rows"]})
+            answer.raise_for_status()
+            rows.update(map(int, answer.text.split()))
+        self._compare("batches row", rows, range(1, self._count + 1))
+
+    def _compare(self, what: str, found: Counter[int], wanted: Iterable[int]) -> None:
+        """Note what is missing and what is there twice."""
+        self._verdict.lost += [f"{what} {number} is missing" for number in wanted if number not in found]
+        self._verdict.doubled += [f"{what} {number} is there {n} times" for number, n in found.items() if n > 1]
+
+    async def _judge_each(self, children: list[dict[str, Any]], flow: SiegeFlow) -> None:
+        queue: Iterator[dict[str, Any]] = iter(children)
+
+        async def read() -> None:
+            for child in queue:
+                self._note(flow.id, mistakes(await self._get(f"/executions/{child['id']}"), flow))
+
+        await asyncio.gather(*(read() for _ in range(READERS)))
+
+    async def _written(self, query: dict[str, str], count: int) -> list[dict[str, Any]]:
+        """Return what the repository lists, when it lists so many that have ended."""
+
+        async def look() -> list[dict[str, Any]]:
+            return await self._all(query)
+
+        def done(found: list[dict[str, Any]]) -> bool:
+            return len(found) >= count and all(State(each["state"]["current"]).is_terminated for each in found)
+
+        return await _at_last(look, done)
+
+    def _note(self, name: str, sentences: Iterable[str]) -> None:
+        self._verdict.wrong += [f"{name}: {sentence}" for sentence in sentences]
+
+    async def _all(self, query: dict[str, str]) -> list[dict[str, Any]]:
+        """Return all executions that a search finds, page by page."""
+        found: list[dict[str, Any]] = []
+        for number in range(1, 1000):
+            answer = await self._get("/executions/search", **query, page=str(number), size=str(PAGE))
+            found += answer["results"]
+            if len(answer["results"]) < PAGE:
+                break
+        return found
+
+    async def _get(self, path: str, **query: str) -> dict[str, Any]:
+        answer = await self._client.get(path, params=query)
+        answer.raise_for_status()
+        content: dict[str, Any] = answer.json()
+        return content
+
+
+async def _at_last(
+    look: Callable[[], Awaitable[list[dict[str, Any]]]], done: Callable[[list[dict[str, Any]]], bool]
+) -> list[dict[str, Any]]:
+    """Look until it is done, or patience ends; return what was seen last."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        found = await look()
+        if done(found) or time.monotonic() > deadline:
+            return found
+        await asyncio.sleep(LOOK_S)
