@@ -23,8 +23,8 @@ from tiercel.queue.base import Outgoing
 
 
 def child_id(run: TaskRun, index: int) -> str:
-    """Return the id of an iteration's execution."""
-    return ids.derived_id(run.history[0].date, run.id, "iteration", index)
+    """Return the id of an iteration's execution; those of a loop sort by their indices."""
+    return ids.numbered_id(run.history[0].date, index, run.id, "iteration")
 
 
 def go_on_later(draft: Draft, seq: int) -> None:
