@@ -25,7 +25,7 @@ from tiercel.messages.broadcast import KillRun
 from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT, HISTORY, partition_of
 from tiercel.queue.base import Outgoing, Queue
 from tiercel.queue.kafka.dispatcher import Dispatcher
-from tiercel.queue.kafka.link import KafkaLink
+from tiercel.queue.kafka.link import SILENT_MAX_S, KafkaLink
 from tiercel.queue.kafka.producer import KafkaProducer, Record
 from tiercel.statestore.base import DISPATCHER, LeaseLost, StaleState
 
@@ -274,7 +274,7 @@ async def test_a_dispatcher_that_slept_too_long_is_fenced(kafka_contract: KafkaC
     await kafka_contract.pass_time(60)
     thief = await kafka_contract.another()
     (stolen,) = await thief.leases.take(DISPATCHER, "thief", level=1, ttl_s=60)
-    await submit(kafka_contract, job("a", 2))
+    await submit(thief, job("a", 2))
 
     with pytest.raises(LeaseLost):
         await dispatcher.dispatch()
@@ -289,7 +289,7 @@ async def test_jobs_that_a_dead_dispatcher_has_claimed_arrive(kafka_contract: Ka
     other = await kafka_contract.another()
     await other.queue.claim("w", ["default"], 2)
     held = hold(kafka_contract.links[0])
-    await submit(kafka_contract, job("a", 1))
+    await submit(other, job("a", 1))
     await until(lambda: _none_waits(other.queue))
     await pause(dispatcher)
     await kafka_contract.pass_time(60)
@@ -297,7 +297,7 @@ async def test_jobs_that_a_dead_dispatcher_has_claimed_arrive(kafka_contract: Ka
 
     assert [1] == seqs(await claimed(other.queue, 1, 2))
     await asyncio.gather(*held.let_go())
-    await submit(kafka_contract, job("a", 2))
+    await submit(other, job("a", 2))
 
     assert [2] == seqs(await claimed(other.queue, 1, 1))
     started = [delivery.message for delivery in await arrived(other.queue, 2)]
@@ -386,7 +386,7 @@ async def test_while_the_broker_is_away_calls_say_so(
     contract = await KafkaContract.open_on(postgres_database, kafka_broker.bootstrap, f"{topic_prefix}away_")
     await asyncio.to_thread(kafka_broker.pause)
     try:
-        await until(lambda: _is_silent(contract.links[0], 7))
+        await until(lambda: _is_silent(contract.links[0], SILENT_MAX_S + 1))
         async with asyncio.timeout(PATIENCE_S):
             with pytest.raises(Unavailable, match="has not answered"):
                 await contract.queue.emit(event("a"))

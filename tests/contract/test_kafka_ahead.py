@@ -16,7 +16,6 @@ from tiercel.messages.execution_event import JobRefused, JobReturned, TaskStarte
 from tiercel.messages.topics import WORKER_JOB, partition_of
 from tiercel.queue.kafka.claimer import Claimer
 from tiercel.queue.kafka.envelope import Kind
-from tiercel.queue.kafka.inbox import inbox_of
 
 __all__ = ["kafka_contract"]
 SLOTS = 4
@@ -65,7 +64,7 @@ async def test_a_job_that_its_worker_cannot_read_is_refused(kafka_contract: Kafk
     await room(kafka_contract.dispatcher, 2)
     link = kafka_contract.links[0]
     broken = msgspec.structs.replace(job("a", 3).job, task_id=7)
-    inbox = inbox_of("w", link.settings.inbox_partitions)
+    inbox = link.layout.inbox("w")
 
     link.post_to(WORKER_JOB, inbox, "w", codec.encode(broken), Kind.MESSAGE)
 

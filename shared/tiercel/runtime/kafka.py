@@ -17,6 +17,7 @@ from tiercel.messages.topics import TOPICS, WORKER_EVENT, Route
 from tiercel.queue.kafka.client import Troubles, servers_of
 from tiercel.queue.kafka.consumer import Place
 from tiercel.queue.kafka.dispatcher import Dispatcher
+from tiercel.queue.kafka.handout import Handout
 from tiercel.queue.kafka.layout import Layout, TopicKeeper
 from tiercel.queue.kafka.link import Bell, KafkaLink
 from tiercel.queue.kafka.offsets import Offsets
@@ -67,7 +68,9 @@ def dispatch(
     """Hand out jobs in this process, while it is the one that does."""
     assert adapters.leases is not None, "A dispatcher needs leases."
     heard = queue.hub(WORKER_EVENT, HUB_SINCE_S).subscribe(whole=True)
-    dispatcher = Dispatcher(node, link, adapters.leases, heard, adapters.clock)
+    handout = Handout(asyncio.get_running_loop().time)
+    queue.hand_out(handout)
+    dispatcher = Dispatcher(node, link, adapters.leases, heard, handout, adapters.clock)
     stack.push_async_callback(dispatcher.close)
     dispatcher.start()
     return dispatcher

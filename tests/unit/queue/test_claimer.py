@@ -75,6 +75,17 @@ def test_what_waits_for_a_busy_worker_is_given_back() -> None:
     assert claimer.is_empty
 
 
+def test_what_a_slot_is_free_for_stays_with_the_worker() -> None:
+    """It has said that it begins it at once."""
+    claimer = made()
+    claimer.claim(SLOTS, 0.0)
+    for one in jobs(SLOTS + 1):
+        claimer.take(one, 0.0)
+
+    assert 1 == len(claimer.overdue(2 * AHEAD_S))
+    assert SLOTS == len(claimer.claim(SLOTS, 2 * AHEAD_S))
+
+
 def test_what_a_worker_will_soon_begin_stays_with_it() -> None:
     """It works off as many in the time that a job may wait."""
     claimer = made()

@@ -19,7 +19,7 @@ from tiercel.messages.topics import Topic
 from tiercel.queue.base import Delivery
 from tiercel.queue.kafka import metrics
 from tiercel.queue.kafka.consumer import Read
-from tiercel.queue.kafka.envelope import Envelope, unpack
+from tiercel.queue.kafka.envelope import Envelope, Kind, unpack
 
 COUNT_MAX: Final = 5_000
 SIZE_MAX: Final = 16 << 20
@@ -59,7 +59,7 @@ class Backlog:
         partition: int,
         position: int,
         seen: dict[str, int],
-        arrived: Callable[[Backlog], None],
+        arrived: Callable[[Backlog, bool], None],
     ) -> None:
         self.topic = topic
         self.partition = partition
@@ -98,20 +98,22 @@ class Backlog:
     def take(self, found: Sequence[Read]) -> None:
         """Take what was read, in order; what came again is dropped."""
         repeated = 0
+        is_eager = False
         for read in found:
             self._passed = read.offset + 1
-            entry = _entry(read)
+            entry, kind = _entry(read)
             if entry.origin:
                 if entry.seq <= self._last.get(entry.origin, 0):
                     repeated += 1
                     continue
                 self._last[entry.origin] = entry.seq
+            is_eager = is_eager or kind is not Kind.SOON
             self._entries.append(entry)
             self._size += len(entry.body)
         if repeated:
             metrics.REPEATED.labels(self.topic.name).inc(repeated)
         if repeated < len(found):
-            self._arrived(self)
+            self._arrived(self, is_eager)
 
     def delivery(self, entry: Entry) -> Delivery[Any]:
         """Return an entry as its reader sees it."""
@@ -156,9 +158,10 @@ class Backlog:
         self.position = position
 
 
-def _entry(read: Read) -> Entry:
+def _entry(read: Read) -> tuple[Entry, Kind]:
     try:
         envelope: Envelope = unpack(read.value)
     except InternalError as error:
-        return Entry(read.offset, read.time_ms, "", 0, 1, read.key, read.value, str(error))
-    return Entry(read.offset, read.time_ms, envelope.origin, envelope.seq, envelope.level, read.key, envelope.body)
+        return Entry(read.offset, read.time_ms, "", 0, 1, read.key, read.value, str(error)), Kind.MESSAGE
+    entry = Entry(read.offset, read.time_ms, envelope.origin, envelope.seq, envelope.level, read.key, envelope.body)
+    return entry, envelope.kind

@@ -85,7 +85,8 @@ class Claimer:
 
     def overdue(self, now: float) -> list[WorkerJob]:
         """Return jobs that have waited too long, and would for long still; this worker will not run them."""
-        kept = self._lately(now, self._ended[-1][1]) if self._ended else 0
+        lately = self._lately(now, self._ended[-1][1]) if self._ended else 0
+        kept = max(lately, self.granted - self._handed)  # what a slot is free for is begun at once
         found = []
         while len(self._jobs) > kept and now - self._jobs[kept].since >= AHEAD_S:
             found.append(self._jobs[kept].job)

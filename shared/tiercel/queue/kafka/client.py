@@ -142,6 +142,7 @@ def common_properties(settings: KafkaSettings, name: str, troubles: Callable[[Ka
         "client.id": f"tiercel-{name}",
         "reconnect.backoff.max.ms": 1000,
         "socket.keepalive.enable": True,
+        "socket.nagle.disable": True,  # a small request must not wait for the answer to the one before
         "topic.metadata.refresh.interval.ms": 60_000,
         "allow.auto.create.topics": False,
         **settings.properties,

@@ -21,22 +21,23 @@ import psycopg
 from tiercel.errors import TiercelError, Unavailable
 from tiercel.messages import codec
 from tiercel.messages.topics import WORKER_JOB
-from tiercel.queue.base import Lease, started_events
+from tiercel.messages.worker_event import WorkerCredit, WorkerEvent
+from tiercel.messages.worker_job import WorkerJob
+from tiercel.queue.base import Lease
 from tiercel.queue.kafka import metrics
 from tiercel.queue.kafka.envelope import Kind
+from tiercel.queue.kafka.handout import Handout
 from tiercel.queue.kafka.hub import KafkaSubscription
-from tiercel.queue.kafka.inbox import inbox_of
 from tiercel.queue.kafka.link import KafkaLink
 from tiercel.queue.kafka.outbox import SQL, Outbox
 from tiercel.queue.kafka.producer import Record
-from tiercel.queue.kafka.roster import Group, Roster
+from tiercel.queue.kafka.roster import Group
 from tiercel.queue.postgres import claim
 from tiercel.queue.postgres.fence import fence_columns
 from tiercel.queue.postgres.node import PostgresNode
 from tiercel.queue.postgres.sending import LEASE_LOST
 from tiercel.queue.postgres.sending import SQL as QUEUE_SQL
 from tiercel.runtime.clock import Clock
-from tiercel.runtime.postgres.array import int8s, texts
 from tiercel.runtime.postgres.batch import Batch
 from tiercel.runtime.postgres.pool import Connection
 from tiercel.statestore.base import DISPATCHER, LeaseLost, Leases
@@ -63,6 +64,7 @@ class Dispatcher:
         link: KafkaLink,
         leases: Leases,
         credits_heard: KafkaSubscription[Any],
+        handout: Handout,
         clock: Clock,
     ) -> None:
         self._node = node
@@ -73,8 +75,8 @@ class Dispatcher:
         self._outbox = Outbox(node.pool, link, DISPATCHER)
         self._instance = link.instance
         self._now = asyncio.get_running_loop().time
-        self._roster = Roster(self._now)
-        self._lease: Lease | None = None
+        self._handout = handout
+        self._roster = handout.roster
         self._renewed_at = self._cleaned_at = -CLEAN_S
         self._told_at = -COMPLAIN_S
         self._turn = 0
@@ -91,14 +93,19 @@ class Dispatcher:
     async def _hear(self) -> None:
         """Note what workers say."""
         async for message in self._credits:
-            if self._roster.hear(message):
+            if self._roster.hear(message) and not self._is_idle(message):
                 self._node.wake_here(WORKER_JOB.name)
+
+    def _is_idle(self, message: WorkerEvent) -> bool:
+        """Tell whether nothing waits for who says this, nor does it wait for an answer."""
+        leaves = isinstance(message, WorkerCredit) and message.leaving
+        return not leaves and self._handout.is_drained(message.lanes)
 
     async def _run(self) -> None:
         while True:
             try:
                 await self._hold()
-                if self._lease is None:
+                if self._handout.lease is None:
                     await self._leases.changed(DISPATCHER, RENEW_S)
                 elif not await self.dispatch():
                     await self._node.wait(WORKER_JOB.name, WAIT_S)
@@ -121,17 +128,22 @@ class Dispatcher:
 
     async def _hold(self) -> None:
         """Keep the lease, or try to get it; a new token means that others may have dispatched."""
-        if self._now() - self._renewed_at < RENEW_S:
+        if self._handout.lease is not None and self._now() - self._renewed_at < RENEW_S:
             return
         began = self._now()
         owned = await self._leases.take(DISPATCHER, self._instance, level=WORKER_JOB.level, ttl_s=TTL_S)
         lease = owned[0] if owned else None
-        if lease is not None and (self._lease is None or self._lease.token != lease.token):
+        known = self._handout.lease
+        if lease is not None and (known is None or known.token != lease.token):
             await self._outbox.inherit()
-            self._roster.begin(dict(await self._node.pool.fetch(SQL["workers"])))
+            async with self._handout.turn:
+                self._roster.begin(dict(await self._node.pool.fetch(SQL["workers"])))
             log.info("this process dispatches", extra={"action": "dispatcher_leads"})
-        self._lease = lease
         self._renewed_at = began if lease is not None else -RENEW_S
+        if lease is not None:
+            self._handout.lead(lease, began)
+        else:
+            self._handout.lose()
         metrics.LEADING.set(int(lease is not None))
         if lease is not None and began - self._cleaned_at > CLEAN_S:
             self._cleaned_at = began
@@ -139,7 +151,8 @@ class Dispatcher:
 
     def _lose(self) -> None:
         """Trust nothing that is known of what others may have changed."""
-        self._lease, self._renewed_at = None, -RENEW_S
+        self._handout.lose()
+        self._renewed_at = -RENEW_S
         metrics.LEADING.set(0)
 
     async def _clean(self) -> None:
@@ -149,25 +162,29 @@ class Dispatcher:
 
     async def dispatch(self) -> int:
         """Share out what waits, as far as there is room; return how many jobs."""
-        assert self._lease is not None
         self._link.require_contact()
-        async with self._outbox.turn:
+        async with self._handout.turn, self._outbox.turn:
+            lease = self._handout.lease
+            if lease is None:
+                return 0
             await self._outbox.ready()
             self._say_farewell()
             groups = self._roster.groups()
             metrics.WORKERS.set(len(self._roster.names))
             metrics.FREE_SLOTS.set(self._roster.free)
             if not groups:
+                self._handout.drained(())
                 return 0
             self._turn += 1
             first = self._turn % len(groups)
-            return await self._transact(self._lease, [*groups[first:], *groups[:first]])
+            return await self._transact(lease, [*groups[first:], *groups[:first]])
 
     async def _transact(self, lease: Lease, groups: Sequence[Group]) -> int:
         try:
             async with self._node.pool.connection() as connection:
                 try:
                     found = await self._take(connection, lease, groups)
+                    self._handout.drained(_drained(groups, found))
                     if not any(found):
                         await connection.execute(b"ROLLBACK")
                         return 0
@@ -193,7 +210,7 @@ class Dispatcher:
         """Begin, prove the lease, and claim for each group of workers that serve the same lanes."""
         batch = Batch([(b"BEGIN", {}), (QUEUE_SQL["fence"], fence_columns([lease]))])
         for group in groups:
-            batch.add(*claim.statement(group.lanes, group.level, min(group.free, COUNT_MAX)))
+            batch.add(*claim.statement(group.lanes, group.level, _wanted(group)))
         _, _, *found = await batch.rows(connection)
         return found
 
@@ -203,7 +220,7 @@ class Dispatcher:
         """Share the jobs out and commit."""
         records: list[Record] = []
         undecodable: list[claim.Letter] = []
-        count = 0
+        given: list[tuple[str, WorkerJob, bytes]] = []
         for group, rows in found:
             if not rows:
                 continue
@@ -211,27 +228,22 @@ class Dispatcher:
             undecodable += taken.undecodable
             records += self._outbox.records([(out, codec.encode(out.message)) for out in taken.refusals])
             for job, row in taken.jobs:
-                worker = group.next()
-                count += 1
-                started = started_events(worker, [job], self._clock.now())
-                records += self._outbox.records([(out, codec.encode(out.message)) for out in started])
-                inbox = inbox_of(worker, self._link.settings.inbox_partitions)
-                records.append(self._outbox.record(WORKER_JOB, inbox, worker, bytes(row[5])))
-        sent = self._roster.sent
+                given.append((group.next(), job, bytes(row[5])))
+        records += self._outbox.jobs(given, self._clock.now())
         batch = Batch()
         if undecodable:
             batch.add(QUEUE_SQL["bury"], claim.letters(WORKER_JOB, undecodable))
-        batch.add(SQL["count_sent"], {"workers": texts(list(sent)), "sent": int8s(list(sent.values()))})
+        batch.add(*self._handout.count())
         for statement, parameters in self._outbox.statements(records):
             batch.add(statement, parameters)
         batch.add(b"COMMIT")
         await batch.run(connection)
-        return records, count
+        return records, len(given)
 
     def _say_farewell(self) -> None:
         """Tell workers that leave how much they were sent; everything before it is on its way."""
         for worker, sent in self._roster.leaving():
-            inbox = inbox_of(worker, self._link.settings.inbox_partitions)
+            inbox = self._link.layout.inbox(worker)
             self._link.post_to(WORKER_JOB, inbox, worker, msgspec.msgpack.encode(sent), Kind.FAREWELL)
 
     async def close(self) -> None:
@@ -242,3 +254,14 @@ class Dispatcher:
         await self._outbox.close()
         with contextlib.suppress(Unavailable):  # it runs out by itself
             await self._leases.leave(DISPATCHER, self._instance)
+
+
+def _wanted(group: Group) -> int:
+    return min(group.free, COUNT_MAX)
+
+
+def _drained(groups: Sequence[Group], found: Sequence[Sequence[Any]]) -> set[str]:
+    """Return the lanes that had fewer jobs than there is room for."""
+    return {
+        lane for group, rows in zip(groups, found, strict=True) if len(rows) < _wanted(group) for lane in group.lanes
+    }

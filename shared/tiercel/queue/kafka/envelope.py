@@ -26,6 +26,8 @@ class Kind(IntEnum):
     MESSAGE = 0
     FAREWELL = 1
     """To a worker that leaves: how many jobs it has been sent in all, as MessagePack."""
+    SOON = 2
+    """A message that nobody waits for eagerly: most often another one follows at once."""
 
 
 class Envelope(msgspec.Struct, frozen=True):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import zlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -38,11 +37,6 @@ REPEAT_S: Final = 3.0
 """So often a credit is told again."""
 FAREWELL_S: Final = 8.0
 """How long a worker that leaves waits for jobs that are on their way."""
-
-
-def inbox_of(worker: str, partitions: int) -> int:
-    """Return the partition by which a worker gets its jobs."""
-    return zlib.crc32(worker.encode()) % partitions
 
 
 class Inbox:
@@ -93,7 +87,7 @@ class Inbox:
 
     async def _join(self, worker: str, lanes: tuple[str, ...]) -> Claimer:
         """Listen to the inbox of a worker, from now on."""
-        part = inbox_of(worker, self._link.settings.inbox_partitions)
+        part = self._link.layout.inbox(worker)
         async with self._joining:
             if part not in self._listening:
                 place = self._link.place(WORKER_JOB, part)

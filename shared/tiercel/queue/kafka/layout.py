@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -50,6 +51,10 @@ class Layout:
     def name(self, topic: Topic[Any]) -> str:
         """Return the name that a topic has at the brokers."""
         return f"{self._settings.topic_prefix}{topic.name}"
+
+    def inbox(self, worker: str) -> int:
+        """Return the partition by which a worker gets its jobs."""
+        return zlib.crc32(worker.encode()) % self._settings.inbox_partitions
 
     def _count(self, topic: Topic[Any]) -> int:
         match topic.route:

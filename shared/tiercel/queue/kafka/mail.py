@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from tiercel.messages import codec
 from tiercel.messages.topics import HISTORY, Topic, partition_of
 from tiercel.queue.base import Delivery, Outgoing, OutgoingJob
 from tiercel.queue.kafka.backlog import Progress
+from tiercel.queue.kafka.handout import Handout, Shares
 from tiercel.queue.kafka.outbox import Outbox
 from tiercel.queue.kafka.producer import Record
 from tiercel.queue.kafka.shelf import Shelf
 from tiercel.queue.postgres.node import PostgresNode
 from tiercel.queue.postgres.sending import Sending
+from tiercel.runtime.clock import Clock
 from tiercel.runtime.postgres.batch import Statement
 from tiercel.statestore.base import LeaseLost, StaleState
 
@@ -22,11 +25,15 @@ from tiercel.statestore.base import LeaseLost, StaleState
 class KafkaMail:
     """What one transaction takes from the queue and gives to it."""
 
-    def __init__(self, node: PostgresNode, shelf: Shelf, outbox: Outbox) -> None:
+    def __init__(self, node: PostgresNode, shelf: Shelf, outbox: Outbox, handout: Handout | None, clock: Clock) -> None:
+        self._handout = handout
+        self._clock = clock
         self._shelf = shelf
         self._outbox = outbox
         self._partitions = node.partitions
-        self._jobs = Sending(node.partitions)
+        self._jobs: list[OutgoingJob] = []
+        self._shares = Shares()
+        self._line = Sending(node.partitions)
         self._messages: list[tuple[Outgoing, bytes]] = []
         self._acknowledged: dict[str, tuple[Topic[Any], list[Delivery[Any]]]] = {}
         self._plans: list[tuple[Topic[Any], list[Progress]]] = []
@@ -37,8 +44,8 @@ class KafkaMail:
         self._messages += [(out, codec.encode(out.message)) for out in messages]
 
     def add_jobs(self, jobs: Iterable[OutgoingJob]) -> None:
-        """Send jobs: to the waiting line, which is a table on Kafka too."""
-        self._jobs.add_jobs(jobs)
+        """Send jobs: to workers that have room, or to the waiting line, which is a table on Kafka too."""
+        self._jobs += jobs
 
     def acknowledge(self, topic: Topic[Any], deliveries: Sequence[Delivery[Any]]) -> None:
         """Acknowledge what was read."""
@@ -55,8 +62,12 @@ class KafkaMail:
 
     def messages(self) -> Iterator[Statement]:
         """Yield the statements that keep jobs and messages."""
-        yield from self._jobs.statements()
+        yield from self._line.statements()
         self._records = self._outbox.records(self._messages)
+        if self._handout is not None:
+            yield from self._handout.statements(self._shares)
+            given = [(worker, out.job, codec.encode(out.job)) for worker, out in self._shares.given]
+            self._records += self._outbox.jobs(given, self._clock.now())
         yield from self._outbox.statements(self._records)
 
     def touched(self) -> dict[str, set[int] | None]:
@@ -65,7 +76,7 @@ class KafkaMail:
 
         All else is announced by its arrival.
         """
-        touched = self._jobs.touched()
+        touched = self._line.touched()
         changed = {partition_of(out.key, self._partitions) for out, _ in self._messages if out.topic is HISTORY}
         if changed:
             touched[HISTORY.name] = changed
@@ -74,7 +85,9 @@ class KafkaMail:
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Number and send nothing else meanwhile; afterwards send what was committed."""
-        async with self._outbox.turn:
+        async with self._outbox.turn, self._sharing() as shares:
+            self._shares = shares
+            self._line.add_jobs(shares.left)
             await self._outbox.ready()
             try:
                 yield
@@ -87,3 +100,8 @@ class KafkaMail:
             self._outbox.committed(self._records)
             for topic, plan in self._plans:
                 self._shelf.committed(topic, plan)
+
+    def _sharing(self) -> AbstractAsyncContextManager[Shares]:
+        if self._handout is None:
+            return contextlib.nullcontext(Shares(left=self._jobs))
+        return self._handout.share(self._jobs)

@@ -17,12 +17,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from tiercel.errors import TiercelError, Unavailable
-from tiercel.queue.base import Outgoing
+from tiercel.messages import codec
+from tiercel.messages.topics import WORKER_JOB
+from tiercel.messages.worker_job import WorkerJob
+from tiercel.queue.base import Outgoing, started_events
 from tiercel.queue.kafka import metrics
+from tiercel.queue.kafka.envelope import Kind
 from tiercel.queue.kafka.link import CONFIRM_S, KafkaLink
 from tiercel.queue.kafka.producer import Record
 from tiercel.queue.metrics import OUTBOX_MESSAGES
@@ -70,9 +75,9 @@ class Outbox:
             await self.inherit()
             self._doubtful = False
 
-    def records(self, messages: Sequence[tuple[Outgoing, bytes]]) -> list[Record]:
+    def records(self, messages: Sequence[tuple[Outgoing, bytes]], kind: Kind = Kind.MESSAGE) -> list[Record]:
         """Number messages; called with the turn."""
-        made = self._link.records(messages, self.origin, self._seq + 1)
+        made = self._link.records(messages, self.origin, self._seq + 1, kind)
         self._seq += len(made)
         return made
 
@@ -81,6 +86,16 @@ class Outbox:
         self._seq += 1
         made = self._link.record(topic, partition, key, body, self.origin, self._seq)
         self._link.producer.check([made])
+        return made
+
+    def jobs(self, given: Iterable[tuple[str, WorkerJob, bytes]], at: datetime) -> list[Record]:
+        """Number jobs for workers, each with the event that tells that it is started; called with the turn."""
+        made: list[Record] = []
+        for worker, job, body in given:
+            events = [(out, codec.encode(out.message)) for out in started_events(worker, [job], at)]
+            # No hurry: most often the job's end follows at once, and both are decided together.
+            made += self.records(events, Kind.SOON)
+            made.append(self.record(WORKER_JOB, self._link.layout.inbox(worker), worker, body))
         return made
 
     def statements(self, records: Sequence[Record]) -> Iterator[Statement]:

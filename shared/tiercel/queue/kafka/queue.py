@@ -17,6 +17,7 @@ from tiercel.queue import metrics
 from tiercel.queue.base import Delivery, Lease, Outgoing, TopicDepth
 from tiercel.queue.kafka.backlog import Backlog, Entry
 from tiercel.queue.kafka.depth import Depths
+from tiercel.queue.kafka.handout import Handout
 from tiercel.queue.kafka.hub import Hub
 from tiercel.queue.kafka.inbox import Inbox
 from tiercel.queue.kafka.link import KafkaLink
@@ -41,15 +42,18 @@ HUB_SINCE_S: Final = 5.0
 class Desk:
     """What a process with a database has of the queue: positions, outbox, waiting line, dead letters."""
 
-    def __init__(self, node: PostgresNode, link: KafkaLink, service: str) -> None:
+    def __init__(self, node: PostgresNode, link: KafkaLink, service: str, clock: Clock | None = None) -> None:
         self.node = node
+        self.handout: Handout | None = None
+        """What a process that may dispatch knows of workers."""
+        self._clock = clock or SystemClock()
         self.outbox = Outbox(node.pool, link, service)
         self.shelf = Shelf(node.pool, link, self.outbox)
         self.depths = Depths(node, link)
 
     def mail(self) -> KafkaMail:
         """Return what a transaction of the state store takes from the queue and gives to it."""
-        return KafkaMail(self.node, self.shelf, self.outbox)
+        return KafkaMail(self.node, self.shelf, self.outbox, self.handout, self._clock)
 
     async def close(self) -> None:
         """Forget what is confirmed; before the database and the link are closed."""
@@ -148,6 +152,10 @@ class KafkaQueue:
     async def withdraw(self, worker: str) -> list[WorkerJob]:
         """Let no more jobs be sent, and return those that were not claimed."""
         return await self._inbox.withdraw(worker)
+
+    def hand_out(self, handout: Handout) -> None:
+        """Share the jobs of this process's own transactions out at once, while it is the one that dispatches."""
+        self._desk.handout = handout
 
     def subscribe(self, topic: Topic[M]) -> AsyncIterator[M]:
         """Yield what is sent from now on."""

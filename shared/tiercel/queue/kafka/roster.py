@@ -47,6 +47,16 @@ class Group:
         self.free += room + ahead
         heapq.heappush(self._room, (-room, worker, ahead))
 
+    @property
+    def has_room(self) -> bool:
+        """True while there is somebody for another job."""
+        return bool(self._room)
+
+    @property
+    def most(self) -> int:
+        """How much room the next worker has; below zero it gets the job ahead."""
+        return -self._room[0][0]
+
     def next(self) -> str:
         """Return the worker that gets the next job, and count it."""
         room, worker, ahead = heapq.heappop(self._room)

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 UNREAD_S: Final = 15.0
 """A backlog that nobody has asked for so long is closed: its partition has another owner."""
 TIDY_S: Final = 2.0
+SOON_S: Final = 0.02
+"""How long a message that nobody is eager for waits for company."""
 
 
 class Shelf:
@@ -39,6 +41,7 @@ class Shelf:
         self._outbox = outbox
         self._backlogs: dict[str, dict[int, Backlog]] = {topic.name: {} for topic in TOPICS}
         self._opening = asyncio.Lock()
+        self._later: dict[str, set[int]] = {}
         self._tidier = asyncio.get_running_loop().create_task(self._tidy(), name="kafka.shelf")
 
     async def backlogs(self, topic: Topic[Any], partitions: Iterable[int]) -> list[Backlog]:
@@ -80,11 +83,23 @@ class Shelf:
             {self._link.place(topic, part): (backlog.position, backlog.take) for part, backlog in made.items()}
         )
 
-    def _arrived(self, backlog: Backlog) -> None:
+    def _arrived(self, backlog: Backlog, is_eager: bool) -> None:
         if backlog.is_full and not backlog.paused:
             backlog.paused = True
             self._link.consumer.pause(self._link.place(backlog.topic, backlog.partition))
-        self._link.bell(backlog.topic.name, (backlog.partition,))
+        if is_eager:
+            self._link.bell(backlog.topic.name, (backlog.partition,))
+            return
+        later = self._later.setdefault(backlog.topic.name, set())
+        if not later:
+            asyncio.get_running_loop().call_later(SOON_S, self._ring_later, backlog.topic.name)
+        later.add(backlog.partition)
+
+    def _ring_later(self, topic: str) -> None:
+        known = self._backlogs[topic]
+        parts = [part for part in self._later.pop(topic) if known.get(part)]
+        if parts:
+            self._link.bell(topic, parts)
 
     # Acknowledging.
 
