@@ -11,6 +11,7 @@ from tests.contract.backends import KafkaContract
 from tests.contract.samples import job
 from tests.contract.steps import arrived, claimed, submit, waiting
 from tests.contract.test_kafka import kafka_contract, room, until
+from tests.patience import PATIENCE_S
 from tiercel.messages import codec
 from tiercel.messages.execution_event import JobRefused, JobReturned, TaskStarted
 from tiercel.messages.topics import WORKER_JOB, partition_of
@@ -27,7 +28,7 @@ async def work_off(contract: KafkaContract, worker: str) -> tuple[Claimer, int]:
     """Claim jobs that end at once, until some are sent ahead; return the worker's account, and how many they were."""
     queue: Any = contract.queue
     done = submitted = 0
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while done < submitted or not done or not queue._inbox._claimers[worker].ahead:
             if done == submitted:
                 await submit(contract, *(job("short", submitted + seq) for seq in range(SHORT)))
