@@ -82,6 +82,21 @@ async def test_an_invalid_flow_is_refused_with_all_problems(stage: Stage) -> Non
     assert "/api/v1/main/flows" == answer["_links"]["self"]["href"]
 
 
+async def test_a_flow_may_leave_to_the_installation_what_its_defaults_give(tmp_path: Path) -> None:
+    """Plugin defaults of the installation count when a flow is validated and saved."""
+    text = "id: f\nnamespace: {}\ntasks:\n  - {{id: t, type: io.kestra.plugin.core.log.Log}}\n"
+    defaults = [{"namespace": "company", "type": "io.kestra.plugin.core.log.Log", "values": {"message": "hi"}}]
+    stage = Stage(tmp_path, plugin_defaults=tuple(defaults))
+    try:
+        answer = await stage.call("POST", "flows/validate", content=text.format("company.team"))
+        assert "constraints" not in answer[0]
+        assert await stage.call("POST", "flows", content=text.format("company.team"))
+        refused = await stage.call("POST", "flows", 422, content=text.format("other"))
+        assert "must not be null" in refused["message"]
+    finally:
+        await stage.close()
+
+
 async def test_flows_are_saved_in_bulk_and_listed(stage: Stage) -> None:
     """A namespace's text replaces its flows; search finds by prefix and text."""
     other = HELLO.replace("id: hello", "id: other").replace("company.team", "company.team")

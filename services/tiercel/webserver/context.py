@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from tiercel.flowspec.defaults import read_outer
 from tiercel.messages.topics import HISTORY
 from tiercel.queue import backlog
 from tiercel.runtime.adapters import Adapters
@@ -43,6 +44,8 @@ class Api:
         """Set when the process takes no new requests: streams end."""
         self.is_behind = False
         """History is so far behind that new executions have to wait."""
+        self.defaults = read_outer(settings.plugin_defaults)
+        """Plugin defaults of the installation and of its namespaces."""
         self.emitter = Emitter(self.queue)
         self.flows = FlowCache(self.definitions, self.clock)
         self.followers = Followers(self.statestore, self.queue, self.clock, settings.poll_interval_s)

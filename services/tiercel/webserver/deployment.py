@@ -14,17 +14,22 @@ from tiercel.messages.topics import BROADCAST, TRIGGER_EVENT
 from tiercel.messages.trigger_event import FlowChanged
 from tiercel.model.flow import Flow
 from tiercel.queue.base import Outgoing
-from tiercel.webserver.context import Api
+from tiercel.webserver.context import Api, Call
 
 
-def read_flow(tenant_id: str, source: str) -> Flow:
+def read_flow(call: Call, source: str) -> Flow:
     """Read one flow; raise InvalidFlow with every problem."""
-    return parse_flow(source, tenant_id=tenant_id)
+    return parse_flow(source, tenant_id=call.tenant_id, defaults=call.api.defaults)
 
 
-def read_flows(tenant_id: str, source: str) -> list[Flow]:
+def read_flows(call: Call, source: str) -> list[Flow]:
     """Read all flows of a text; raise InvalidFlow with every problem of all of them."""
-    return parse_flows(source, Outside(tenant_id=tenant_id)) if source.strip() else []
+    return parse_flows(source, outside(call)) if source.strip() else []
+
+
+def outside(call: Call) -> Outside:
+    """Return what the text of flows is read with."""
+    return Outside(tenant_id=call.tenant_id, defaults=call.api.defaults)
 
 
 async def create(api: Api, flow: Flow) -> Flow:

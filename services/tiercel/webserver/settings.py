@@ -36,6 +36,8 @@ class WebserverSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of a request body that is not multipart."""
     bulk_max: int = 10_000
     """Executions that one bulk request may touch."""
+    plugin_defaults: tuple[dict[str, Any], ...] = ()
+    """What flows are read with when they are saved or looked at: see `plugins.defaults`."""
     encryption_key: str | None = None
     """The key of SECRET inputs (base64)."""
     recursive_rendering: bool = False

@@ -10,10 +10,38 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from tiercel.model.flow import PluginDefault
 from tiercel.plugins.registry import REGISTRY
 
 KEYS: Final = ("pluginDefaults", "taskDefaults")
+
+
+class OuterDefaults(msgspec.Struct, frozen=True, kw_only=True):
+    """The defaults that an operator sets: for all flows, and for those of a namespace and below it."""
+
+    everywhere: tuple[PluginDefault, ...] = ()
+    by_namespace: Mapping[str, tuple[PluginDefault, ...]] = {}
+
+    def scopes(self, namespace: Any) -> list[tuple[PluginDefault, ...]]:
+        """Return the defaults that hold in a namespace, the nearest first."""
+        parts = namespace.split(".") if isinstance(namespace, str) else []
+        names = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+        return [*(self.by_namespace[name] for name in names if name in self.by_namespace), self.everywhere]
+
+
+def read_outer(value: Any) -> OuterDefaults:
+    """Read the operator's list: an entry with a `namespace` holds there, the others everywhere."""
+    everywhere: list[Any] = []
+    by_namespace: dict[str, list[Any]] = {}
+    for entry in value if isinstance(value, list | tuple) else ():
+        name = entry.get("namespace") if isinstance(entry, Mapping) else None
+        (by_namespace.setdefault(name, []) if isinstance(name, str) else everywhere).append(entry)
+    return OuterDefaults(
+        everywhere=tuple(read_defaults(everywhere)),
+        by_namespace={name: tuple(read_defaults(entries)) for name, entries in by_namespace.items()},
+    )
 
 
 def read_defaults(value: Any) -> list[PluginDefault]:

@@ -7,20 +7,20 @@ The way into the flow language: text to flows, and plain data to tasks.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from tiercel.errors import InvalidFlow, Problem
 from tiercel.flowspec.binder import bind_struct, bind_typed
-from tiercel.flowspec.defaults import merge_defaults
+from tiercel.flowspec.defaults import OuterDefaults, merge_defaults
 from tiercel.flowspec.findings import Findings, Use
 from tiercel.flowspec.reference import check_templates
 from tiercel.flowspec.scalars import BROKEN
 from tiercel.flowspec.validate import Extras, validate_flow
 from tiercel.flowspec.yaml import Document, read_documents
-from tiercel.model.flow import Dialect, Flow, PluginDefault
+from tiercel.model.flow import Dialect, Flow
 from tiercel.model.task import Task, Trigger
 
 _OLD_EXPRESSION: Final = re.compile(r"\{[{%][^}]*(?:\b(?:json|currentEachOutput)\s*\(|\|\s*json\b)")
@@ -64,8 +64,7 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
 
     tenant_id: str = "main"
     revision: int | None = None
-    namespace_defaults: tuple[PluginDefault, ...] = ()
-    global_defaults: tuple[PluginDefault, ...] = ()
+    defaults: OuterDefaults = OuterDefaults()
     strict: bool = True
     newer_rules: bool = True
     check_expression: CheckExpression | None = None
@@ -76,8 +75,7 @@ def parse_flow(
     *,
     tenant_id: str = "main",
     revision: int | None = None,
-    namespace_defaults: Iterable[PluginDefault] = (),
-    global_defaults: Iterable[PluginDefault] = (),
+    defaults: OuterDefaults | None = None,
     strict: bool = True,
     check_expression: CheckExpression | None = None,
 ) -> Flow:
@@ -90,8 +88,7 @@ def parse_flow(
     outside = Outside(
         tenant_id=tenant_id,
         revision=revision,
-        namespace_defaults=tuple(namespace_defaults),
-        global_defaults=tuple(global_defaults),
+        defaults=defaults or OuterDefaults(),
         strict=strict,
         newer_rules=False,
         check_expression=check_expression,
@@ -156,7 +153,7 @@ def _report(document: Document, source: str, outside: Outside) -> Report:
         place = document.place(()) or (1, 1)
         return Report(problems=(Problem("", "A flow is a map with 'id', 'namespace' and 'tasks'.", *place),))
     findings = Findings(strict=outside.strict)
-    merged = merge_defaults(data, outside.namespace_defaults, outside.global_defaults)
+    merged = merge_defaults(data, *outside.defaults.scopes(data.get("namespace")))
     flow = bind_struct(Flow, merged, None, findings)
     extras = Extras()
     if outside.check_expression is not None:

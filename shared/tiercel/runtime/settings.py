@@ -129,7 +129,7 @@ class VariableSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PluginSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Defaults of plugin properties for all flows: `{type, values, forced}` each."""
+    """Defaults of plugin properties: `{type, values, forced}` each, with `namespace` for the flows of one alone."""
 
     defaults: tuple[dict[str, Any], ...] = ()
 

@@ -19,7 +19,7 @@ from tiercel.definitions.memory import MemoryDefinitions
 from tiercel.definitions.postgres.definitions import PostgresDefinitions
 from tiercel.definitions.revision import Parse
 from tiercel.errors import InvalidSettings, Unavailable
-from tiercel.flowspec.defaults import read_defaults
+from tiercel.flowspec.defaults import read_outer
 from tiercel.flowspec.parse import parse_flow
 from tiercel.model import ids
 from tiercel.model.flow import Flow
@@ -186,12 +186,10 @@ def _queue_url(settings: Settings) -> str:
 
 def parser(settings: Settings) -> Parse:
     """Return how stored flows are read: with the plugin defaults of this installation."""
-    defaults = tuple(read_defaults(list(settings.plugins.defaults)))
+    defaults = read_outer(settings.plugins.defaults)
 
     def parse(row: FlowRow) -> Flow:
-        return parse_flow(
-            row.source, tenant_id=row.tenant_id, revision=row.revision, global_defaults=defaults, strict=False
-        )
+        return parse_flow(row.source, tenant_id=row.tenant_id, revision=row.revision, defaults=defaults, strict=False)
 
     return parse
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiercel.flowspec.defaults import merge_defaults
+import pytest
+
+from tiercel.errors import InvalidFlow
+from tiercel.flowspec.defaults import merge_defaults, read_outer
 from tiercel.flowspec.parse import parse_flow
 from tiercel.model.flow import PluginDefault
 from tiercel.plugins.core.flow.loop import LoopUntil
@@ -69,3 +72,33 @@ def test_an_older_name_of_a_type_stands_for_the_type() -> None:
     assert task.fail_on_max_reached is True
     assert flow.document["tasks"][0]["failOnMaxReached"] is True
     assert "failOnMaxReached" not in flow.source.split("tasks:")[1]
+
+
+def test_defaults_of_a_namespace_hold_there_and_below_and_the_nearest_wins() -> None:
+    """The order is flow, namespaces from the nearest outwards, installation; other namespaces see nothing of them."""
+    outer = read_outer(
+        [
+            {"type": TYPE, "values": {"a": "all", "b": "all", "c": "all"}},
+            {"namespace": "company", "type": TYPE, "values": {"a": "company", "b": "company"}},
+            {"namespace": "company.team", "type": TYPE, "values": {"a": "team"}},
+        ]
+    )
+
+    def seen(namespace: str) -> dict[str, Any]:
+        return merge_defaults({"tasks": [{"type": TYPE}]}, *outer.scopes(namespace))["tasks"][0]
+
+    assert {"type": TYPE, "a": "team", "b": "company", "c": "all"} == seen("company.team.sub")
+    assert {"type": TYPE, "a": "company", "b": "company", "c": "all"} == seen("company.teamwork")
+    assert {"type": TYPE, "a": "all", "b": "all", "c": "all"} == seen("other")
+
+
+def test_a_flow_is_read_with_the_defaults_of_its_namespace() -> None:
+    """The namespace is the one that the text names."""
+    outer = read_outer([{"namespace": "company", "type": "io.kestra.plugin.core.log", "values": {"message": "hi"}}])
+    text = "id: f\nnamespace: {}\ntasks:\n  - {{id: t, type: io.kestra.plugin.core.log.Log}}\n"
+
+    flow = parse_flow(text.format("company.team"), defaults=outer)
+
+    assert flow.tasks[0].message == "hi"  # type: ignore[attr-defined]
+    with pytest.raises(InvalidFlow, match="must not be null"):
+        parse_flow(text.format("other"), defaults=outer)

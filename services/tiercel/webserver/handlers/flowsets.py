@@ -15,7 +15,7 @@ from litestar.params import FromPath
 from tiercel.definitions.base import FlowRow
 from tiercel.errors import InvalidFlow, NotFound, Problem, Refused
 from tiercel.flowspec.fragment import check_task_document, check_trigger_document
-from tiercel.flowspec.parse import Outside, Report, check_flows
+from tiercel.flowspec.parse import Report, check_flows
 from tiercel.flowspec.yaml import read_documents
 from tiercel.model.flow import Flow
 from tiercel.webserver import deployment, multipart
@@ -44,7 +44,7 @@ async def validate_flows(request: AnyRequest) -> list[dict[str, Any]]:
 
 
 async def _validated(call: Call, source: str, file_name: str | None, first: int = 0) -> list[dict[str, Any]]:
-    reports = check_flows(source, Outside(tenant_id=call.tenant_id))
+    reports = check_flows(source, deployment.outside(call))
     named = _names(source)
     answers = []
     for index, report in enumerate(reports):
@@ -123,7 +123,7 @@ def _sentences(problems: Iterable[Problem]) -> str:
 async def save_bulk(request: AnyRequest) -> list[dict[str, Any]]:
     """Save all flows of a text; with `delete`, delete the others of the namespace."""
     call = Call(request)
-    flows = deployment.read_flows(call.tenant_id, await source_of(request))
+    flows = deployment.read_flows(call, await source_of(request))
     namespace = call.query.one("namespace")
     if call.query.flag("delete") and not namespace:
         raise Refused("To delete other flows, name their namespace with '?namespace=…'.")
@@ -138,7 +138,7 @@ async def save_namespace(request: AnyRequest, namespace: FromPath[str]) -> list[
     """Save all flows of a namespace; those that the text does not hold are deleted unless `delete` is false."""
     call = Call(request)
     source = await source_of(request)
-    flows = deployment.read_flows(call.tenant_id, source)
+    flows = deployment.read_flows(call, source)
     if call.query.flag("override"):
         flows = [_moved(call, flow, namespace) for flow in flows]
     _require_namespace(flows, namespace, False)
@@ -147,7 +147,7 @@ async def save_namespace(request: AnyRequest, namespace: FromPath[str]) -> list[
 
 def _moved(call: Call, flow: Flow, namespace: str) -> Flow:
     source = re.sub(r"(?m)^namespace:.*$", f"namespace: {namespace}", flow.source, count=1)
-    return deployment.read_flow(call.tenant_id, source)
+    return deployment.read_flow(call, source)
 
 
 def _require_namespace(flows: Iterable[Flow], namespace: str, children: bool) -> None:
@@ -221,7 +221,7 @@ async def _switched(call: Call, rows: list[FlowRow], disabled: bool) -> dict[str
         line = f"disabled: {'true' if disabled else 'false'}"
         found = _DISABLED.search(row.source)
         source = _DISABLED.sub(line, row.source) if found else f"{row.source.rstrip()}\n{line}\n"
-        flow = deployment.read_flow(call.tenant_id, source)
+        flow = deployment.read_flow(call, source)
         await deployment.update(call.api, row.namespace, row.id, flow)
         count += 1
     return {"count": count}
@@ -275,7 +275,7 @@ async def import_flows(request: AnyRequest) -> list[str]:
     wrong: list[str] = []
     for source in sources:
         try:
-            for flow in deployment.read_flows(call.tenant_id, source):
+            for flow in deployment.read_flows(call, source):
                 await deployment.save(call.api, flow)
         except InvalidFlow as error:
             if call.query.flag("failOnError"):

@@ -72,7 +72,7 @@ async def draw_flow(request: AnyRequest, namespace: FromPath[str], flow_id: From
 async def draw_source(request: AnyRequest) -> dict[str, Any]:
     """Draw a flow that is given as text."""
     call = Call(request)
-    return await _drawn(call, deployment.read_flow(call.tenant_id, await source_of(request)))
+    return await _drawn(call, deployment.read_flow(call, await source_of(request)))
 
 
 @get("/api/v1/executions/{execution_id:str}/graph", tags=["Executions"])
