@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from tests.conformance import misc_api, misc_store, misc_tasks, misc_units
+from tests.conformance import misc_api, misc_engine, misc_store, misc_tasks, misc_units
 from tests.conformance.corpus import Case, Folder
 from tests.conformance.deadline import Hung, deadline
 from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left_out, passed
@@ -41,7 +41,9 @@ SECTIONS: Final[dict[str, Section]] = {
     "flow_revisions": misc_store.flow_revisions,
     "kv_api": misc_api.kv_api,
     "ui_urls": misc_api.ui_url,
-    "executions": misc_api.execution,
+    "executions": misc_engine.execution,
+    "join": misc_engine.join,
+    "subflow_result": misc_engine.subflow_result,
     "execution_info": misc_tasks.execution_info,
     "kv_access": misc_tasks.kv_access,
     "working_dir": misc_tasks.working_dir,
@@ -50,10 +52,8 @@ SECTIONS: Final[dict[str, Section]] = {
 REASONS: Final[dict[str, str]] = {
     "ids": "a helper that joins texts; no user sees it",
     "task_run_resend": "2.0 says otherwise (state RESUBMITTED); resubmission is tested with the executor's core",
-    "join": "a rule about copies of executions in messages; here a late result is refused by attempt and state",
     "config": "plugin defaults of the configuration are read as data; keys keep their case (tests/unit)",
     "dates": "a helper of the API of 0.21 that 2.0 no longer has",
-    "subflow_result": "a helper of the Subflow task; its results are tried in cases.yaml",
     "skip": "skipping executions is gone in 2.0; an operator pauses or kills what must not run",
 }
 

@@ -161,8 +161,3 @@ def _execution(tenant: str) -> Execution:
         state=State.CREATED,
         history=(StateChange(state=State.CREATED, date=datetime.now(UTC)),),
     )
-
-
-async def execution(case: Case, base: Path) -> None:
-    """Labels and the original of executions."""
-    raise LeftOut("Java's own value of an execution; labels and originalId are tried in cases.yaml")
