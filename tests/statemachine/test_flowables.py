@@ -222,3 +222,21 @@ def test_disabled_tasks_get_no_task_run() -> None:
     machine.run()
 
     assert [("p", "SUCCESS"), ("y", "SUCCESS")] == machine.states()
+
+
+def test_a_loop_that_asks_too_often_runs_its_errors_when_that_is_a_failure() -> None:
+    """A LoopUntil that reaches its maximum with 'failOnMaxReached' has failed: errors, then finally."""
+    loop = group(
+        "LoopUntil",
+        "loop",
+        "a",
+        condition="{{ false }}",
+        failOnMaxReached=True,
+        checkFrequency={"maxIterations": 1, "interval": "PT1S"},
+        errors=[task("e")],
+        **{"finally": [task("z")]},
+    )
+    machine = Machine(flow(loop, "b")).create().run().pass_time(10).run()
+
+    assert [("loop", "FAILED"), ("a", "SUCCESS"), ("e", "SUCCESS"), ("z", "SUCCESS")] == machine.states()
+    assert State.FAILED == machine.state

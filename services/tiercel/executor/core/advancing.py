@@ -140,8 +140,12 @@ def _work(draft: Draft, facts: Facts, seq: int, lists: Mapping[str, tuple[Node, 
         if branch.phase in (Phase.TASKS, Phase.ERRORS):
             if branch.behind > 0:
                 return False
-            if branch.phase is Phase.TASKS and not branch.failed and _rounds(draft, facts, seq, node):
-                return False
+            if branch.phase is Phase.TASKS and not branch.failed:
+                if _rounds(draft, facts, seq, node):
+                    return False
+                if draft.branch(seq).failed and lists.get("errors"):
+                    _enter(draft, seq, Phase.ERRORS, lists)
+                    continue
             if lists.get("finally"):
                 _enter(draft, seq, Phase.FINALLY, lists)
                 continue
