@@ -116,6 +116,16 @@ def test_a_pause_ends_by_itself_after_its_duration() -> None:
     assert State.SUCCESS == machine.run().state
 
 
+@pytest.mark.parametrize("length", [{"timeout": "PT1M"}, {"pauseDuration": "PT1M", "behavior": "FAIL"}])
+def test_a_pause_that_fails_runs_its_errors(length: dict[str, str]) -> None:
+    """Errors and finally of a Pause run when its time is over and that is a failure; its own tasks do not."""
+    inner = {"tasks": [task("c")], "errors": [task("e")], "finally": [task("z")]}
+    machine = Machine(flow({**PAUSE, **length, **inner}, "b")).create().pass_time(61).run()
+
+    assert [("p", "FAILED"), ("e", "SUCCESS"), ("z", "SUCCESS")] == machine.states()
+    assert State.FAILED == machine.state
+
+
 def test_a_pause_with_a_timeout_fails_when_nobody_resumes() -> None:
     """`timeout` alone ends the task FAILED."""
     machine = Machine(flow({**PAUSE, "timeout": "PT1M"}, "b")).create().pass_time(61)

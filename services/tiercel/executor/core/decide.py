@@ -216,6 +216,8 @@ def _pause_over(draft: Draft, facts: Facts, seq: int) -> None:
     state = pausing.expire(draft, facts, seq)
     if state is not None:
         branch = draft.branch(seq)
-        draft.set_branch(seq, replace(branch, data={**branch.data, "expired": str(state)}))
+        # A pause that fails has failed as if one of its tasks had: its errors come next.
+        failed = branch.failed + int(state is State.FAILED)
+        draft.set_branch(seq, replace(branch, failed=failed, data={**branch.data, "expired": str(state)}))
         if state is State.CANCELLED:
             draft.leave = State.CANCELLED
