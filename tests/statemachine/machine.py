@@ -98,7 +98,7 @@ class Machine:
             match want.sort:
                 case "outputs":
                     self.entry.learn(want.key[0], [o for o in self.outputs.values() if o.task_id == want.key[0]])
-                    facts.outputs = self.entry.outputs
+                    facts.outputs = self.entry.index
                 case "runs":
                     facts.runs = list(self.rows.values())
                 case "output_names":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from typing import Any, Final
 
 from tiercel.executor.core.aggregate import Aggregate
 from tiercel.executor.core.draft import Draft
@@ -17,11 +18,14 @@ from tiercel.executor.core.plan import FlowPlan
 from tiercel.model.live import OutputKind, OutputRecord
 from tiercel.statestore.base import Loaded
 
+RECORD_BYTES: Final = 700
+"""What the record of an output takes besides its value."""
+
 
 class Entry:
     """One execution in memory, with what is known beside it."""
 
-    __slots__ = ("aggregate", "complete", "outputs", "outputs_bytes", "partition", "plan", "values")
+    __slots__ = ("aggregate", "complete", "outputs", "outputs_bytes", "partition", "plan", "unread", "values")
 
     def __init__(self, partition: int, plan: FlowPlan | None, loaded: Loaded | None) -> None:
         self.partition = partition
@@ -31,7 +35,9 @@ class Entry:
         )
         self.outputs: OutputIndex = {}
         self.complete = loaded is None
-        """True when the outputs of every task are known (the execution was created in this process)."""
+        """True when the execution was created in this process: what has outputs is known of every task."""
+        self.unread: set[str] = set()
+        """Tasks in loops that have outputs which no decision has asked for: these are not kept, there may be many."""
         self.outputs_bytes = 0
         self.values: dict[int, list[str]] = {}
 
@@ -39,17 +45,23 @@ class Entry:
         """Return the facts that are known about the execution."""
         facts = Facts(self.plan, around)
         if self.aggregate is not None:
-            facts.outputs = _Complete(self.outputs) if self.complete else self.outputs
+            facts.outputs = self.index
             for seq, values in self.values.items():
                 facts.known[Want("values", (seq,))] = values
         return facts
 
+    @property
+    def index(self) -> OutputIndex:
+        """The outputs that are known; a task that is not there is asked for, unless it is known to have none."""
+        return _Complete(self.outputs, self.unread) if self.complete else self.outputs
+
     def learn(self, task_id: str, records: Iterable[OutputRecord]) -> None:
         """Keep the saved outputs of a task."""
+        self.unread.discard(task_id)
         index = self.outputs.setdefault(task_id, {})
         for record in records:
             index.setdefault(record.path, {})[record.seq] = record
-            self.outputs_bytes += record.ref.size
+            self.outputs_bytes += record.ref.size + RECORD_BYTES
 
     def commit(self, draft: Draft) -> None:
         """Follow the database."""
@@ -61,17 +73,28 @@ class Entry:
                 self.values.pop(record.seq, None)
             elif record.kind is OutputKind.VALUES:
                 self.values[record.seq] = (record.ref.value or {})["values"]
-            elif record.kind is OutputKind.OUTPUTS and (self.complete or record.task_id in self.outputs):
-                self.learn(record.task_id, (record,))
+            elif record.kind is OutputKind.OUTPUTS:
+                self._note(record)
         if draft.removed_outputs:
-            self.outputs, self.outputs_bytes, self.complete = {}, 0, False
+            self.outputs, self.outputs_bytes, self.complete, self.unread = {}, 0, False, set()
+
+    def _note(self, record: OutputRecord) -> None:
+        if record.task_id in self.outputs or (self.complete and not record.path):
+            self.learn(record.task_id, (record,))
+        elif self.complete:
+            self.unread.add(record.task_id)
 
 
 class _Complete(dict[str, dict[tuple[str, ...], dict[int, OutputRecord]]]):
-    """Outputs of which all are known: a task that is not there has none."""
+    """Outputs of which it is known who has any: a task that is not there has none, unless it is an unread one."""
 
-    def get(self, key: str, default: object = None) -> dict[tuple[str, ...], dict[int, OutputRecord]]:
-        return super().get(key) or {}
+    def __init__(self, outputs: OutputIndex, unread: set[str]) -> None:
+        super().__init__(outputs)
+        self._unread = unread
+
+    def get(self, key: str, default: Any = None) -> Any:
+        found = super().get(key)
+        return {} if found is None and key not in self._unread else found
 
 
 class ExecutionCache:
@@ -79,6 +102,9 @@ class ExecutionCache:
 
     def __init__(self, count_max: int, outputs_bytes_max: int) -> None:
         self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self._outputs_bytes: dict[str, int] = {}
+        """What the outputs of an entry took when it was put here last."""
+        self._total = 0
         self._count_max = count_max
         self._outputs_bytes_max = outputs_bytes_max
 
@@ -96,11 +122,17 @@ class ExecutionCache:
         """Keep an entry."""
         self._entries[execution_id] = entry
         self._entries.move_to_end(execution_id)
+        self._total += entry.outputs_bytes - self._outputs_bytes.get(execution_id, 0)
+        if entry.outputs_bytes:
+            self._outputs_bytes[execution_id] = entry.outputs_bytes
+        else:
+            self._outputs_bytes.pop(execution_id, None)
 
     def drop(self, execution_ids: Iterable[str]) -> None:
         """Forget executions: they are read again when they are needed."""
         for execution_id in execution_ids:
             self._entries.pop(execution_id, None)
+            self._total -= self._outputs_bytes.pop(execution_id, 0)
 
     def drop_partitions(self, partitions: set[int]) -> None:
         """Forget everything of partitions that are no longer ours."""
@@ -108,12 +140,16 @@ class ExecutionCache:
 
     def clear(self) -> None:
         self._entries.clear()
+        self._outputs_bytes.clear()
+        self._total = 0
 
     def shrink(self) -> None:
-        """Keep within the bounds; executions that are over leave first."""
-        while len(self._entries) > self._count_max:
-            self._entries.popitem(last=False)
-        total = sum(entry.outputs_bytes for entry in self._entries.values()) if len(self._entries) < 2000 else 0
-        while total > self._outputs_bytes_max and self._entries:
-            _, entry = self._entries.popitem(last=False)
-            total -= entry.outputs_bytes
+        """
+        Keep within the bounds.
+
+        The entry that was used last stays, whatever it takes: it would be read again for the next event.
+        """
+        while len(self._entries) > 1 and (
+            len(self._entries) > self._count_max or self._total > self._outputs_bytes_max
+        ):
+            self.drop((next(iter(self._entries)),))

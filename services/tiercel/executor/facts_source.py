@@ -111,7 +111,7 @@ class FactsSource:
                 records = await self._store.outputs(execution_id, task_ids=[want.key[0]])
                 entry.learn(want.key[0], records)
                 if entry.aggregate is not None:
-                    facts.outputs = entry.outputs
+                    facts.outputs = entry.index
             elif want.sort == "runs":
                 facts.runs = await self._store.runs(execution_id)
             else:
