@@ -59,6 +59,15 @@ class Watch:
         self._changed.clear()
         return happened
 
+    async def rest(self, execution_id: str, seconds: float) -> None:
+        """Wait so long, but for no more than the end of an execution."""
+        end = self._clock.now().timestamp() + seconds
+        while (left := end - self._clock.now().timestamp()) > 0:
+            known = self.known.get(execution_id)
+            if known is not None and known[1].is_terminated:
+                return
+            await self.changed(left)
+
 
 class Followers:
     """Everyone who follows executions in this process."""

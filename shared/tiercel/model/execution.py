@@ -25,7 +25,7 @@ class ExecutionKind(StrEnum):
     LOOP = "LOOP"
 
 
-class TriggerInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class TriggerInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel", gc=False):
     """What started an execution: a trigger, or the task of a parent execution."""
 
     id: str
@@ -34,7 +34,7 @@ class TriggerInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     log_file: str | None = None
 
 
-class ParentTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ParentTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The task run of another execution that waits for this one."""
 
     execution_id: str
@@ -44,7 +44,7 @@ class ParentTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     iteration: int | None = None
 
 
-class LoopItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LoopItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One value of a Loop; `key` is set when the values are a map."""
 
     index: int
@@ -52,7 +52,7 @@ class LoopItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: str | None = None
 
 
-class LoopRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class LoopRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel", gc=False):
     """
     Where an iteration of a Loop stands.
 
@@ -91,7 +91,7 @@ class Breakpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     value: str | None = None
 
 
-class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel", gc=False):
     """
     One run of a flow, without its task runs.
 
@@ -140,7 +140,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, r
         return any(each.id == task_id and each.value in (None, value) for each in self.breakpoints)
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One try of a task run; its history begins CREATED."""
 
     state: State
@@ -149,7 +149,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     log_file: str | None = None
 
 
-class TaskRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class TaskRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel", gc=False):
     """
     One task of one execution that happened, without its outputs.
 
@@ -180,7 +180,7 @@ class TaskRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ren
         return len(self.attempts)
 
 
-class OutputRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OutputRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
     The outputs of a task run: inline, or in internal storage when they are large (claim check).
 
@@ -193,7 +193,7 @@ class OutputRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     digest: bytes | None = None
 
 
-class LogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class LogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel", gc=False):
     """One line of log, of an execution, a task run or a trigger."""
 
     tenant_id: str = "main"
@@ -210,7 +210,7 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
     thread: str | None = None
 
 
-class MetricEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class MetricEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel", gc=False):
     """One measurement that a task published: a counter's increment or a timer's duration in seconds."""
 
     tenant_id: str = "main"

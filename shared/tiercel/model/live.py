@@ -25,7 +25,7 @@ class Phase(StrEnum):
     AFTER = "after"
 
 
-class Branch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Branch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
     What is known of the children of a flowable (or of the execution itself) without looking at them.
 
@@ -51,7 +51,7 @@ class Branch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     data: dict[str, Any] = {}
 
 
-class HeadRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class HeadRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
     An execution's head with what the executor alone needs to know.
 
@@ -82,7 +82,7 @@ class HeadRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Agreements (SLA) that were violated already."""
 
 
-class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
     A task run with what the executor alone needs to know.
 
@@ -110,7 +110,7 @@ class OutputKind(IntEnum):
     """Outputs of some iterations of a Loop; its `seq` is a place that no task run has."""
 
 
-class OutputRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OutputRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Outputs of a task run (or the values of a loop), kept beside the execution."""
 
     seq: int
@@ -135,7 +135,7 @@ class TimerKind(IntEnum):
     TRIGGER = 9
 
 
-class Timer(msgspec.Struct, frozen=True, kw_only=True):
+class Timer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A wake-up: `owner` is an execution id (or trigger uid), `subject` a task run's `seq` or another small number."""
 
     owner: str

@@ -116,7 +116,7 @@ TASK_RUN_TRANSITIONS: Final[dict[State, frozenset[State]]] = {
 }
 
 
-class StateChange(msgspec.Struct, frozen=True, array_like=True):
+class StateChange(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One entry of a history: the state, and the instant (UTC) since when."""
 
     state: State

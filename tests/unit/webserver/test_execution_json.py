@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from tiercel.model.execution import Attempt, Execution, OutputRef, TaskRun, TriggerInfo
-from tiercel.model.execution_json import execution_json
+from tiercel.model.execution_json import execution_json, task_runs_json
 from tiercel.model.state import State, StateChange
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -59,7 +61,7 @@ def test_task_runs_name_their_parents_and_hold_their_outputs() -> None:
     large = TaskRun(id="r2", seq=2, task_id="u", state=State.SUCCESS, history=done)
     outputs = {1: OutputRef(size=9, value={"x": 1}), 2: OutputRef(size=70_000, uri="kestra:///o")}
 
-    runs = execution_json(execution(State.CREATED), [outer, inner, large], outputs, now=START)["taskRunList"]
+    runs = msgspec.json.decode(task_runs_json(execution(State.CREATED), [outer, inner, large], outputs, now=START))
 
     assert [None, {"x": 1}, {"uri": "kestra:///o", "size": 70_000}] == [run["outputs"] for run in runs]
     assert ("r0", "a", "w") == (runs[1]["parentTaskRunId"], runs[1]["value"], runs[1]["attempts"][0]["workerId"])

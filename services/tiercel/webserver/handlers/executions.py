@@ -52,7 +52,7 @@ async def get_execution(request: AnyRequest, execution_id: FromPath[str]) -> dic
     """Return an execution with its task runs, as it is now."""
     call = Call(request)
     view = await call.api.reader.next_view(call.tenant_id, execution_id)
-    return view.to_json(call.api.clock)
+    return await view.shown(call.api.clock)
 
 
 HANDLERS: Final[list[Any]] = [search_executions, list_executions, get_execution]

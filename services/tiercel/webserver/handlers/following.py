@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
@@ -26,6 +27,9 @@ LOG_INTERVAL_S: Final = 0.25
 """Lines are looked for this often while an execution runs: they come through the indexer."""
 LOG_GRACE: Final = 8
 """Looks after the end that must find nothing before the stream of lines ends."""
+AT_ONCE_S: Final = 0.05
+REST: Final = 10
+"""A wide execution takes longer than a moment to read and write: its followers wait ten times as long for the next."""
 DEPENDENTS_MAX: Final = 1000
 LATE: Final = timedelta(seconds=3)
 """Lines of several processes come in the order of their batches: for so long earlier ones may follow later ones."""
@@ -56,14 +60,19 @@ async def _changes(call: Call, execution_id: str) -> AsyncGenerator[bytes]:
     api, name = call.api, "start"
     with api.followers.watch(execution_id) as watch:
         while True:
+            began = time.perf_counter()
             view = await api.reader.view(call.tenant_id, execution_id)
+            shown = await view.shown(api.clock)
+            spent = time.perf_counter() - began
             if name == "start" or not view.execution.state.is_terminated:
-                yield sse.event(name, view.to_json(api.clock))
+                yield sse.event(name, shown)
             if view.execution.state.is_terminated:
-                yield sse.event("end", view.to_json(api.clock))
+                yield sse.event("end", shown)
                 return
             name = "progress"
             watch.tell(execution_id, (view.execution.version, view.execution.state))
+            if spent > AT_ONCE_S:
+                await watch.rest(execution_id, spent * REST)
             while not await _news(watch, execution_id, view.execution.version):
                 yield sse.KEEP_ALIVE
 
