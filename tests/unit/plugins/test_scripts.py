@@ -231,8 +231,8 @@ async def test_a_task_that_ignores_the_request_to_end_is_killed(bench: Bench, tm
 async def test_a_background_process_does_not_outlive_its_task(bench: Bench, tmp_path: Path) -> None:
     """What stays in the group ends with it; what has left the group is found by its mark."""
     pid_file = tmp_path / "pid"
-    daemon = f"setsid sh -c 'echo $$ > {pid_file}; exec sleep 60' >/dev/null 2>&1 &"
-    outcome = await shell(bench, f"{daemon} while [ ! -s {pid_file} ]; do sleep 0.01; done; sleep 61 & true")
+    daemon = f"setsid sh -c 'echo $$ > {pid_file}; exec sleep 600' >/dev/null 2>&1 &"
+    outcome = await shell(bench, f"{daemon} while [ ! -s {pid_file} ]; do sleep 0.01; done; sleep 601 & true")
     pid = int(pid_file.read_text())
 
     assert outcome.state is State.SUCCESS
@@ -248,7 +248,7 @@ def test_processes_die_with_their_worker(tmp_path: Path) -> None:
 import asyncio
 from tiercel.storage.local import LocalStorage
 from tiercel.worker.single import run_task
-commands = ["setsid sh -c 'echo $$ >> {pids}; exec sleep 60' & echo $$ >> {pids}; echo started; sleep 60"]
+commands = ["setsid sh -c 'echo $$ >> {pids}; exec sleep 600' & echo $$ >> {pids}; echo started; sleep 600"]
 asyncio.run(run_task({{"id": "t", "type": "{SHELL}", "commands": commands}}, storage=LocalStorage("{tmp_path}/s")))
 """
     worker = subprocess.Popen([sys.executable, "-c", program])

@@ -12,8 +12,11 @@ import signal
 import sys
 import time
 
-PASSES = 20
-"""Looks through all processes: one that is being started while they are killed is found by the next."""
+PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Between looks through all processes: one that is being started while they are killed is found by a later one."""
+PASSES_MAX = 40
+READS = 5
+READ_PAUSE_S = 0.01
 
 
 def main() -> None:
@@ -28,10 +31,12 @@ def main() -> None:
     for group in groups:
         _kill(-group)
     mark = sys.argv[1].encode()
-    for _ in range(PASSES):
-        if not _kill_marked(mark):
+    quiet = 0
+    for _ in range(PASSES_MAX):
+        quiet = 0 if _kill_marked(mark) else quiet + 1
+        if quiet == len(PAUSES_S):
             break
-        time.sleep(0.05)
+        time.sleep(PAUSES_S[quiet])
 
 
 def _kill(process: int) -> None:
@@ -41,18 +46,30 @@ def _kill(process: int) -> None:
         return  # it is gone
 
 
+def environment(process: str) -> list[bytes]:
+    """
+    Return the variables of a process; none when it is gone or another user's.
+
+    A process that replaces its program by another one has none for a moment: it is asked again.
+    """
+    for _ in range(READS):
+        try:
+            with open(f"/proc/{process}/environ", "rb") as file:
+                if found := file.read():
+                    return found.split(b"\0")
+            os.readlink(f"/proc/{process}/exe")  # neither a part of the kernel nor dead
+        except OSError:
+            break
+        time.sleep(READ_PAUSE_S)
+    return []
+
+
 def _kill_marked(mark: bytes) -> int:
     found = 0
     for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != os.getpid():
-            try:
-                with open(f"/proc/{name}/environ", "rb") as file:
-                    marked = any(part.startswith(mark) for part in file.read().split(b"\0"))
-            except OSError:
-                continue
-            if marked:
-                _kill(int(name))
-                found += 1
+        if name.isdigit() and int(name) != os.getpid() and any(part.startswith(mark) for part in environment(name)):
+            _kill(int(name))
+            found += 1
     return found
 
 

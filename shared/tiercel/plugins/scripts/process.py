@@ -24,6 +24,8 @@ from tiercel.plugins.scripts.supervisor import MARK, SUPERVISOR
 CHUNK: Final = 64 * 1024
 TERM_GRACE_S: Final = 3.0
 """How long a process that is asked to end may take before it is killed."""
+DEATH_S: Final = 30.0
+"""How long the end of a killed process is waited for: on a busy machine it takes its time."""
 TAIL_GRACE_S: Final = 2.0
 """How long a pipe is read that outlives its process: somebody who left the group holds it."""
 TURN_S: Final = 0.01
@@ -44,6 +46,7 @@ class Process:
 
     async def run(self, command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> int:
         """Run a command to its end and return its exit code; raise TaskFailed when it cannot be started."""
+        SUPERVISOR.start()
         self._popen = popen = self._start(command, folder, environment)
         SUPERVISOR.watch(popen.pid)
         self._context.on_kill(self.terminate)
@@ -149,7 +152,7 @@ class Process:
     async def _ensure_end(self, popen: subprocess.Popen[bytes]) -> None:
         self.terminate()
         if popen.poll() is None:
-            await asyncio.wait({asyncio.ensure_future(self._exited(popen))}, timeout=TERM_GRACE_S + 1.0)
+            await asyncio.wait({asyncio.ensure_future(self._exited(popen))}, timeout=TERM_GRACE_S + DEATH_S)
 
     def _signal(self, number: int) -> None:
         if self._popen is not None and not self._ended:

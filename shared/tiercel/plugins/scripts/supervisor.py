@@ -20,6 +20,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from tiercel.plugins.scripts.guard import environment
+
 MARK: Final = "TIERCEL_RUN_MARK"
 _SWEEP_DELAY_S: Final = 1.0
 """Searches are gathered: one look through all processes serves all runs that ended within this time."""
@@ -41,6 +43,11 @@ class Supervisor:
         """Return a mark for one run's processes."""
         self._numbers += 1
         return f"{self.worker}/{self._numbers}"
+
+    def start(self) -> None:
+        """Have the guard there before the process that it guards: this one may die between the two."""
+        with self._lock:
+            self._started()
 
     def watch(self, group: int) -> None:
         """Have a process group killed when this process is gone."""
@@ -102,11 +109,7 @@ def kill_marked(marks: Iterable[str]) -> int:
     for name in os.listdir("/proc"):
         if not name.isdigit() or int(name) == os.getpid():
             continue
-        try:
-            environment = Path("/proc", name, "environ").read_bytes()
-        except OSError:
-            continue  # it has ended, or belongs to somebody else
-        if not wanted.isdisjoint(environment.split(b"\0")):
+        if not wanted.isdisjoint(environment(name)):
             with contextlib.suppress(OSError):
                 os.kill(int(name), signal.SIGKILL)
                 killed += 1
