@@ -7,7 +7,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 from tiercel.errors import Unavailable
@@ -18,6 +17,7 @@ from tiercel.executor.caution import Caution
 from tiercel.executor.core.decide import ExecutionOnly
 from tiercel.executor.core.facts import Ignored
 from tiercel.executor.facts_source import FactsSource
+from tiercel.executor.forgetting import INTERVAL_S, Forgetting
 from tiercel.executor.handlers.broadcast import BroadcastHandler
 from tiercel.executor.handlers.execution_event import ExecutionEventHandler
 from tiercel.executor.handlers.worker_event import WorkerEventHandler
@@ -91,7 +91,10 @@ class ExecutorService(Service):
         self.spawn("timers", self._timer_loop())
         self.spawn("workers", self._worker_events.listen())
         self.spawn("liveness", self._liveness_loop())
-        self.spawn("janitor", self._forget_loop())
+        if self._adapters.repository is not None:
+            kept_s = self._settings.kept_after_end_s
+            forgetting = Forgetting(self._store, self._adapters.repository, self._clock, kept_s)
+            self.spawn("janitor", self._forget_loop(forgetting))
         self.spawn("backlog", self._backlog_loop())
 
     def ignore(self, ignored: Ignored) -> None:
@@ -279,16 +282,11 @@ class ExecutorService(Service):
                 await backlog.measure(self._queue)
             await self._clock.sleep(backlog.INTERVAL_S)
 
-    async def _forget_loop(self) -> None:
-        """Remove executions that are over, when the repository has them and an hour has passed."""
-        repository = self._adapters.repository
-        while not self.stopping and repository is not None:
-            await self._clock.sleep(60)
+    async def _forget_loop(self, forgetting: Forgetting) -> None:
+        """Forget what is over, from time to time."""
+        pause = INTERVAL_S
+        while not self.stopping:
+            await self._clock.sleep(pause)
+            pause = INTERVAL_S
             with contextlib.suppress(Unavailable):
-                before = self._clock.now() - timedelta(seconds=self._settings.kept_after_end_s)
-                ended = await self._store.ended_before(list(self._leases), before, 1000)
-                if ended:
-                    confirmed = await repository.confirmed([execution_id for execution_id, _ in ended])
-                    await self._store.forget_ended(
-                        [(name, version) for name, version in ended if confirmed.get(name, -1) >= version]
-                    )
+                pause = await forgetting.page(list(self._leases))
