@@ -46,8 +46,8 @@ conformance: $(READY) ## Run the conformance cases; MODE=memory, postgres, kafka
 bench: $(READY) ## Measure; ONLY=one_task for one of the benchmarks
 	@$(BIN)/python -m bench $(ONLY)
 
-chaos: $(READY) ## Kill each process twenty times while 2,000 executions run
-	@$(BIN)/python -m tests.chaos
+chaos: $(READY) ## Kill processes while 2,000 executions run; WIDE=20000: while loops run
+	@$(BIN)/python -m tests.chaos $(if $(WIDE),--wide $(WIDE))
 
 services: $(READY) ## Get a real Kafka and MinIO, and run them until Ctrl-C; ONLY=kafka for one of them
 	@$(BIN)/python -m backing run $(ONLY)
