@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Final
+from urllib.request import urlopen
 
 from bench import flows
 from bench.benchmark import Benchmark, Results, Unit
@@ -18,24 +19,45 @@ from tiercel.testing.server import free_ports
 WORKERS: Final = 4
 SLOTS: Final = 8
 TASKS: Final = 640
+WARM: Final = 64
+"""Tasks of a first loop, so that no worker has yet to load what they need."""
+START_S: Final = 90.0
 JOIN_S: Final = 4.0
 """Until the workers that were started beside the server have said that they are there."""
 
 
 async def measure(target: Target) -> Results:
     """Run a loop of tasks of a second, and set it against what the slots could do."""
-    await target.put_flow(flows.sleeps(TASKS))
-    with _workers(target, WORKERS - 1):
+    with _workers(target, WORKERS - 1) as ports:
+        await asyncio.gather(*(_ready(port) for port in ports))
         await asyncio.sleep(JOIN_S)
+        await target.put_flow(flows.sleeps(WARM))
+        await target.ended(await target.start("sleeps"), every_s=0.25)
+        await target.put_flow(flows.sleeps(TASKS))
         execution = await target.ended(await target.start("sleeps"), every_s=0.25)
     assert execution["state"]["current"] == "SUCCESS", execution["state"]
     rate = TASKS / duration_s(execution)
     return {"per_second": round(rate, 2), "share_of_slots": round(rate / (WORKERS * SLOTS), 4)}
 
 
+async def _ready(port: int) -> None:
+    """Wait until a worker says that it can be used."""
+    async with asyncio.timeout(START_S):
+        while not await asyncio.to_thread(_answers, port):  # noqa: ASYNC110 what is waited for is elsewhere
+            await asyncio.sleep(0.1)
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
 @contextlib.contextmanager
-def _workers(target: Target, count: int) -> Iterator[None]:
-    """Run workers beside the one that the server has."""
+def _workers(target: Target, count: int) -> Iterator[list[int]]:
+    """Run workers beside the one that the server has; yield the ports at which they tell how they are."""
     assert target.server is not None
     server = target.server
     socket = (server.data / "postgres.socket").read_text()
@@ -46,14 +68,15 @@ def _workers(target: Target, count: int) -> Iterator[None]:
     }
     command = (sys.executable, "-m", "tiercel.cli.main", "server", "worker", "--management-port")
     with contextlib.ExitStack() as stack, (server.folder / "workers.log").open("ab") as output:
-        for _ in range(count):
+        ports = [free_ports()[1] for _ in range(count)]
+        for port in ports:
             process = subprocess.Popen(
-                [*command, str(free_ports()[1])], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                [*command, str(port)], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 env=environment,
             )  # fmt: skip
             stack.callback(process.wait)
             stack.callback(process.terminate)
-        yield
+        yield ports
 
 
 BENCHMARK = Benchmark(
