@@ -16,6 +16,9 @@ from tiercel.webserver.settings import WebserverSettings
 GRACE_MAX_S = 60
 """Longer than this no request is waited for; a live stream would never end."""
 
+KEEP_ALIVE_S = 75
+"""Longer than clients and proxies keep a connection (mostly 5 to 60 s): who closes first breaks no request."""
+
 
 class WebserverService(Service):
     """Serves the API."""
@@ -39,6 +42,7 @@ class WebserverService(Service):
             log_config=None,
             server_header=False,
             timeout_graceful_shutdown=int(min(self.settings.grace_s, GRACE_MAX_S)),
+            timeout_keep_alive=KEEP_ALIVE_S,
             backlog=4096,
         )
         listener = _listen(self.settings.host, self.settings.port)
