@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from tests.conformance.result import CaseResult, Outcome
+from tests.conformance.result import AGAIN, CaseResult, Outcome
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +53,10 @@ def table(lines: Sequence[Line], mode: str, *, tags: bool, failures: bool) -> st
     left = Counter(line.case.why for line in lines if line.case.result == Outcome.LEFT_OUT)
     if left:
         text += ["", "left out, by reason:"] + [f"  {count:>4}  {why}" for why, count in left.most_common()]
+    again = [line for line in lines if line.case.why.startswith(AGAIN)]
+    if again:
+        text += ["", "passed only when tried once more, alone:"]
+        text += [f"  {line.file}  {line.case.id}\n      {line.case.why}" for line in again]
     if failures:
         text += ["", "failed:"]
         text += [f"  {line.file}  {line.case.id}\n      {line.case.why}" for line in lines if _is_failed(line)]

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import Final
 
 import msgspec
+
+AGAIN: Final = "It passed when it was tried once more, alone; before:"
+"""How `why` of a passed case begins that had failed beside others."""
 
 
 class Outcome(StrEnum):
