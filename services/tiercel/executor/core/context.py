@@ -301,7 +301,8 @@ def context_of(
         makers["taskrun"] = lambda: taskrun_of(draft, run)
         if run.parent is not None:
             makers["parents"] = lambda: parents_of(draft, run, facts)
-            makers["parent"] = lambda: (parents_of(draft, run, facts) or [{}])[0]
+            makers["parent"] = lambda: (context["parents"] or [{}])[0]
     if node is not None:
         plain["task"] = {"id": node.id, "type": node.task.type}
-    return LazyContext(makers, plain)
+    context = LazyContext(makers, plain)
+    return context
