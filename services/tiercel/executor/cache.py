@@ -60,8 +60,10 @@ class Entry:
         self.unread.discard(task_id)
         index = self.outputs.setdefault(task_id, {})
         for record in records:
-            index.setdefault(record.path, {})[record.seq] = record
-            self.outputs_bytes += record.ref.size + RECORD_BYTES
+            place = index.setdefault(record.path, {})
+            earlier = place.get(record.seq)
+            place[record.seq] = record
+            self.outputs_bytes += record.ref.size - earlier.ref.size if earlier else record.ref.size + RECORD_BYTES
 
     def commit(self, draft: Draft) -> None:
         """Follow the database."""

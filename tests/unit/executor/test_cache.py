@@ -64,6 +64,16 @@ def test_outputs_outside_loops_are_kept() -> None:
     assert [only] == list(saved(Entry(0, None, None), only).outputs_of("first"))
 
 
+def test_outputs_that_replace_others_count_once() -> None:
+    """A Loop shows its counters as outputs, and changes them with each iteration that ends."""
+    entry = Entry(0, None, None)
+
+    for _ in range(100):
+        saved(entry, output(1, "loop"), output(1, "loop"))
+
+    assert RECORD_BYTES + 100 == entry.outputs_bytes
+
+
 def test_entries_that_were_used_long_ago_leave_when_outputs_take_too_much() -> None:
     """The bound is of bytes, whatever the number of executions; what is in use stays even if it is larger alone."""
     cache = ExecutionCache(count_max=5000, outputs_bytes_max=3 * (RECORD_BYTES + 100))
