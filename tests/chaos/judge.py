@@ -18,7 +18,6 @@ from tests.patience import PATIENCE_S
 from tiercel.cli.api import Api
 from tiercel.model.state import State
 
-"""So long may the repository lag behind what has ended."""
 LOOK_S: Final = 0.5
 
 

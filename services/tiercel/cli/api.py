@@ -10,6 +10,7 @@ import httpx
 import yaml
 
 from tiercel.errors import Refused, Unavailable
+from tiercel.model.state import State
 
 BASE: Final = "/api/v1/main"
 TIMEOUT_S: Final = 60.0
@@ -78,6 +79,12 @@ class Api:
             if len(found) >= answer["total"] or not answer["results"]:
                 return found
             page += 1
+
+    async def is_written(self, execution_id: str) -> bool:
+        """Tell whether history knows of the end of an execution, which its indexers write some time after it."""
+        params = {"filters[q][EQUALS]": execution_id, "size": 1}
+        found = (await self._send("GET", "/executions/search", params=params)).json()["results"]
+        return bool(found) and State(found[0]["state"]["current"]).is_terminated
 
     async def logs(self, execution_id: str) -> list[dict[str, Any]]:
         """Return the log lines of an execution that have been written so far, oldest first."""

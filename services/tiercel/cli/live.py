@@ -19,8 +19,10 @@ from tiercel.model.state import State
 POLL_S: Final = 0.1
 VALUE_MAX: Final = 24
 """Characters of an iteration's value that are shown."""
-LOGS_WAIT_S: Final = 3.0
+LOGS_WAIT_S: Final = 10.0
 """How long the last log lines of an ended execution may take to be written."""
+QUIET_LOOKS: Final = 3
+"""After so many looks without a new line there are no more."""
 _MARKS: Final[Mapping[str, tuple[str, str]]] = {
     State.SUCCESS: ("✔", "32"),
     State.WARNING: ("!", "33"),
@@ -104,14 +106,15 @@ class LiveView:
         return self._painted(text, _LEVELS.get(entry.get("level", "INFO"), "0"))
 
     async def _show_last_logs(self, execution_id: str) -> None:
-        """Wait until no more lines arrive: they travel to the repository on their own."""
+        """Wait until the end is written, and then until no more lines arrive: both travel to history on their own."""
         quiet, waited = 0, 0.0
-        while quiet < 3 and waited < LOGS_WAIT_S:
+        while quiet < QUIET_LOOKS and waited < LOGS_WAIT_S:
             await asyncio.sleep(POLL_S)
             waited += POLL_S
+            is_written = quiet > 0 or await self._api.is_written(execution_id)
             lines = await self._new_logs(execution_id)
             self._show(lines)
-            quiet = 0 if lines else quiet + 1
+            quiet = quiet + 1 if is_written and not lines else 0
 
     def _painted(self, text: str, colour: str) -> str:
         return f"\033[{colour}m{text}\033[0m" if self._colour and colour != "0" else text
