@@ -33,6 +33,7 @@ SECTIONS: Final[dict[str, Section]] = {
     "ion_files": misc_units.ion_file,
     "secrets": misc_units.secret,
     "maps": misc_units.maps,
+    "ids": misc_units.identifiers,
     "file_extension": misc_units.file_extension,
     "state_store": misc_units.state_store,
     "namespace_file": misc_store.namespace_file,
@@ -50,7 +51,6 @@ SECTIONS: Final[dict[str, Section]] = {
     "scripts": misc_tasks.scripts,
 }
 REASONS: Final[dict[str, str]] = {
-    "ids": "a helper that joins texts; no user sees it",
     "task_run_resend": "2.0 says otherwise (state RESUBMITTED); resubmission is tested with the executor's core",
     "config": "plugin defaults of the configuration are read as data; keys keep their case (tests/unit)",
     "dates": "a helper of the API of 0.21 that 2.0 no longer has",

@@ -18,7 +18,7 @@ from tiercel.errors import NotFound, TaskFailed
 from tiercel.flowspec.parse import parse_flow
 from tiercel.plugins.core.apitask import execution_of
 from tiercel.plugins.core.namespaces import check_exists
-from tiercel.plugins.folder import files_below, inside
+from tiercel.plugins.folder import files_below, inside, put_input_files
 from tiercel.plugins.scripts.commands import CommandRun, Plan
 from tiercel.plugins.scripts.container import LABEL, labels, normalized
 from tiercel.plugins.scripts.protocol import DEBUG_MARK, INFO_MARK
@@ -30,6 +30,7 @@ from tiercel.storage.keyvalues import StorageKeyValues
 from tiercel.storage.local import LocalStorage
 from tiercel.storage.patterns import PathPatterns
 from tiercel.webserver.app import build
+from tiercel.worker.context import TaskContext
 from tiercel.worker.single import Bench
 
 _FLOW = "id: flow\nnamespace: {}\ntasks:\n- id: one\n  type: io.kestra.plugin.core.debug.Return\n  format: a\n"
@@ -100,10 +101,24 @@ async def working_dir(case: Case, base: Path) -> None:
         claim(context.working_dir, folder, "the folder")
     elif "config" in body:
         claim(str(folder).startswith(str((base / "tmp").resolve())), True, f"{folder} is in the configured folder")
+    elif "tmp_dir" in body:
+        await _made_files(context, body, str((base / "tmp").resolve()))
     else:
         raise LeftOut("tasks make files in their folder themselves; it is removed for good after the run")
     await context.close()
     claim(folder.exists(), False, "the folder exists after the run")
+
+
+async def _made_files(context: TaskContext, body: Mapping[str, Any], root: str) -> None:
+    """Files that a task asks for are in its folder, below the configured one: named ones, and copies without a name."""
+    for step in body["steps"]:
+        if "create_file" in step:
+            made = (await put_input_files(context, {step["create_file"]: "text"}))[step["create_file"]]
+        else:
+            made = await context.fetch(await context.store("any", b"text"))
+        expected = step["expect"]
+        claim(str(made).startswith(root) and made.read_text() == "text", True, f"{made} is a file below {root}")
+        claim(str(made).endswith(expected.get("ends_with", "")), True, f"{made} bears its name")
 
 
 def _resolve(folder: Path, one: Mapping[str, Any]) -> None:

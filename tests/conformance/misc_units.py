@@ -22,6 +22,7 @@ from tiercel.errors import NotFound
 from tiercel.expression import Engine, Renderer, ion
 from tiercel.flowspec.defaults import deep_merge
 from tiercel.flowspec.inputs import nest
+from tiercel.model import ids
 from tiercel.plugins.core.state.state import state_key
 from tiercel.plugins.core.storage.rows import ion_rows, write_row
 from tiercel.secrets.encryption import Encryption
@@ -236,6 +237,12 @@ async def maps(case: Case, base: Path) -> None:
 async def file_extension(case: Case, base: Path) -> None:
     """The extension of a file's name, which the files that are made of it get."""
     claim(uris.extension(case.body["input"] or "") or None, case.body["expect"], "extension")
+
+
+async def identifiers(case: Case, base: Path) -> None:
+    """Names that are made of parts."""
+    found = ids.joined(*case.body["parts"], separator=case.body.get("separator", "_"))
+    claim(found, case.body["expect"], "the name")
 
 
 async def state_store(case: Case, base: Path) -> None:

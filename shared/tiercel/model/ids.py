@@ -62,6 +62,11 @@ def _of_bits(at: datetime, bits: int) -> str:
     return to_text(UUID(int=(millis << 80) | bits))
 
 
+def joined(*parts: str | None, separator: str = "_") -> str:
+    """Return the name that parts make together; those that are not there are left out."""
+    return separator.join(part for part in parts if part is not None)
+
+
 def new_id(at: datetime | None = None) -> str:
     """Make a random id of the instant `at` (now when absent)."""
     return _shaped(at or datetime.now(UTC), os.urandom(10))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Final
 
 from tiercel.errors import NotFound
+from tiercel.model import ids
 from tiercel.model.property import DYNAMIC
 from tiercel.plugins.base import RunContext, RunnableTask
 from tiercel.plugins.registry import register
@@ -48,13 +49,8 @@ class StateTask(RunnableTask, frozen=True, kw_only=True):
 
 def state_key(state: str, name: str | None, flow_id: str | None, value: Any) -> str:
     """Return the key of a state (reference 7.4)."""
-    parts = [uris.slug(flow_id)] if flow_id else []
-    parts += ["states", state]
-    if name:
-        parts.append(name)
-    if value is not None:
-        parts.append(murmur3(str(value)))
-    return "_".join(parts)
+    flow = uris.slug(flow_id) if flow_id else None
+    return ids.joined(flow, "states", state, name or None, None if value is None else murmur3(str(value)))
 
 
 @register("io.kestra.plugin.core.state.Set", "io.kestra.core.tasks.states.Set")
