@@ -26,6 +26,7 @@ from tiercel.statestore.base import Leases
 COMMON: Final[Mapping[str, Callable[[Settings], Any]]] = {
     "globals": lambda settings: settings.variables.globals,
     "envs": lambda settings: environment_variables(settings.variables.env_vars_prefix, os.environ),
+    "kestra": lambda settings: about(settings),
     "encryption_key": lambda settings: settings.encryption.secret_key,
     "recursive_rendering": lambda settings: settings.variables.recursive_rendering,
     "plugin_defaults": lambda settings: settings.plugins.defaults,
@@ -43,6 +44,12 @@ COMMON: Final[Mapping[str, Callable[[Settings], Any]]] = {
     "grace_s": lambda settings: settings.server.termination_grace.total_seconds(),
 }
 """Fields of a service's settings that the installation's settings fill, when it has them."""
+
+
+def about(settings: Settings) -> dict[str, str]:
+    """Return what expressions see as `kestra`: the public address and the name of the installation, if set."""
+    found = {"url": settings.url, "environment": settings.environment.name}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _credential(settings: Settings, value: str | None) -> str | None:

@@ -240,3 +240,11 @@ def test_a_loop_that_asks_too_often_runs_its_errors_when_that_is_a_failure() -> 
 
     assert [("loop", "FAILED"), ("a", "SUCCESS"), ("e", "SUCCESS"), ("z", "SUCCESS")] == machine.states()
     assert State.FAILED == machine.state
+
+
+def test_the_installation_is_seen_by_what_the_executor_renders() -> None:
+    """`kestra` tells the public address and the name of the installation."""
+    choice = {"id": "c", "type": "io.kestra.plugin.core.flow.If", "condition": "{{ kestra.environment == 'prod' }}"}
+    machine = Machine(flow({**choice, "then": [task("a")]}), kestra={"environment": "prod"}).create().run()
+
+    assert [("c", "SUCCESS"), ("a", "SUCCESS")] == machine.states()

@@ -35,5 +35,7 @@ class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Namespaces whose executions are left alone, as `tenant|namespace`; those below them are not meant."""
     globals: Mapping[str, Any] = {}
     envs: Mapping[str, Any] = {}
+    kestra: Mapping[str, str] = {}
+    """What expressions see as `kestra`: the installation's `url` and `environment`."""
     encryption_key: str | None = None
     recursive_rendering: bool = False

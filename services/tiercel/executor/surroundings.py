@@ -22,6 +22,7 @@ def surroundings_of(settings: ExecutorSettings) -> Surroundings:
         },
         globals=settings.globals,
         envs=settings.envs,
+        kestra=settings.kestra,
         seal=encryption.seal if encryption is not None else None,
         unseal=_unsealer(encryption),
         jobs_max=settings.jobs_max,

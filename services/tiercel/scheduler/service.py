@@ -64,7 +64,11 @@ class SchedulerService(Service):
         around = Surroundings(
             zone=zone,
             recover=self._settings.recover_missed_schedules,
-            variables={"globals": dict(self._settings.globals), "envs": dict(self._settings.envs)},
+            variables={
+                "globals": dict(self._settings.globals),
+                "envs": dict(self._settings.envs),
+                "kestra": dict(self._settings.kestra),
+            },
         )
         self._expressions = Expressions(adapters, zone, recursive=self._settings.recursive_rendering)
         self._catalogue = Catalogue(adapters.definitions, self._expressions, around, self._clock)

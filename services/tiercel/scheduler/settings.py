@@ -34,5 +34,7 @@ class SchedulerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A trigger whose execution has been unknown for so long is unlocked; an executor may be down for a while."""
     globals: Mapping[str, Any] = {}
     envs: Mapping[str, Any] = {}
+    kestra: Mapping[str, str] = {}
+    """What expressions see as `kestra`: the installation's `url` and `environment`."""
     encryption_key: str | None = None
     recursive_rendering: bool = False

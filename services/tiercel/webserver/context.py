@@ -56,7 +56,8 @@ class Api:
     @property
     def surroundings(self) -> dict[str, Any]:
         """What expressions see of the installation."""
-        return {"globals": self.settings.variables_globals, "envs": self.settings.envs}
+        own = self.settings
+        return {"globals": own.variables_globals, "envs": own.envs, "kestra": own.kestra}
 
     async def watch_backlog(self) -> None:
         """Look from time to time how far behind the writing of history is, until cancelled."""

@@ -44,6 +44,7 @@ async def facts(api: Api, flow: Flow | None, view: View, run: TaskRun | None, di
         dialect=dialect.value,
         globals=api.settings.variables_globals,
         envs=api.settings.envs,
+        kestra=api.settings.kestra,
         flow={
             "id": execution.flow_id,
             "namespace": execution.namespace,

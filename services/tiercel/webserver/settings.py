@@ -42,6 +42,8 @@ class WebserverSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The key of SECRET inputs (base64)."""
     recursive_rendering: bool = False
     variables_globals: dict[str, Any] = {}
+    kestra: dict[str, str] = {}
+    """What expressions see as `kestra`: the installation's `url` and `environment`."""
     envs: dict[str, Any] = {}
     environment_name: str | None = None
     environment_color: str | None = None

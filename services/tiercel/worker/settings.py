@@ -51,6 +51,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     output_size_max: int = 16 << 20
     """Bytes of the outputs of one task run."""
     globals: dict[str, Any] = {}
+    kestra: dict[str, str] = {}
+    """What expressions see as `kestra`: the installation's `url` and `environment`."""
     env_vars_prefix: str = "ENV_"
     recursive_rendering: bool = False
     encryption_key: str | None = None

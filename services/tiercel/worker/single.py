@@ -95,7 +95,7 @@ class Bench:
             attempt=1,
         )
         around = self.surroundings
-        known = {"envs": around.envs, "globals": around.settings.globals}
+        known = {"envs": around.envs, "globals": around.settings.globals, "kestra": around.settings.kestra}
         if task is not None:
             known["task"] = {"id": task_id, "type": task.get("type")}
         level = None if task is None or task.get("logLevel") is None else str(task["logLevel"])

@@ -107,7 +107,13 @@ class TriggerRuns:
             attempt=0,
             trigger_id=job.trigger_id,
         )
-        variables = {**job.context, "envs": surroundings.envs, "globals": surroundings.settings.globals}
+        settings = surroundings.settings
+        variables = {
+            **job.context,
+            "envs": surroundings.envs,
+            "globals": settings.globals,
+            "kestra": settings.kestra,
+        }
         return TaskContext(surroundings, origin, variables, dialect=job.dialect, log_level=job.log_level)
 
     async def _work(self, run: _Run) -> None:

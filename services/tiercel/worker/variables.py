@@ -18,6 +18,7 @@ def variables_of(job: TaskJob, task: Task, surroundings: Surroundings) -> dict[s
     variables["task"] = {"id": task.id, "type": task.type}
     variables["envs"] = surroundings.envs
     variables["globals"] = surroundings.settings.globals
+    variables["kestra"] = surroundings.settings.kestra
     for path, uri in job.large:
         place_large(variables, path, uri)
     return variables

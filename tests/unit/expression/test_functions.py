@@ -67,10 +67,17 @@ def test_outputs_are_found_from_where_a_run_stands(render: Render) -> None:
     assert "ay" == render("{{ currentEachOutput(outputs.each).value }}", **around)
     assert "ax" == render("{{ iterationOutput() }}", **around)
     assert "ay" == render("{{ iterationOutput('each', 1) }}", **around)
+    assert "ax" == render("{{ iterationOutput(outputs.each).value }}", **around)
+    assert "ay" == render("{{ iterationOutput(outputs.each, 1).value }}", **around)
     assert '{"v":1}' == render("{{ parentOutput() }}", **around)
     assert '[{"state":"FAILED","taskId":"t"},{"state":"FAILED","taskId":"u","value":"v1"}]' == render(
         "{{ tasksWithState('failed') }}", **around
     )
+
+
+def test_an_environment_variable_that_is_empty_has_the_default(render: Render) -> None:
+    """A default stands for a variable that is missing or empty."""
+    assert "d|d|" == render("{{ env('E', 'd') }}|{{ env('N', 'd') }}|{{ env('E') }}", envs={"E": ""})
 
 
 def _with(dialect: str, **options: Any) -> tuple[Renderer, World]:
@@ -86,7 +93,7 @@ def test_a_secret_is_read_whole_or_in_part() -> None:
     host.secrets["my.company", "K"] = '{"a": 1, "b": ["x"]}'
 
     assert '1["x"]' == own.render("{{ secret('K', subkey='a') }}{{ secret('K', subkey='b') }}", FLOW)
-    assert "x" == own.render("{{ secret('K', full=true).b[0] }}", FLOW)
+    assert "x" == own.render("{{ fromJson(secret('K', full=true).value).b[0] }}", FLOW)
     assert "******" == Renderer(own.engine, host, mask_secrets=True).render("{{ secret('K') }}", FLOW)
     with pytest.raises(ExpressionError, match="Secret not found: NO"):
         own.render("{{ secret('NO') }}", FLOW)

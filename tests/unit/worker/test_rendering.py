@@ -22,7 +22,9 @@ FLOW = {"flow": {"id": "f", "namespace": "company.team"}, "x": 3, "name": "o'x"}
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
-    settings = WorkerSettings(encryption_key=KEY, temporary_folder=str(tmp_path / "tmp"), globals={"g": 1})
+    settings = WorkerSettings(
+        encryption_key=KEY, temporary_folder=str(tmp_path / "tmp"), globals={"g": 1}, kestra={"url": "http://t"}
+    )
     return Bench(
         LocalStorage(tmp_path / "storage"),
         settings=settings,
@@ -187,3 +189,8 @@ async def test_measurements_add_up_within_a_run(context: TaskContext) -> None:
         ("t", 42, {}),
         ("g", 75, {}),
     ]
+
+
+async def test_a_run_sees_the_installation(context: TaskContext) -> None:
+    """`kestra` tells the public address and the name of the installation, as far as they are set."""
+    assert await context.render("{{ kestra.url }} {{ kestra.environment ?? 'none' }}") == "http://t none"

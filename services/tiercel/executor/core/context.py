@@ -286,6 +286,7 @@ def context_of(
         },
         "globals": facts.around.globals,
         "envs": facts.around.envs,
+        "kestra": facts.around.kestra,
         **execution.variables,
         **more,
     }

@@ -84,6 +84,7 @@ class Surroundings(NamedTuple):
     jobs_max: int = 1000
     chunk: int = 500
     ignored: Ignored = Ignored()
+    kestra: Mapping[str, str] = {}
 
 
 class Facts:

@@ -294,6 +294,7 @@ class _Asking:
                 "vars": self.flow.variables or {},
                 "envs": facts.around.envs,
                 "globals": facts.around.globals,
+                "kestra": facts.around.kestra,
             },
         )
 

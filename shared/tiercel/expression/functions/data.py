@@ -122,7 +122,7 @@ def _env(args: Args, call: Call) -> Any:
     if args.get("name") is None:
         raise call.fail("The 'env' function expects an argument 'name'.")
     found = call.mapping("envs").get(java_text(args["name"]))
-    return args.get("default") if found is None else found
+    return args["default"] if found in (None, "") and "default" in args else found
 
 
 FUNCTIONS: Mapping[str, Function] = {

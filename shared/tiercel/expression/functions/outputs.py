@@ -40,9 +40,11 @@ def _iteration_output(args: Args, call: Call) -> Any:
     run = call.mapping("taskrun")
     if "iteration" not in run:
         raise call.fail("The 'iterationOutput' function should be used inside iterative tasks only.")
-    task_id = args.get("taskId") or call.mapping("task").get("id")
+    given = args.get("taskId")
     iteration = _iteration(args, run, call)
-    found: Any = call.mapping("outputs").get(java_text(task_id))
+    # A task is named by its id, or by its outputs: then all outputs of the iteration are asked for.
+    task_id = given or call.mapping("task").get("id")
+    found: Any = given if is_map(given) else call.mapping("outputs").get(java_text(task_id))
     for parent in _parents(call):
         if is_map(parent.get("taskrun")) and is_map(found):
             found = found.get(_value_of(parent))
@@ -54,6 +56,8 @@ def _iteration_output(args: Args, call: Call) -> Any:
             f"exist yet. Maximum valid index is {len(found) - 1}."
         )
     output = list(found.values())[iteration]
+    if is_map(given):
+        return output
     return output.get("value") if is_map(output) else None
 
 

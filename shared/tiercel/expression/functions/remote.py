@@ -44,7 +44,7 @@ def _secret(args: Args, call: Call) -> Any:
         value = call.host.secret(_namespace(args, call), key)
     except Absent as error:
         raise call.fail(f"Secret not found: {key}. Cannot find secret for key '{key}'.") from error
-    result = _part(value, key, java_text(subkey), call) if subkey else _whole(value) if full else value
+    result = _part(value, key, java_text(subkey), call) if subkey else {"value": value} if full else value
     return MASK if call.frame.renderer.mask_secrets else result
 
 
@@ -60,14 +60,6 @@ def _part(value: str, key: str, subkey: str, call: Call) -> str:
         raise call.fail(f"Cannot find secret sub-key '{subkey}' in secret '{key}'.")
     part = found[subkey]
     return json_of(part) if is_map(part) or is_sequence(part) else java_text(part)
-
-
-def _whole(value: str) -> Any:
-    try:
-        found = json.loads(value)
-    except ValueError:
-        return value
-    return found if is_map(found) else value
 
 
 def _kv(args: Args, call: Call) -> Any:
