@@ -220,6 +220,8 @@ class _Walker:
         path, root = _constant_path(node)
         if root is not None:
             self.expression(root, own)
+        elif path[0] == nodes.CONTEXT and nodes.CONTEXT not in own:
+            self.is_dynamic = True
         elif path[0] not in own:
             self.paths.add(path)
         while isinstance(node, nodes.Attribute):

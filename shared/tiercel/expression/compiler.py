@@ -65,6 +65,8 @@ def _name(node: nodes.Name) -> Evaluate:
             return frame.variables[name]
         if name in frame.context:
             return frame.context[name]
+        if name == nodes.CONTEXT:
+            return frame.visible()
         raise undefined(name, frame.template, at, [*frame.context, *frame.variables])
 
     return evaluate

@@ -53,7 +53,7 @@ _OPERATOR = re.compile(
     + "|".join(re.escape(sign) for sign in _SIGN_OPERATORS)
 )
 _NAME = re.compile(r"[^\W\d]\w*")
-_NUMBER = re.compile(r"[0-9]+(?:L(?!\w)|\.[0-9]+)?")
+_NUMBER = re.compile(r"[0-9]+(?:[Ll](?!\w)|\.[0-9]+)?")
 _SINGLE_QUOTED = re.compile(r"'([^'\\]*(?:\\.[^'\\]*)*)'", re.DOTALL)
 _DOUBLE_QUOTED = re.compile(r'"([^#"\\]*(?:\\.[^#"\\]*)*)"', re.DOTALL)
 _DOUBLE_QUOTED_PART = re.compile(r'[^#"\\]*(?:(?:\\.|#(?!\{))[^#"\\]*)*', re.DOTALL)
@@ -161,8 +161,8 @@ class _Lexer:
         elif match := _NAME.match(template, self.at):
             self._take(NAME, match, match.group())
         elif match := _NUMBER.match(template, self.at):
-            is_long = match.group().endswith("L")
-            self._take(LONG if is_long else NUMBER, match, match.group().rstrip("L"))
+            is_long = match.group().endswith(("L", "l"))
+            self._take(LONG if is_long else NUMBER, match, match.group().rstrip("Ll"))
         elif match := _SINGLE_QUOTED.match(template, self.at):
             self._take(STRING, match, match.group(1).replace("\\'", "'"))
         elif match := _DOUBLE_QUOTED.match(template, self.at):

@@ -7,9 +7,12 @@ in the text, from which messages compute the line.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+
+CONTEXT: Final = "_context"
+"""The variable that holds all others; a macro, which sees its arguments only, may be given it."""
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):

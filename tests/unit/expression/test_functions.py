@@ -45,6 +45,7 @@ FLOW: dict[str, Any] = {"flow": {"id": "my_flow", "namespace": "my.company"}, "e
         ("isDayWeekInMonth('2025-01-27', 'monday', 'last')", "true"),
         ("isLastWorkingDay('2025-01-30', 'MONDAY THURSDAY')", "true"),
         ("isPublicHoliday('2024-12-25', 'FR')", "true"),
+        ("isPublicHoliday('2024-11-01', 'DE', 'DE-BY') ~ isPublicHoliday('2024-11-01', 'DE', 'by')", "truetrue"),
         ("isDateBetween('2024-01-01T00:30:00+01:00', '2023-12-31', '2024-01-01')", "true"),
     ],
 )
@@ -204,3 +205,9 @@ def test_when_parent_or_i18n_is_called_then_the_reason_is_told(render: Render) -
         render("{{ parent() }}")
     with pytest.raises(ExpressionError, match="Can't find bundle for base name messages"):
         render("{{ i18n('messages', 'hello') }}")
+
+
+def test_when_a_date_to_compare_has_no_offset_then_it_is_refused(render: Render) -> None:
+    """Dates are compared as points in time, which a time without an offset does not name."""
+    with pytest.raises(ExpressionError, match="has no offset; end it with 'Z'"):
+        render("{{ isDateAfter('2025-01-01T00:00:00', '2024-01-01T00:00:00Z') }}")

@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.expression.conftest import renderer
 from tiercel.errors import ExpressionError
+from tiercel.expression import analysis
 
 Render = Callable[..., str]
 
@@ -93,3 +94,11 @@ def test_typed_pieces_are_joined_by_dialect() -> None:
     assert "12" == renderer("2.x").render_typed("{{ 1 }}{{ 2 }}", {})
     with pytest.raises(ExpressionError):
         renderer().render_typed("{{ 1 }}{{ 'a' }}", {})
+
+
+def test_when_a_macro_is_given_the_context_then_it_sees_what_is_around(render: Render) -> None:
+    """A macro sees its arguments only; `_context` holds all that can be seen where it stands."""
+    text = '{% set foo = "bar" %}{% macro show(_context) %}{{ _context.foo }}{{ _context.i }}{% endmacro %}'
+
+    assert render(text + "{{ show(_context) }}", i=5) == "bar5"
+    assert analysis.reach("{{ _context.outputs.a }}").is_dynamic

@@ -43,7 +43,10 @@ def _instant(args: Args, name: str, call: Call) -> datetime:
     found = _read(args, name, call)
     if not isinstance(found, datetime):
         return datetime(found.year, found.month, found.day, tzinfo=UTC)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    if found.tzinfo is None:
+        message = f"'{found.isoformat()}' has no offset; end it with 'Z' or one such as '+02:00'."
+        raise call.fail(f"The '{call.name}()' function could not parse '{name}': {message}")
+    return found
 
 
 def _hour_of_day(args: Args, call: Call) -> Any:
@@ -108,8 +111,9 @@ def _calendar(country: str, division: str | None) -> Any:
     known = holidays.list_supported_countries()
     if country not in known:
         raise NotImplementedError(country)
-    # A division with no holidays of its own has those of the country.
-    return holidays.country_holidays(country, subdiv=division if division in known[country] else None)
+    # A division may bear its country in front (`DE-BY`); one with no holidays of its own has those of the country.
+    own = division.removeprefix(f"{country}-") if division is not None else None
+    return holidays.country_holidays(country, subdiv=own if own in known[country] else None)
 
 
 def _is_date_after(args: Args, call: Call) -> bool:
