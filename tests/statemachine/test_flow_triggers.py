@@ -10,6 +10,8 @@ import pytest
 
 from tests.statemachine.flows import flow
 from tests.statemachine.machine import EXECUTION, Machine
+from tiercel.condition.window import bounds_of
+from tiercel.errors import InvalidFlow
 from tiercel.executor.core import flow_triggers, misses
 from tiercel.executor.core.facts import Facts, Missing, Want
 from tiercel.executor.core.listening import Listeners
@@ -22,6 +24,7 @@ from tiercel.messages.execution_event import CreateExecution, TaskFinished, Upst
 from tiercel.model.execution import Attempt, Execution, ExecutionKind, TaskRun
 from tiercel.model.live import RunRecord
 from tiercel.model.state import State, StateChange
+from tiercel.plugins.core.trigger.flow import FlowTrigger
 from tiercel.statestore.base import Scope
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -403,3 +406,28 @@ def test_an_execution_tells_every_state_that_it_comes_into() -> None:
     heard = [*listeners.told(created.execution, created.moves), *listeners.told(ended.execution, ended.moves)]
 
     assert [State.RUNNING, State.SUCCESS] == [each.message.upstream.state for each in heard]
+
+
+def test_when_of_a_dependency_looks_at_the_flow_that_it_waits_for() -> None:
+    """There `flow` and the outputs of `execution` are those of the upstream execution; its tasks' outputs come behind."""
+    when = "{{ flow.id == 'a' and flow.namespace == 'up' and execution.outputs.rows > 2 and outputs.rows > 2 }}"
+    listening = Listening({"dependsOn": [{"states": ["SUCCESS"], "when": when}]})
+
+    assert [] == listening.hears(upstream("b", outputs={"rows": 3}))
+    assert [] == listening.hears(upstream("a", outputs={"rows": 1}))
+    assert 1 == len(listening.hears(upstream("a", outputs={"rows": 3})))
+
+
+def test_a_window_follows_the_clocks_of_its_zone() -> None:
+    """A deadline of nine in Paris is eight in winter and seven in summer, in UTC; a zone that is none is refused."""
+    window = {"deadline": "09:00:00", "timezone": "Europe/Paris"}
+
+    def end(now: datetime) -> datetime:
+        trigger = Listening({**depends("a"), "window": window}).plan.flow.triggers[0]
+        assert isinstance(trigger, FlowTrigger)
+        return bounds_of(trigger.window, now).end
+
+    assert datetime(2026, 1, 5, 8, tzinfo=UTC) == end(datetime(2026, 1, 5, 3, tzinfo=UTC))
+    assert datetime(2026, 7, 6, 7, tzinfo=UTC) == end(datetime(2026, 7, 6, 3, tzinfo=UTC))
+    with pytest.raises(InvalidFlow, match="timezone 'Nowhere' is not a valid time-zone ID"):
+        Listening({**depends("a"), "window": {**window, "timezone": "Nowhere"}})

@@ -8,13 +8,14 @@ were met, and is over when its end has passed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Final, NamedTuple
 
 import msgspec
 
 from tiercel.plugins.core.condition.execution import MultipleCondition
 from tiercel.plugins.core.trigger.flow import TimeWindow, TimeWindowType, Window
+from tiercel.schedule.zone import find_zone
 
 DAY: Final = timedelta(days=1)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -60,8 +61,11 @@ def bounds_of(rule: TimeWindow | Window | None, now: datetime) -> Bounds:
             return _every(DAY, timedelta(), now)
         case TimeWindow():
             return _first_generation(rule, now)
-        case Window():
+        case Window(timezone=None):
             return _second_generation(rule, now)
+        case Window():
+            found = _second_generation(rule, now.astimezone(find_zone(rule.timezone or "UTC")))
+            return Bounds(found.start.astimezone(UTC), found.end.astimezone(UTC))
 
 
 def time_window_of(condition: MultipleCondition) -> TimeWindow:

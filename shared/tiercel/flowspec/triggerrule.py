@@ -126,6 +126,10 @@ def _check_flow_trigger(trigger: FlowTrigger, path: Path, findings: Findings) ->
     if trigger.window is not None:
         for message in window_problems(trigger.window):
             findings.at((*path, "window"), message)
+        zone = trigger.window.timezone
+        refusal = zone_problem(zone) if zone is not None else None
+        if refusal is not None:
+            findings.at((*path, "window", "timezone"), refusal)
     if trigger.preconditions is None:
         return
     if trigger.preconditions.time_window is not None:

@@ -7,6 +7,7 @@ what it has met so far in its windows are its rows, executions that it starts ar
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -263,7 +264,11 @@ class _Asking:
         )
 
     def context(self, variables: Mapping[str, Any], outputs: Callable[[], Any] | None = None) -> LazyContext:
-        """Return what expressions see: the flow that listens, the execution that is listened to, `trigger`."""
+        """
+        Return what expressions see: the flow that listens, the execution that is listened to, `trigger`.
+
+        With `outputs` it is a condition of the 2.x dialect that looks: its `flow` is the one that is listened to.
+        """
         upstream, facts = self.event.upstream, self.facts
         return LazyContext(
             {
@@ -284,11 +289,12 @@ class _Asking:
                     "startDate": upstream.history[0].date,
                     "originalId": upstream.original_id or upstream.id,
                     "state": upstream.state.value,
+                    "outputs": upstream.outputs or {},
                 },
                 "flow": {
-                    "id": self.flow.id,
-                    "namespace": self.flow.namespace,
-                    "revision": self.flow.revision,
+                    "id": self.flow.id if outputs is None else upstream.flow_id,
+                    "namespace": self.flow.namespace if outputs is None else upstream.namespace,
+                    "revision": self.flow.revision if outputs is None else upstream.flow_revision,
                     "tenantId": self.flow.tenant_id,
                 },
                 "vars": self.flow.variables or {},
@@ -301,9 +307,13 @@ class _Asking:
     def _condition_context(self) -> LazyContext:
         upstream = self.event.upstream
         variables = trigger_variables(upstream, upstream.outputs)
-        # `when` of the 2.x dialect sees what the flow gives, conditions of the 1.x dialect what its tasks give.
-        own = (lambda: upstream.outputs or {}) if self.flow.dialect is Dialect.V2 else None
-        return self.context(variables, own)
+        return self.context(variables, self._given if self.flow.dialect is Dialect.V2 else None)
+
+    def _given(self) -> Mapping[str, Any]:
+        """Return what a `when` of the 2.x dialect sees: the outputs of the flow, and behind them those of its tasks."""
+        upstream = self.event.upstream
+        of_tasks: Any = TaskOutputs(self.facts, upstream.id)
+        return ChainMap(dict(upstream.outputs or {}), of_tasks)
 
 
 class TaskOutputs(Mapping[str, Any]):

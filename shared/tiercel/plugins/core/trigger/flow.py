@@ -43,6 +43,8 @@ class Window(Node, frozen=True, kw_only=True):
     every: timedelta | None = None
     offset: timedelta | None = None
     lookback: timedelta | None = None
+    timezone: str | None = None
+    """Where days and midnight are meant; the zone of the server when it is not set."""
     fire_once: bool = False
 
 
