@@ -409,7 +409,7 @@ def test_an_execution_tells_every_state_that_it_comes_into() -> None:
 
 
 def test_when_of_a_dependency_looks_at_the_flow_that_it_waits_for() -> None:
-    """There `flow` and the outputs of `execution` are those of the upstream execution; its tasks' outputs come behind."""
+    """There `flow` and the outputs of `execution` are of the upstream execution."""
     when = "{{ flow.id == 'a' and flow.namespace == 'up' and execution.outputs.rows > 2 and outputs.rows > 2 }}"
     listening = Listening({"dependsOn": [{"states": ["SUCCESS"], "when": when}]})
 
