@@ -200,6 +200,17 @@ def _killed(execution_id: str) -> Outgoing:
     return Outgoing(topic=BROADCAST, key="", message=KillRun(execution_id=execution_id))
 
 
+async def test_what_was_emitted_is_on_disk(postgres: PostgresContract) -> None:
+    """Others go on with it before, but whoever emits is promised it only then."""
+    async with await psycopg.AsyncConnection.connect(postgres.uri, autocommit=True) as connection:
+        for number in range(20):
+            written = await (await connection.execute("SELECT pg_current_wal_insert_lsn()")).fetchone()
+            assert written is not None
+            await postgres.queue.emit(_killed(f"execution-{number}"))
+            flushed = await connection.execute("SELECT pg_current_wal_flush_lsn() > %s::pg_lsn", written)
+            assert (True,) == await flushed.fetchone()
+
+
 async def test_the_fence_holds_off_a_thief_until_the_batch_has_committed(postgres: PostgresContract) -> None:
     """A lease row that a batch has read cannot change its owner before the batch ends."""
     await leases_of(postgres.leases)

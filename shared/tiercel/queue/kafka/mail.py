@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, Final
 
 from tiercel.messages import codec
 from tiercel.messages.topics import HISTORY, Topic, partition_of
@@ -15,7 +15,7 @@ from tiercel.queue.kafka.handout import Handout, Shares
 from tiercel.queue.kafka.outbox import Outbox
 from tiercel.queue.kafka.producer import Record
 from tiercel.queue.kafka.shelf import Shelf
-from tiercel.queue.postgres.node import PostgresNode
+from tiercel.queue.postgres.node import Durability, PostgresNode
 from tiercel.queue.postgres.sending import Sending
 from tiercel.runtime.clock import Clock
 from tiercel.runtime.postgres.batch import Statement
@@ -24,6 +24,8 @@ from tiercel.statestore.base import LeaseLost, StaleState
 
 class KafkaMail:
     """What one transaction takes from the queue and gives to it."""
+
+    durability: Final = Durability.FIRST  # what the brokers have must not be taken back by a crash of the database
 
     def __init__(self, node: PostgresNode, shelf: Shelf, outbox: Outbox, handout: Handout | None, clock: Clock) -> None:
         self._handout = handout

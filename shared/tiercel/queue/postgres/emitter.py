@@ -11,7 +11,7 @@ import asyncio
 from typing import Final
 
 from tiercel.errors import TiercelError
-from tiercel.queue.postgres.node import PostgresNode
+from tiercel.queue.postgres.node import Durability, PostgresNode
 from tiercel.queue.postgres.sending import Sending
 
 COUNT_MAX: Final = 1000
@@ -67,7 +67,7 @@ class Emitter:
         return batch, futures
 
     async def _send(self, batch: Sending) -> None:
-        await self._node.commit(batch.statements(), batch.touched())
+        await self._node.commit(batch.statements(), batch.touched(), Durability.BEHIND)
 
 
 def _fail(futures: list[asyncio.Future[None]], error: BaseException) -> None:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from tiercel.messages.topics import Topic
 from tiercel.queue.base import Delivery, Outgoing, OutgoingJob
-from tiercel.queue.postgres.node import PostgresNode
+from tiercel.queue.postgres.node import Durability, PostgresNode
 from tiercel.queue.postgres.sending import SQL, Sending, table_of
 from tiercel.runtime.postgres.array import int2s, int8s
 from tiercel.runtime.postgres.batch import Statement
@@ -22,6 +22,11 @@ from tiercel.runtime.postgres.batch import Statement
 
 class Mail(Protocol):
     """The messages of one transaction; calls only note what is to be done."""
+
+    @property
+    def durability(self) -> Durability:
+        """When the transaction must be on disk."""
+        ...
 
     def add(self, messages: Iterable[Outgoing]) -> None: ...
     def add_jobs(self, jobs: Iterable[OutgoingJob]) -> None: ...
@@ -46,6 +51,8 @@ class Mail(Protocol):
 
 class PostgresMail:
     """Messages as rows of the topics' tables."""
+
+    durability: Final = Durability.LATER  # what is acknowledged is there again when the transaction is not
 
     def __init__(self, node: PostgresNode) -> None:
         self._sending = Sending(node.partitions)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
+from enum import Enum, auto
 from typing import Any, Final
 
 from tiercel.errors import InvalidSettings
@@ -28,6 +29,27 @@ log = logging.getLogger(__name__)
 _CHANNEL: Final = "tiercel_"
 SOON_S: Final = 0.02
 """How long an announcement that nobody is eager for waits for company."""
+
+
+ASYNC: Final = b"SELECT set_config('synchronous_commit', 'off', true)"
+"""Makes the transaction that it is in not wait for the disk."""
+ON_DISK: Final = b"SELECT pg_logical_emit_message(true, 'tiercel', '')"
+"""A transaction that changes nothing, and waits for the disk: for all that was committed before, too."""
+
+
+class Durability(Enum):
+    """
+    When a transaction is on disk (docs/adr/0019).
+
+    All of it is one log: what follows from a transaction is never on disk without it.
+    """
+
+    FIRST = auto()
+    """Before anybody sees it: for what has effects outside of this database."""
+    BEHIND = auto()
+    """Others go on with it at once; the caller waits: for what is promised to somebody outside."""
+    LATER = auto()
+    """Within a moment, or with the next one that waits: for what would be done again from what is on disk."""
 
 
 class PostgresNode:
@@ -62,7 +84,7 @@ class PostgresNode:
             )
         return node
 
-    async def commit(self, statements: Iterable[Statement], touched: Touched) -> None:
+    async def commit(self, statements: Iterable[Statement], touched: Touched, durability: Durability) -> None:
         """
         Run statements as one transaction, and tell who waits for what it touches.
 
@@ -72,10 +94,18 @@ class PostgresNode:
         touched = self._with_later(touched)
         channels = {_CHANNEL + name: parts for name, parts in touched.items()}
         signals = self._notifier.at_once(channels) if channels else None
-        batch = Batch(statements)
+        batch = Batch()
+        # Under load many share a flush to disk, and nothing is gained by telling of it earlier.
+        is_ahead = durability is Durability.BEHIND and signals is not None
+        if is_ahead or durability is Durability.LATER:
+            batch.add(ASYNC)
+        batch.extend(statements)
         if signals is not None:
             batch.end()
             batch.add(NOTIFY, signals)
+        if is_ahead:
+            batch.end()
+            batch.add(ON_DISK)
         try:
             async with self.pool.connection() as connection:
                 await batch.run(connection)

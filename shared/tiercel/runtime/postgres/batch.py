@@ -52,6 +52,10 @@ class Batch:
         """Append a statement; parameters are written `%(name)s`."""
         self._statements.append((statement, parameters or {}))
 
+    def extend(self, statements: Iterable[Statement]) -> None:
+        """Append statements."""
+        self._statements.extend(statements)
+
     def end(self) -> None:
         """End the transaction."""
         self._statements.append((_END, {}))
