@@ -18,6 +18,7 @@ import msgspec
 
 from tiercel.messages.topics import WORKER_JOB
 from tiercel.queue.base import Lease, OutgoingJob
+from tiercel.queue.kafka import metrics
 from tiercel.queue.kafka.outbox import SQL
 from tiercel.queue.kafka.roster import Group, Roster
 from tiercel.queue.postgres.fence import fence_columns
@@ -88,6 +89,7 @@ class Handout:
                     self.lose()
                 raise
             self.roster.committed()
+            metrics.DISPATCHED.inc(len(shares.given))
 
     @property
     def _is_sure(self) -> bool:

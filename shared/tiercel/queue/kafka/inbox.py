@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -213,12 +213,9 @@ class Inbox:
 def _refusals(body: bytes, reason: str) -> list[Outgoing]:
     """Return what is told of a job that cannot be decoded: even then it says whose it is."""
     try:
-        said = msgspec.msgpack.decode(body)
+        said = msgspec.msgpack.decode(body, type=dict[str, Any])
     except msgspec.MsgspecError as error:
         raise InternalError(f"A job cannot be read, and does not say whose it is: {error}") from error
-    owner, seq, attempt = (
-        said.get("execution_id") or said.get("trigger_uid") or "",
-        said.get("seq"),
-        said.get("attempt"),
-    )
-    return refusals(str(owner), seq if isinstance(seq, int) else 0, reason, attempt if isinstance(attempt, int) else 1)
+    owner = str(said.get("execution_id") or said.get("trigger_uid") or "")
+    seq, attempt = said.get("seq"), said.get("attempt")
+    return refusals(owner, seq if isinstance(seq, int) else 0, reason, attempt if isinstance(attempt, int) else 1)

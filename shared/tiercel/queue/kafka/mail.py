@@ -8,7 +8,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 from tiercel.messages import codec
-from tiercel.messages.topics import HISTORY, Topic, partition_of
+from tiercel.messages.topics import HISTORY, WORKER_JOB, Topic, partition_of
+from tiercel.queue import metrics as queue_metrics
 from tiercel.queue.base import Delivery, Outgoing, OutgoingJob
 from tiercel.queue.kafka.backlog import Progress
 from tiercel.queue.kafka.handout import Handout, Shares
@@ -65,11 +66,13 @@ class KafkaMail:
     def messages(self) -> Iterator[Statement]:
         """Yield the statements that keep jobs and messages."""
         yield from self._line.statements()
-        self._records = self._outbox.records(self._messages)
         if self._handout is not None:
             yield from self._handout.statements(self._shares)
-            given = [(worker, out.job, codec.encode(out.job)) for worker, out in self._shares.given]
-            self._records += self._outbox.jobs(given, self._clock.now())
+        given = [(worker, out.job, codec.encode(out.job)) for worker, out in self._shares.given]
+        if given:
+            queue_metrics.sent(WORKER_JOB.name, [len(body) for _, _, body in given])
+        self._records = self._outbox.jobs(given, self._clock.now())
+        self._records += self._outbox.records(self._messages)
         yield from self._outbox.statements(self._records)
 
     def touched(self) -> dict[str, set[int] | None]:

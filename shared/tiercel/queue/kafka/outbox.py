@@ -91,12 +91,12 @@ class Outbox:
     def jobs(self, given: Iterable[tuple[str, WorkerJob, bytes]], at: datetime) -> list[Record]:
         """Number jobs for workers, each with the event that tells that it is started; called with the turn."""
         made: list[Record] = []
+        started: list[Outgoing] = []
         for worker, job, body in given:
-            events = [(out, codec.encode(out.message)) for out in started_events(worker, [job], at)]
-            # No hurry: most often the job's end follows at once, and both are decided together.
-            made += self.records(events, Kind.SOON)
             made.append(self.record(WORKER_JOB, self._link.layout.inbox(worker), worker, body))
-        return made
+            started += started_events(worker, [job], at)
+        # No hurry with these: most often the job's end follows at once, and both are decided together.
+        return made + self.records([(out, codec.encode(out.message)) for out in started], Kind.SOON)
 
     def statements(self, records: Sequence[Record]) -> Iterator[Statement]:
         """Yield what keeps records, the last that were numbered, and forgets what is confirmed; with the turn."""
