@@ -24,6 +24,7 @@ from tiercel.cli.main import SERVICES
 
 READY_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 60.0
+"""The longest task takes half a second; the rest is for a busy machine, and much less than the grace of a process."""
 COMMAND: Final = (sys.executable, "-m", "tiercel.cli.main")
 
 

@@ -12,7 +12,7 @@ from tests.chaos.verdict import report
 from tiercel.testing.server import StandaloneServer
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 async def test_nothing_is_lost_doubled_or_stuck_when_processes_die(
     tmp_path: Path, queue_settings: Callable[[], dict[str, str]]
 ) -> None:

@@ -330,7 +330,6 @@ async def test_a_worker_that_is_not_heard_gets_nothing(kafka_contract: KafkaCont
     assert [] == await kafka_contract.queue.claim("silent", ["default"], 4)
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("immediately", [False, True])
 async def test_after_a_restart_of_the_broker_everything_goes_on(
     postgres_database: str, kafka_broker: KafkaBroker, topic_prefix: str, immediately: bool

@@ -32,7 +32,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-@pytest.mark.timeout(240)
 async def test_a_full_disk_of_the_broker_is_waited_for(
     postgres_database: str, kafka: str, topic_prefix: str, small_disk: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
@@ -110,12 +111,10 @@ async def test_behind_a_pooler_of_sessions_messages_arrive_at_once(pooler: Poole
     await reader.wait(EXECUTION_EVENT, 5)
 
     await sender.emit(event("a"))
-    began = time.monotonic()
-    await reader.wait(EXECUTION_EVENT, 30)
-    waited_s = time.monotonic() - began
+    async with asyncio.timeout(PATIENCE_S):  # much less than the wait lasts when nobody ends it
+        await reader.wait(EXECUTION_EVENT, 3600)
     found = await reader.read(EXECUTION_EVENT, [partition_of("a")], count=10)
     for queue in queues:
         await queue.close()
 
     assert 1 == len(found)
-    assert waited_s < 10

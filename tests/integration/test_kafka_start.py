@@ -150,7 +150,7 @@ def test_wrong_credentials_are_told(
     settings: KafkaSettings, guarded: KafkaBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Waiting does not help."""
-    monkeypatch.setattr(layout, "ANSWER_S", 5.0)
+    monkeypatch.setattr(layout, "ANSWER_S", 10.0)
 
     with pytest.raises(OperatorError, match=r"refuses the credentials.*kafka\.properties") as raised:
         keeper(with_password(settings, guarded, "admin", "wrong")).check()

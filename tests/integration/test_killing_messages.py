@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import pytest
-
 from tests.contract.backends import PostgresContract
 from tests.statemachine.flows import CORE, flow
 from tiercel.definitions.postgres.definitions import PostgresDefinitions
@@ -54,7 +52,6 @@ async def _until_ended(backend: PostgresContract, execution_id: str) -> Executio
     return found
 
 
-@pytest.mark.timeout(300)
 async def test_a_message_that_kills_its_owners_goes_to_the_dead_letters(postgres_database: str, tmp_path: Path) -> None:
     """Its execution fails with the reason, and what waits behind it in the partition is worked on."""
     backend = await PostgresContract.open(postgres_database)
