@@ -36,7 +36,7 @@ def fleet(queue: Mapping[str, str], tmp_path: Path) -> Iterator[Fleet]:
 
 @pytest.mark.timeout(900)
 async def test_when_each_service_is_replaced_under_load_nothing_is_lost_or_doubled(fleet: Fleet) -> None:
-    """Each old process drains long before its grace is over and ends with 0; each request that was taken is answered."""
+    """Each old process drains long before its grace is over and ends with 0; every request is answered."""
     rolling = Rolling(fleet)
 
     await rolling.run()
