@@ -263,6 +263,18 @@ asyncio.run(run_task({{"id": "t", "type": "{SHELL}", "commands": commands}}, sto
     _wait_for(lambda: not any(_lives(pid) for pid in scripts))
 
 
+def test_a_forked_process_has_marks_of_its_own() -> None:
+    """The guard of a worker that was killed must not end the scripts of the one that takes its place."""
+    own = supervisor.SUPERVISOR.mark()
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.write(writing, supervisor.SUPERVISOR.mark().encode())
+        os._exit(0)
+    os.wait()
+
+    assert own.partition("/")[0] != os.read(reading, 100).decode().partition("/")[0]
+
+
 def _lives(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

@@ -31,13 +31,25 @@ class Supervisor:
     """The guard of one worker process."""
 
     def __init__(self) -> None:
-        self.worker = f"{os.getpid()}-{os.urandom(6).hex()}"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._name = ""
         self._owner = 0
+        self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._numbers = 0
         self._ended: set[str] = set()
         self._sweeping = False
+
+    @property
+    def worker(self) -> str:
+        """
+        The name of this process. A fork has another one, and no guard yet.
+
+        If they shared it, the guard of one that was killed would end the scripts of the one that takes its place.
+        """
+        if self._owner != os.getpid():
+            self._owner, self._process = os.getpid(), None
+            self._name = f"{self._owner}-{os.urandom(6).hex()}"
+        return self._name
 
     def mark(self) -> str:
         """Return a mark for one run's processes."""
@@ -71,11 +83,10 @@ class Supervisor:
                     self._process = None
 
     def _started(self) -> subprocess.Popen[bytes]:
-        process = self._process
-        if process is None or process.poll() is not None or self._owner != os.getpid():
-            self._owner = os.getpid()
+        name, process = self.worker, self._process
+        if process is None or process.poll() is not None:
             process = self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py")), f"{MARK}={self.worker}/"],
+                [sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py")), f"{MARK}={name}/"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
