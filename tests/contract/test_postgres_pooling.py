@@ -18,6 +18,7 @@ from psycopg import conninfo
 from backing.process import free_port
 from backing.tools import Program
 from tests.contract.samples import event
+from tests.folders import let_through
 from tests.patience import PATIENCE_S
 from tiercel.errors import InvalidSettings
 from tiercel.messages.topics import EXECUTION_EVENT, partition_of
@@ -68,8 +69,7 @@ def pooler(pgbouncer: Program, postgres_database: str, tmp_path: Path) -> Iterat
                     mode=mode,
                 )
             )
-            for folder in (file, *list(file.parents)[:3]):
-                folder.chmod(0o755)
+            let_through(file)
             process = subprocess.Popen(
                 [program, file], env={**os.environ, **libraries}, user=user,
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

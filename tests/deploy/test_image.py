@@ -20,6 +20,7 @@ import pytest
 
 from tests.architecture.tree import ROOT
 from tests.deploy import words
+from tests.folders import let_through
 from tiercel.cli.main import parser
 from tiercel.runtime.embedded import HISTORY_DATABASE, EmbeddedPostgres
 from tiercel.runtime.settings import ServerSettings
@@ -130,8 +131,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def image(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     folder = tmp_path_factory.mktemp("image")
     folder.chmod(0o755)
-    for above in (folder.parent, folder.parent.parent):
-        above.chmod(0o711)
+    let_through(folder.parent, 0o711)
     extras = next(line.removeprefix("EXTRAS=") for line in said("ARG") if line.startswith("EXTRAS="))
     subprocess.run(
         ["sh", "install.sh", source, folder / "opt", extras],
