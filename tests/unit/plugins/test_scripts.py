@@ -14,12 +14,14 @@ import pytest
 from tests.patience import PATIENCE_S
 from tiercel.model.state import State
 from tiercel.plugins.scripts import supervisor
+from tiercel.secrets.encryption import Encryption, is_sealed
 from tiercel.storage.local import LocalStorage
 from tiercel.worker.settings import WorkerSettings
 from tiercel.worker.single import Bench, RunOutcome
 
 SHELL = "io.kestra.plugin.scripts.shell.Commands"
 PYTHON = "io.kestra.plugin.scripts.python.Script"
+KEY = "I6EGNzRESu3X3pKZidrqCGOHQFUFC0yK"
 VARIABLES = {"flow": {"id": "f", "namespace": "company.team"}, "name": "World"}
 
 
@@ -57,6 +59,27 @@ async def test_lines_are_logged_and_marked_lines_are_outputs(bench: Bench) -> No
     assert {(entry.level, entry.message) for entry in outcome.logs} >= {("INFO", "Hello World"), ("ERROR", "oops")}
     assert sum(entry.level == "WARN" for entry in outcome.logs) == 2
     assert outcome.metrics == [{"type": "counter", "name": "m", "value": 2.0, "tags": {"k": "v"}}]
+
+
+async def test_outputs_that_are_to_be_encrypted_are(tmp_path: Path) -> None:
+    """A script may say that an output is secret; without a key of the installation the task fails and says so."""
+    line = """echo '::{"outputs":{"a":1},"encryptedOutputs":{"b":"hush"}}::'"""
+    folders = str(tmp_path / "folders")
+    known = Bench(
+        LocalStorage(tmp_path / "storage"), settings=WorkerSettings(temporary_folder=folders, encryption_key=KEY)
+    )
+    outcome = await shell(known, line)
+
+    assert outcome.state is State.SUCCESS, outcome.error
+    hidden = outcome.outputs["vars"].pop("b")
+    assert outcome.outputs["vars"] == {"a": 1}
+    assert is_sealed(hidden)
+    assert Encryption(KEY).decrypt(hidden["value"]) == "hush"
+
+    outcome = await shell(Bench(LocalStorage(tmp_path), settings=WorkerSettings(temporary_folder=folders)), line)
+
+    assert outcome.state is State.FAILED
+    assert "the installation has no key" in (outcome.error or "")
 
 
 async def test_a_failing_command_fails_the_task_and_keeps_its_outputs(bench: Bench) -> None:

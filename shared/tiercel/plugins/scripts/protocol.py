@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from tiercel.errors import TaskFailed
+from tiercel.expression.printing import text_of
 from tiercel.model.duration import parse_duration
 from tiercel.plugins.base import RunContext
 
@@ -54,6 +55,9 @@ class Printed:
         outputs = message.get("outputs")
         if isinstance(outputs, Mapping):
             self.outputs.update(outputs)
+        hidden = message.get("encryptedOutputs")
+        if isinstance(hidden, Mapping):
+            self.outputs.update({name: self.context.encrypt(text_of(value)) for name, value in hidden.items()})
         for metric in _listed(message.get("metrics")):
             self._measure(metric)
         for line in _listed(message.get("logs")):
