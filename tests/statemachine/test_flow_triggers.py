@@ -429,5 +429,8 @@ def test_a_window_follows_the_clocks_of_its_zone() -> None:
 
     assert datetime(2026, 1, 5, 8, tzinfo=UTC) == end(datetime(2026, 1, 5, 3, tzinfo=UTC))
     assert datetime(2026, 7, 6, 7, tzinfo=UTC) == end(datetime(2026, 7, 6, 3, tzinfo=UTC))
+    window = {"deadline": "09:00:00+05:00"}
+    assert datetime(2026, 1, 5, 4, tzinfo=UTC) == end(datetime(2026, 1, 5, 3, tzinfo=UTC))
+    window = {"deadline": "09:00:00", "timezone": "Europe/Paris"}
     with pytest.raises(InvalidFlow, match="timezone 'Nowhere' is not a valid time-zone ID"):
         Listening({**depends("a"), "window": {**window, "timezone": "Nowhere"}})

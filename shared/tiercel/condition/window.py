@@ -117,4 +117,7 @@ def _between(begin: time, end: time, now: datetime) -> Bounds:
 
 
 def _today(now: datetime, at: time) -> datetime:
-    return datetime.combine(now.date(), at.replace(tzinfo=None), tzinfo=now.tzinfo)
+    """Return a time of the day, in the zone of `now` or, when it has an offset, in that."""
+    if at.tzinfo is None:
+        return datetime.combine(now.date(), at, tzinfo=now.tzinfo)
+    return datetime.combine(now.astimezone(at.tzinfo).date(), at).astimezone(now.tzinfo)
