@@ -161,6 +161,10 @@ class Inbox:
             if found:
                 at = self._clock.now()
                 metrics.HANDED_BACK.inc(len(found))
+                log.info(
+                    "jobs have waited too long for a slot, and go to other workers",
+                    extra={"action": "jobs_handed_back", "count": len(found)},
+                )
                 self._post([returned_event(claimer.worker, job, at) for job in found])
                 self._tell(claimer)
         if not all(claimer.is_empty for claimer in self._claimers.values()):
