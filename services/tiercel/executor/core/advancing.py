@@ -17,19 +17,16 @@ from tiercel.executor.core.ending import guess, list_of
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.plan import ROOT, Kind, Node
 from tiercel.executor.core.starting import end, end_flowable, fail, start_child
-from tiercel.messages.execution_event import ContinueRequested
-from tiercel.messages.topics import EXECUTION_EVENT
 from tiercel.model.live import Branch, Phase
 from tiercel.model.state import State
 from tiercel.plugins.core.flow.each import EachParallel, EachSequential, ForEach
 from tiercel.plugins.core.flow.parallel import Dag, Parallel
 from tiercel.plugins.core.flow.sequential import AllowFailure
-from tiercel.queue.base import Outgoing
 
 
 def settle(draft: Draft, facts: Facts) -> None:
     """Look at every flowable whose children have changed, until none is left."""
-    while draft.ready or draft.pending_starts or draft.leave is not None:
+    while draft.ready or draft.pending_starts or draft.leave is not None or _wakes(draft, facts):
         if draft.leave is not None:
             finishing.leave(draft, facts)
         elif draft.pending_starts:
@@ -41,6 +38,25 @@ def settle(draft: Draft, facts: Facts) -> None:
                 _advance_root(draft, facts)
             else:
                 _advance_flowable(draft, facts, seq)
+
+
+def _wakes(draft: Draft, facts: Facts) -> bool:
+    """
+    Put a flowable that waits for room among the jobs on the list, when there is some; the longest waiting first.
+
+    One at a time: a thousand of them would be looked at in vain for each job that ends.
+    """
+    if not draft.exists or not draft.head.stalled or draft.head.suspended:
+        return False
+    first, *rest = draft.head.stalled
+    if draft.head.waiting >= facts.around.jobs_max:
+        return False
+    if draft.started >= facts.around.chunk:
+        interruptions.go_on_later(draft, first)
+        return False
+    draft.update(stalled=tuple(rest))
+    draft.ready.append(first)
+    return True
 
 
 def _advance_flowable(draft: Draft, facts: Facts, seq: int) -> None:
@@ -226,12 +242,17 @@ def _in_order_unless_failed(
         branch = draft.branch(seq)
 
 
-def _may_start(draft: Draft, facts: Facts, seq: int, limit: int) -> bool:
-    """Tell whether a loop may start another child now; see to it that it is asked again when not."""
+def _may_start(draft: Draft, facts: Facts, seq: int, limit: int | None) -> bool:
+    """
+    Tell whether a loop may start another child now; see to it that it is asked again when not.
+
+    `limit` is how many children it may have at a time: 0 as many as there may be jobs, None for a child of a group that
+    counts already.
+    """
     branch = draft.branch(seq)
     if branch.failed or draft.leave is not None:
         return False
-    if limit and branch.live + len(branch.data.get("pending", ())) >= limit:
+    if limit is not None and branch.live + len(branch.data.get("pending", ())) >= (limit or facts.around.jobs_max):
         return False
     head = draft.head
     if head.waiting >= facts.around.jobs_max:
@@ -239,9 +260,7 @@ def _may_start(draft: Draft, facts: Facts, seq: int, limit: int) -> bool:
             draft.update(stalled=(*head.stalled, seq))
         return False
     if draft.started >= facts.around.chunk:
-        if not any(isinstance(m.message, ContinueRequested) and m.message.seq == seq for m in draft.messages):
-            message = ContinueRequested(execution_id=head.execution.id, at=draft.at, seq=seq)
-            draft.messages.append(Outgoing(topic=EXECUTION_EVENT, key=head.execution.id, message=message))
+        interruptions.go_on_later(draft, seq)
         return False
     return True
 
@@ -278,7 +297,7 @@ def _for_each(draft: Draft, facts: Facts, seq: int, nodes: tuple[Node, ...], nod
     limit = task.concurrency_limit if isinstance(task, ForEach) else 1
     branch = draft.branch(seq)
     # Groups under way first: each is a value whose next task is due.
-    while branch.data.get("pending") and _may_start(draft, facts, seq, 0):
+    while branch.data.get("pending") and _may_start(draft, facts, seq, None):
         (place, iteration, value), *rest = branch.data["pending"]
         branch = replace(branch, data={**branch.data, "pending": rest})
         _start(draft, facts, seq, nodes[place], branch, value, iteration, step=0)

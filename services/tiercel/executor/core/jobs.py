@@ -119,14 +119,10 @@ def _collect(
 
 
 def forget_job(draft: Draft, record: RunRecord, node: Node | None) -> None:
-    """Count a job that is over: its place among the waiting is free, and stalled flowables may go on."""
+    """Count a job that is over: its place among the waiting is free for a stalled flowable."""
     if node is None or node.kind is not Kind.RUNNABLE or record.run.dynamic:
         return
     if record.worker is not None:
         draft.held[record.run.seq] = None
         draft.put(replace(draft.get(record.run.seq), worker=None))
-    head = draft.head
-    draft.update(waiting=max(0, head.waiting - 1))
-    if head.stalled and not head.suspended:
-        draft.ready.extend(head.stalled)
-        draft.update(stalled=())
+    draft.update(waiting=max(0, draft.head.waiting - 1))
