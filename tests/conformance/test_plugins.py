@@ -30,7 +30,7 @@ from tiercel.plugins.registry import register
 DEFAULTS_CASE = "io.kestra.core.runners.PluginDefaultsCaseTest$DefaultSequential"
 DEFAULTS_SERVICE = "io.kestra.core.services."
 RUNS: Final[Counter[str]] = Counter()
-"""How often a task has run since the case began."""
+"""How often a task has run since the case began, by its tenant: where cases share processes each has one of its own."""
 
 
 @register("io.kestra.core.runners.test.TaskWithAlias", "io.kestra.core.runners.test.task.Alias")
@@ -275,8 +275,8 @@ class CounterTask(RunnableTask, frozen=True, kw_only=True):
 
     async def run(self, context: RunContext) -> dict[str, Any]:
         await context.render(self.working_dir, workingDir=str(context.working_dir))
-        RUNS["CounterTask"] += 1
-        return {"counter": RUNS["CounterTask"]}
+        RUNS[context.tenant_id] += 1
+        return {"counter": RUNS[context.tenant_id]}
 
 
 class AdditionalPlugin(Plugin, frozen=True, kw_only=True):
