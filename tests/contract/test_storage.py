@@ -83,6 +83,8 @@ async def test_a_file_of_many_parts_is_the_same_in_all_three_forms(storage: Stor
             await storage.put(TENANT, FILE, form)
 
             assert content == await storage.read(TENANT, FILE)
+            assert size == await storage.fetch(TENANT, FILE, tmp_path / "fetched")
+            assert content == (tmp_path / "fetched").read_bytes()
             assert size == (await storage.attributes(TENANT, FILE)).size
 
 
@@ -95,6 +97,8 @@ async def test_an_empty_file_is_a_file(storage: Storage, tmp_path: Path) -> None
         assert b"" == await storage.read(TENANT, FILE, limit=0)
         async with storage.open(TENANT, FILE) as chunks:
             assert [] == [chunk async for chunk in chunks if chunk]
+        assert 0 == await storage.fetch(TENANT, FILE, tmp_path / "fetched")
+        assert b"" == (tmp_path / "fetched").read_bytes()
         assert 0 == (await storage.attributes(TENANT, FILE)).size
 
 
@@ -185,13 +189,16 @@ async def test_a_path_may_hold_any_character(storage: Storage) -> None:
     assert ["+?#&=%41~日本 (1).txt"] == [child.file_name for child in await storage.children(TENANT, "/f/ä b")]
 
 
-async def test_a_missing_file_is_not_found(storage: Storage) -> None:
-    """Reading, streaming and asking about a file that is not there raise NotFound with its URI."""
+async def test_a_missing_file_is_not_found(storage: Storage, tmp_path: Path) -> None:
+    """Reading, streaming, fetching and asking about a file that is not there raise NotFound with its URI."""
     with pytest.raises(NotFound, match="kestra:///no/file"):
         await storage.read(TENANT, "kestra:///no/file")
     with pytest.raises(NotFound):
         async with storage.open(TENANT, "kestra:///no/file"):
             pass
+    with pytest.raises(NotFound):
+        await storage.fetch(TENANT, "kestra:///no/file", tmp_path / "fetched")
+    assert not (tmp_path / "fetched").exists()
     with pytest.raises(NotFound):
         await storage.attributes(TENANT, "kestra:///no/file")
     assert not await storage.exists(TENANT, "kestra:///no/file")

@@ -27,7 +27,7 @@ from tiercel.expression.rendering import Renderer
 from tiercel.model.execution import OutputRef
 from tiercel.model.state import State
 from tiercel.plugins.base import OWN_PREFIX, KeyValues
-from tiercel.storage import claimcheck, copying, uris
+from tiercel.storage import claimcheck, uris
 from tiercel.storage.base import Storage
 from tiercel.worker import answers
 from tiercel.worker.core.conversion import converter, is_structured, parse_json
@@ -296,7 +296,7 @@ class TaskContext:
         suffix = Path(uris.path_of(uri)).suffix
         target = self.working_dir / (name or f"{OWN_PREFIX}{self._fetched}-{os.urandom(6).hex()}{suffix}")
         target.parent.mkdir(parents=True, exist_ok=True)
-        await copying.to_file(self.storage, self.tenant_id, uri, target)
+        await self.storage.fetch(self.tenant_id, uri, target)
         return target
 
     # Ending

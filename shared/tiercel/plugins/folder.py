@@ -20,7 +20,7 @@ from tiercel.errors import Conflict, TaskFailed
 from tiercel.expression.printing import text_of
 from tiercel.plugins.base import OWN_PREFIX, RunContext
 from tiercel.plugins.core.flow.workingdirectory import FileExists, NamespaceFiles
-from tiercel.storage import copying, uris
+from tiercel.storage import uris
 from tiercel.storage.namespace_files import NamespaceFolder
 from tiercel.storage.patterns import PathPatterns
 
@@ -84,7 +84,7 @@ def _write(target: Path, text: str) -> None:
 
 async def copy_from_storage(context: RunContext, uri: str, target: Path) -> None:
     """Write a stored file to a path."""
-    await copying.to_file(context.storage, context.tenant_id, uri, target)
+    await context.storage.fetch(context.tenant_id, uri, target)
 
 
 async def put_namespace_files(context: RunContext, files: NamespaceFiles | None) -> list[str]:

@@ -48,6 +48,10 @@ class Storage(Protocol):
         """Stream a file's content in chunks."""
         ...
 
+    async def fetch(self, tenant_id: str, uri: str, target: Path) -> int:
+        """Write a file's content to a path of the disk, and return its bytes; a missing one leaves nothing there."""
+        ...
+
     async def read(self, tenant_id: str, uri: str, *, limit: int | None = None) -> bytes:
         """Return a file's content; raise Refused when it is larger than `limit` bytes."""
         ...

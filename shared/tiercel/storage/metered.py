@@ -35,6 +35,13 @@ class MeteredStorage:
                 chunks = await stack.enter_async_context(self._storage.open(tenant_id, uri))
             yield _counting_read(chunks)
 
+    async def fetch(self, tenant_id: str, uri: str, target: Path) -> int:
+        """Write a file's content to a path of the disk."""
+        with _counted("fetch"):
+            size = await self._storage.fetch(tenant_id, uri, target)
+        READ.inc(size)
+        return size
+
     async def read(self, tenant_id: str, uri: str, *, limit: int | None = None) -> bytes:
         """Return a file's content."""
         with _counted("read"):

@@ -2,16 +2,19 @@
 Contents out of a bucket, in ranges: the next ones are on their way while one is read.
 
 A range that breaks off is asked for again, and only of the object that the first one came from: a file that was
-replaced meanwhile is an error, never a mixture. Ranges are read into a fixed number of buffers: large pieces of memory
-that threads take and give back all the time would stay with the process.
+replaced meanwhile is an error, never a mixture. Ranges for a reader go into a fixed number of buffers: large pieces of
+memory that threads take and give back all the time would stay with the process. Ranges for a file go to their places
+in it, each by the thread that receives it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from http import HTTPStatus
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -73,6 +76,24 @@ class Download:
             self._free.append(found.buffer)
             self._ask(offsets, first.etag)
 
+    async def to_file(self, target: Path) -> int:
+        """Write everything to a path, and return the number of bytes; raise NotFound, and make no file."""
+        first = await self.begin()
+        await self._client.thread(_create, target, first)
+        offsets = iter(range(first.length, first.size, self._client.settings.part_size))
+
+        async def take() -> None:
+            for offset in offsets:
+                await self._client.call(self._copy, target, offset, first.etag, uri=self._uri)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._client.settings.parts_in_flight):
+                    group.create_task(take())
+        except BaseExceptionGroup as failures:  # the group raises nothing else; the first tells the reason
+            raise failures.exceptions[0] from failures
+        return first.size
+
     async def close(self) -> None:
         """Leave what is on its way."""
         for task in self._coming:
@@ -89,29 +110,50 @@ class Download:
         return await self._client.call(self._read, buffer, offset, etag, uri=self._uri)
 
     def _read(self, buffer: bytearray, offset: int, etag: str | None) -> Range:
+        length = 0
         try:
-            answer = self._client.minio.get_object(
-                self._client.bucket,
-                self._key,
-                offset,
-                len(buffer),
-                request_headers={"If-Match": f'"{etag}"'} if etag is not None else None,
-            )
+            with self._answer(offset, len(buffer), etag) as answer:
+                for piece in answer.stream(PIECE):
+                    buffer[length : length + len(piece)] = piece
+                    length += len(piece)
         except S3Error as error:
             if error.response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and offset == 0:
                 return Range(buffer=buffer, length=0, size=0, etag="")  # the object is there, and empty
             raise
-        length = 0
-        try:
+        return Range(buffer=buffer, length=length, size=_size(answer), etag=answer.headers["ETag"].strip('"'))
+
+    def _copy(self, target: Path, offset: int, etag: str) -> None:
+        # A file of its own for each: who gives up closes nothing that a thread still writes to.
+        with (
+            self._answer(offset, self._client.settings.part_size, etag) as answer,
+            target.open("r+b") as file,
+        ):
+            file.seek(offset)
             for piece in answer.stream(PIECE):
-                buffer[length : length + len(piece)] = piece
-                length += len(piece)
+                file.write(piece)
+
+    @contextlib.contextmanager
+    def _answer(self, offset: int, length: int, etag: str | None) -> Iterator[urllib3.BaseHTTPResponse]:
+        """Ask for a range: of the object with this tag, if one is given."""
+        answer = self._client.minio.get_object(
+            self._client.bucket,
+            self._key,
+            offset,
+            length,
+            request_headers={"If-Match": f'"{etag}"'} if etag is not None else None,
+        )
+        try:
+            yield answer
         except BaseException:  # whatever broke it off, the connection is in an unknown state
             answer.close()  # what has broken off is not used again
             raise
         finally:
             answer.release_conn()
-        return Range(buffer=buffer, length=length, size=_size(answer), etag=answer.headers["ETag"].strip('"'))
+
+
+def _create(target: Path, first: Range) -> None:
+    with target.open("wb") as file:
+        file.write(memoryview(first.buffer)[: first.length])
 
 
 def _size(answer: urllib3.BaseHTTPResponse) -> int:

@@ -69,6 +69,10 @@ class S3Storage:
         finally:
             await download.close()
 
+    async def fetch(self, tenant_id: str, uri: str, target: Path) -> int:
+        """Write a file's content to a path of the disk, several ranges at a time."""
+        return await Download(self._client, self._file_key(tenant_id, uri), uri).to_file(target)
+
     async def read(self, tenant_id: str, uri: str, *, limit: int | None = None) -> bytes:
         """Return a file's content; raise Refused when it is larger than `limit` bytes."""
         download = Download(self._client, self._file_key(tenant_id, uri), uri)
