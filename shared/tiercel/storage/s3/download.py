@@ -27,6 +27,9 @@ CHUNK: Final = 1 << 20
 """Bytes of one chunk that a reader is given."""
 PIECE: Final = 256 << 10
 """Bytes that are taken from the connection at once."""
+FILE_RANGE: Final = 64 << 20
+FILE_RANGES: Final = 2
+"""So many ranges of a file of the disk are on their way; more would wait for each other at the file."""
 FIRST: Final = 1 << 20
 """Bytes of the first range: the whole of most files, and not much more than somebody needs who reads the beginning."""
 
@@ -80,7 +83,7 @@ class Download:
         """Write everything to a path, and return the number of bytes; raise NotFound, and make no file."""
         first = await self.begin()
         await self._client.thread(_create, target, first)
-        offsets = iter(range(first.length, first.size, self._client.settings.part_size))
+        offsets = iter(range(first.length, first.size, FILE_RANGE))
 
         async def take() -> None:
             for offset in offsets:
@@ -88,7 +91,7 @@ class Download:
 
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(self._client.settings.parts_in_flight):
+                for _ in range(FILE_RANGES):
                     group.create_task(take())
         except BaseExceptionGroup as failures:  # the group raises nothing else; the first tells the reason
             raise failures.exceptions[0] from failures
@@ -125,7 +128,7 @@ class Download:
     def _copy(self, target: Path, offset: int, etag: str) -> None:
         # A file of its own for each: who gives up closes nothing that a thread still writes to.
         with (
-            self._answer(offset, self._client.settings.part_size, etag) as answer,
+            self._answer(offset, FILE_RANGE, etag) as answer,
             target.open("r+b") as file,
         ):
             file.seek(offset)
