@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import uuid
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from tests.contract.bucket import START_TIMEOUT_S, bucket_of
 from tests.contract.certificate import write_certificate
 from tests.patience import PATIENCE_S
 from tiercel.errors import Conflict, InvalidSettings, NotFound, Refused, Unavailable
+from tiercel.storage.s3 import download
 from tiercel.storage.s3.settings import S3Settings, TlsSettings
 from tiercel.storage.s3.storage import S3Storage
 
@@ -145,6 +147,22 @@ async def test_when_a_file_is_replaced_while_it_is_read_the_reader_is_told(minio
         await storage.put(TENANT, FILE, b"2" * (4 * PART))
         with pytest.raises(Conflict, match=f"'{FILE}' was replaced while it was read"):
             await rest(chunks)
+    await storage.close()
+
+
+async def test_a_file_of_many_ranges_is_fetched_whole(
+    s3: S3Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each range lands at its place, whichever comes first; a file that was there before is replaced."""
+    monkeypatch.setattr(download, "FILE_RANGE", 1 << 20)
+    storage = await opened(bucket_of(s3, name()))
+    target = tmp_path / "fetched"
+    for size in (9 << 20, (9 << 20) + 1, (9 << 20) - 1):
+        content = random.Random(size).randbytes(size)
+        await storage.put(TENANT, FILE, content)
+
+        assert size == await storage.fetch(TENANT, FILE, target)
+        assert content == target.read_bytes()
     await storage.close()
 
 
