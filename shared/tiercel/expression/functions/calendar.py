@@ -102,7 +102,7 @@ def _is_public_holiday(args: Args, call: Call) -> bool:
     division = args.get("subDivision")
     try:
         return day in _calendar(country, java_text(division).upper() if division else None)
-    except NotImplementedError as error:
+    except NotImplementedError as error:  # what the library raises for what it does not know
         raise call.fail(f"The 'isPublicHoliday()' function does not know the country '{country}'.") from error
 
 
@@ -110,7 +110,7 @@ def _is_public_holiday(args: Args, call: Call) -> bool:
 def _calendar(country: str, division: str | None) -> Any:
     known = holidays.list_supported_countries()
     if country not in known:
-        raise NotImplementedError(country)
+        raise NotImplementedError(country)  # as the library does
     # A division may bear its country in front (`DE-BY`); one with no holidays of its own has those of the country.
     own = division.removeprefix(f"{country}-") if division is not None else None
     return holidays.country_holidays(country, subdiv=own if own in known[country] else None)
