@@ -69,7 +69,7 @@ class BackingProcess(ABC):
                 self.kill()
                 tail = "\n".join(self.log_file.read_text(errors="replace").splitlines()[-20:])
                 raise Unavailable(f"{self.name} did not start; the end of '{self.log_file}':\n{tail}")
-            time.sleep(POLL_S)
+            time.sleep(POLL_S)  # a program says only in its log that it is ready
         self.ready_s = time.monotonic() - began
 
     def stop(self) -> None:
@@ -81,7 +81,7 @@ class BackingProcess(ABC):
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
         try:
-            process.wait(STOP_TIMEOUT_S)
+            process.wait(STOP_TIMEOUT_S)  # a broker flushes first; then it is killed
         except subprocess.TimeoutExpired:
             self.kill()
         self._process = None

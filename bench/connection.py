@@ -159,7 +159,7 @@ class Connections:
             due = min(count, int((loop.time() - begin) * rate) + 1)
             while len(answers) < due:
                 answers.append(self.send(content))
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(TICK_S)  # the next request is not due yet
         return Offered(
             answers=answers,
             due=[wall + number / rate for number in range(count)],

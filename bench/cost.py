@@ -21,10 +21,10 @@ async def measure(target: Target) -> Results:
     assert target.processes is not None
     await target.put_flow(flows.ONE_TASK)
     await _offer(target, COUNT // 8)
-    await asyncio.sleep(REST_S)
+    await asyncio.sleep(REST_S)  # what the warming up left behind is written by then
     wal, cpu = _wal(target), target.processes.cpu_s()
     client_cpu_s = await _offer(target, COUNT)
-    await asyncio.sleep(REST_S)
+    await asyncio.sleep(REST_S)  # what was measured is written by the indexer by then
     used = {name: seconds - cpu.get(name, 0.0) for name, seconds in target.processes.cpu_s().items()}
     return {
         "cpu_ms": round(sum(used.values()) * 1000 / COUNT, 3),

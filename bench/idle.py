@@ -17,9 +17,9 @@ async def measure(target: Target) -> Results:
     """Let it settle, then watch."""
     assert target.server is not None
     assert target.processes is not None
-    await asyncio.sleep(SETTLE_S)
+    await asyncio.sleep(SETTLE_S)  # the start itself is not rest
     before, began = target.processes.cpu_s(), time.monotonic()
-    await asyncio.sleep(WATCH_S)
+    await asyncio.sleep(WATCH_S)  # the processor is watched for this while
     after, passed = target.processes.cpu_s(), time.monotonic() - began
     memory = target.processes.memory_mb()
     used = {name: after[name] - before.get(name, 0.0) for name in after}

@@ -60,11 +60,11 @@ async def _step(target: Target, rate: float) -> Results:
     cpu = target.processes.cpu_s() if target.processes is not None else {}
     offered = await connections.offer(target.post("bench", "one-task", {"name": "bench"}), rate, count)
     deadline = time.time() + GRACE_S
-    await asyncio.wait(offered.answers, timeout=GRACE_S)
+    await asyncio.wait(offered.answers, timeout=GRACE_S)  # what comes later is late
     answered = sum(answer.done() for answer in offered.answers)
     if answered < count:
         await asyncio.wait(offered.answers)
-    await asyncio.sleep(max(0.0, deadline - time.time()))
+    await asyncio.sleep(max(0.0, deadline - time.time()))  # who is late by now is late: nothing else is to be awaited
     if target.processes is not None:
         used = {name: seconds - cpu.get(name, 0.0) for name, seconds in target.processes.cpu_s().items()}
         cpu = {name: round(seconds * 1000 / count, 3) for name, seconds in used.items()}

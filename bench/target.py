@@ -102,7 +102,7 @@ class Target:
             execution = await self.execution(execution_id)
             if execution.get("state", {}).get("current") in TERMINATED:
                 return execution
-            await asyncio.sleep(every_s)
+            await asyncio.sleep(every_s)  # the server is elsewhere, and a follower would load it
         raise RuntimeError(f"The execution '{execution_id}' did not end within {timeout_s:g} s.")
 
     async def search(self, path: str, *, size: int = 1, **filters: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ async def measure(target: Target) -> Results:
         times.append((time.perf_counter() - began) * 1000)
         inner.append(duration_s(execution) * 1000)
         assert execution["state"]["current"] == "SUCCESS", execution["state"]
-        await asyncio.sleep(PAUSE_S)
+        await asyncio.sleep(PAUSE_S)  # the next one finds a server at rest
     times, inner = times[WARM:], inner[WARM:]
     return {
         "p50_ms": round(percentile(times, 50), 2),

@@ -38,7 +38,7 @@ async def watched(target: Target, flow_id: str) -> Wide:
                 most[name] = max(most.get(name, 0.0), megabytes)
         if time.monotonic() > deadline:
             raise RuntimeError(f"The flow '{flow_id}' did not end within {TIMEOUT_S:g} s.")
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(LOOK_S)  # the server is elsewhere, and a follower would load it
     if execution["state"]["current"] != "SUCCESS":
         raise RuntimeError(f"The flow '{flow_id}' ended {execution['state']['current']}.")
     after = {} if target.processes is None else target.processes.cpu_s()

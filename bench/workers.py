@@ -22,6 +22,10 @@ TASKS: Final = 640
 WARM: Final = 64
 """Tasks of a first loop, so that no worker has yet to load what they need."""
 START_S: Final = 90.0
+LOOK_S: Final = 0.1
+"""Between two looks whether a worker is ready."""
+ANSWER_S: Final = 5.0
+"""How long a worker may take to say how it is, on a machine that starts three of them."""
 JOIN_S: Final = 4.0
 """Until the workers that were started beside the server have said that they are there."""
 
@@ -30,7 +34,7 @@ async def measure(target: Target) -> Results:
     """Run a loop of tasks of a second, and set it against what the slots could do."""
     with _workers(target, WORKERS - 1) as ports:
         await asyncio.gather(*(_ready(port) for port in ports))
-        await asyncio.sleep(JOIN_S)
+        await asyncio.sleep(JOIN_S)  # a worker that is ready has yet to be heard of
         await target.put_flow(flows.sleeps(WARM))
         await target.ended(await target.start("sleeps"), every_s=0.25)
         await target.put_flow(flows.sleeps(TASKS))
@@ -42,14 +46,14 @@ async def measure(target: Target) -> Results:
 
 async def _ready(port: int) -> None:
     """Wait until a worker says that it can be used."""
-    async with asyncio.timeout(START_S):
+    async with asyncio.timeout(START_S):  # a worker that does not start fails the benchmark
         while not await asyncio.to_thread(_answers, port):  # noqa: ASYNC110 what is waited for is elsewhere
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(LOOK_S)  # the worker is another process
 
 
 def _answers(port: int) -> bool:
     try:
-        with urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+        with urlopen(f"http://127.0.0.1:{port}/health", timeout=ANSWER_S) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

@@ -38,6 +38,8 @@ from tiercel.statestore.postgres.statestore import PostgresStateStore
 
 ROUNDS = 60
 BATCH = 200
+WAIT_S = 5.0
+"""How long a message is waited for before the queue is asked again."""
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HISTORY_OF_STATES = tuple(StateChange(state, NOW) for state in (State.CREATED, State.RUNNING))
 
@@ -166,7 +168,7 @@ def echo(uri: str) -> None:
         while True:
             found = await queue.read(TRIGGER_EVENT, [part], count=10)
             if not found:
-                await queue.wait(TRIGGER_EVENT, 1.0, partitions=[part])
+                await queue.wait(TRIGGER_EVENT, WAIT_S, partitions=[part])  # a message wakes it
                 continue
             await queue.acknowledge(TRIGGER_EVENT, found, [])
             await queue.emit(command("pong"))
@@ -188,7 +190,7 @@ async def hops(queue: PostgresQueue, uri: str) -> None:
     async def there_and_back() -> None:
         await queue.emit(command("ping"))
         while not (found := await queue.read(TRIGGER_EVENT, [part], count=10)):
-            await queue.wait(TRIGGER_EVENT, 5.0, partitions=[part])
+            await queue.wait(TRIGGER_EVENT, WAIT_S, partitions=[part])  # a message wakes it
         await queue.acknowledge(TRIGGER_EVENT, found, [])
 
     await there_and_back()

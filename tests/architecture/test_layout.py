@@ -86,6 +86,18 @@ def test_no_work_is_left_behind_in_comments() -> None:
     assert [] == [tree.short(path) for path in tree.modules() if any(mark in path.read_text() for mark in marks)]
 
 
+def test_every_wait_for_time_gives_its_reason() -> None:
+    """Who sleeps, or sets a time limit, says on that line or above it why nothing better can be awaited."""
+    silent = [
+        f"{tree.short(path)}:{number}"
+        for path in (*tree.modules(), *tree.tools())
+        for number in tree.timed_waits(path)
+        if not tree.is_explained(path, number)
+    ]
+
+    assert [] == silent
+
+
 def test_every_exception_to_a_rule_gives_its_reason() -> None:
     """Who catches everything, or silences a checker, says why on the same line."""
     silent = [

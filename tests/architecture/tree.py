@@ -38,3 +38,24 @@ def functions(path: Path) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionD
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node, lines
+
+
+def timed_waits(path: Path) -> list[int]:
+    """Return the lines of a module that call `sleep`, `asyncio.timeout` or `asyncio.wait` with a time limit."""
+    calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+    return sorted({call.lineno for call in calls if _waits_for_time(call)})
+
+
+def _waits_for_time(call: ast.Call) -> bool:
+    match call.func:
+        case ast.Attribute(attr="sleep") | ast.Attribute(value=ast.Name(id="asyncio"), attr="timeout" | "wait_for"):
+            return True
+        case ast.Attribute(value=ast.Name(id="asyncio"), attr="wait"):
+            return any(keyword.arg == "timeout" for keyword in call.keywords)
+    return False
+
+
+def is_explained(path: Path, number: int) -> bool:
+    """Tell whether a line of a module ends in a comment, or has one above it."""
+    lines = path.read_text().splitlines()
+    return "  # " in lines[number - 1] or lines[number - 2].lstrip().startswith("# ")

@@ -211,7 +211,7 @@ class CaseRun:
             errors = [f"{line.task_id or '-'} | {line.message}" for line in lines.results if line.level == "ERROR"]
             if errors or time.monotonic() > deadline:
                 return tuple(errors[-ERRORS_SHOWN_MAX:])
-            await asyncio.sleep(LOGS_POLL_S)
+            await asyncio.sleep(LOGS_POLL_S)  # lines come through the indexer, which tells nobody here
 
 
 def _state_reasons(case: Case, state: State) -> list[str]:

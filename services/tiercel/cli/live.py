@@ -59,7 +59,7 @@ class LiveView:
             self._show(self._run_lines(execution) + logs)
             if State(execution["state"]["current"]).is_terminated:
                 break
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(POLL_S)  # the server is elsewhere; faster than this nobody reads
         if self._show_logs:
             await self._show_last_logs(execution_id)
         return execution
@@ -109,7 +109,7 @@ class LiveView:
         """Wait until the end is written, and then until no more lines arrive: both travel to history on their own."""
         quiet, waited = 0, 0.0
         while quiet < QUIET_LOOKS and waited < LOGS_WAIT_S:
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(POLL_S)  # lines come through the indexer, which does not say which is the last
             waited += POLL_S
             is_written = quiet > 0 or await self._api.is_written(execution_id)
             lines = await self._new_logs(execution_id)

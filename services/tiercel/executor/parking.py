@@ -146,7 +146,7 @@ class Parking:
         task = asyncio.create_task(self._fetch(wants, execution_id, tenant_id, known), name="executor.fact")
         began = asyncio.get_running_loop().time()
         try:
-            await asyncio.wait({task}, timeout=self._patience_s)
+            await asyncio.wait({task}, timeout=self._patience_s)  # the others of the batch wait with it
         except BaseException:  # reason: cancelled too, nobody else ends the fetching
             task.cancel()
             raise
@@ -164,6 +164,7 @@ class Parking:
                 async with self._turns:
                     async for attempt in retry.backend("a source of facts"):
                         with attempt:
+                            # A source that hangs must not keep one of the turns.
                             async with asyncio.timeout(FACT_TIMEOUT_S):
                                 known[want] = await self._ask(want, execution_id, tenant_id)
             except TimeoutError:

@@ -42,6 +42,8 @@ SERVICE = "executor"
 TIMERS_LIMIT = 20_000
 OUTAGE_WAIT_S = 0.5
 """Between two tries while the database is away."""
+DRAIN_S = 10.0
+"""How long a stop waits for the batch in hand; the fence undoes what comes later."""
 
 
 class ExecutorService(Service):
@@ -106,12 +108,13 @@ class ExecutorService(Service):
         self._queue.wake(EXECUTION_EVENT)
         self._parking.close()
         with contextlib.suppress(TimeoutError, Unavailable):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(DRAIN_S):  # a database that hangs must not hold up the stop
                 await self._idle.wait()
                 await self._lease_port.leave(SERVICE, self.instance)
 
     async def _lease_loop(self) -> None:
         while not self.stopping:
+            # A lease is renewed in time, free ones are taken at once.
             await self._lease_port.changed(SERVICE, self._settings.lease_renew_s)
             try:
                 await self._renew()
@@ -168,6 +171,7 @@ class ExecutorService(Service):
     async def _timer_loop(self) -> None:
         """Read timers that come near, well before they are due."""
         while not self.stopping:
+            # What is read reaches twice as far as the next reading.
             await self._clock.sleep(HORIZON.total_seconds() / 2)
             with contextlib.suppress(Unavailable):
                 await self._read_timers(list(self._leases))
@@ -175,7 +179,7 @@ class ExecutorService(Service):
     async def _listener_loop(self) -> None:
         """Read the flows that listen again, in case that a broadcast was missed."""
         while not self.stopping:
-            await self._clock.sleep(REREAD_S)
+            await self._clock.sleep(REREAD_S)  # a missed broadcast is what nobody can announce
             with contextlib.suppress(Unavailable):
                 await self._listeners.refresh()
 
@@ -188,7 +192,7 @@ class ExecutorService(Service):
                 log.warning("database away: %s", error, extra={"action": "outage_waited"})
                 self._cache.clear()
                 worked = True
-                await self._clock.sleep(OUTAGE_WAIT_S)
+                await self._clock.sleep(OUTAGE_WAIT_S)  # a database does not say that it is back
             self._idle.set()
             if not worked and not self.stopping:
                 await self._wait()
@@ -199,7 +203,7 @@ class ExecutorService(Service):
         wait = self._settings.wait_s
         if due is not None:
             wait = min(wait, max(0.0, (due - self._clock.now()).total_seconds()))
-        await self._queue.wait(EXECUTION_EVENT, wait)
+        await self._queue.wait(EXECUTION_EVENT, wait)  # a message wakes it, or the next timer
 
     async def _work(self) -> bool:
         """Decide one batch; tell whether there may be more, of which nobody will say a word."""
@@ -259,6 +263,7 @@ class ExecutorService(Service):
     async def _liveness_loop(self) -> None:
         """Look every third of the time-out whether a worker that holds something of ours is lost."""
         while not self.stopping:
+            # Silence is what is looked for: no event tells it.
             await self._clock.sleep(self._settings.worker_timeout_s / 3)
             with contextlib.suppress(Unavailable):
                 held = await self._store.held(list(self._leases))
@@ -280,13 +285,13 @@ class ExecutorService(Service):
         while not self.stopping:
             with contextlib.suppress(Unavailable):
                 await backlog.measure(self._queue)
-            await self._clock.sleep(backlog.INTERVAL_S)
+            await self._clock.sleep(backlog.INTERVAL_S)  # a gauge is read at this pace
 
     async def _forget_loop(self, forgetting: Forgetting) -> None:
         """Forget what is over, from time to time."""
         pause = INTERVAL_S
         while not self.stopping:
-            await self._clock.sleep(pause)
+            await self._clock.sleep(pause)  # age is the reason to forget, and only time brings it
             pause = INTERVAL_S
             with contextlib.suppress(Unavailable):
                 pause = await forgetting.page(list(self._leases))

@@ -54,7 +54,7 @@ class IndexerService(Service):
     async def drain(self) -> None:
         """Finish the batch in hand and give the partitions back: another instance need not wait for them to expire."""
         try:
-            async with asyncio.timeout(DRAIN_S), self._step:
+            async with asyncio.timeout(DRAIN_S), self._step:  # a batch that hangs must not hold up the stop
                 self._owned = {}
                 await self._leases.leave(self.name, self.instance)
         except (Unavailable, TimeoutError) as error:
@@ -62,6 +62,7 @@ class IndexerService(Service):
 
     async def _keep_leases(self) -> None:
         while True:
+            # Leases are renewed in time, free ones are taken at once.
             await self._leases.changed(self.name, self._settings.lease_interval_s)
             async for attempt in retry.backend("queue"):
                 with attempt:
@@ -70,6 +71,7 @@ class IndexerService(Service):
     async def _clean(self) -> None:
         """Forget what is no longer needed; the owner of partition 0 does it for all."""
         while True:
+            # Age is the reason to forget, and only time brings it.
             await self._clock.sleep(self._settings.janitor_interval_s)
             if 0 not in self._owned:
                 continue
@@ -110,7 +112,7 @@ class IndexerService(Service):
                 with attempt:
                     written = await self.write_once()
             if not written:
-                await self._queue.wait(HISTORY, self._settings.wait_s)
+                await self._queue.wait(HISTORY, self._settings.wait_s)  # a message wakes it; the time is a safety net
             if written < self._settings.batch_size_max // 2:
                 # History is in no hurry: what an execution tells within a moment is written together.
                 await self._clock.sleep(self._settings.linger_s)

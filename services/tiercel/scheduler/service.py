@@ -210,12 +210,14 @@ class SchedulerService(Service):
 
     async def _keep_leases(self) -> None:
         while True:
+            # Leases are renewed in time, free ones are taken at once.
             await self._leases.changed(self.name, self._settings.lease_renew_s)
             await self._persist("leases", self.renew)
 
     async def _read_events(self) -> None:
         while True:
             if not await self._persist("trigger events", self.read_events):
+                # A message wakes it; the time is a safety net.
                 await self._queue.wait(TRIGGER_EVENT, self._settings.wait_s, partitions=sorted(self._owned))
 
     async def _follow_clock(self) -> None:
@@ -232,12 +234,12 @@ class SchedulerService(Service):
 
     async def _reconcile(self) -> None:
         while True:
-            await self._clock.sleep(self._settings.reconcile_s)
+            await self._clock.sleep(self._settings.reconcile_s)  # a missed broadcast is what nobody can announce
             await self._persist("flows", self.reconcile)
 
     async def _check_locks(self) -> None:
         while True:
-            await self._clock.sleep(self._settings.lock_check_s)
+            await self._clock.sleep(self._settings.lock_check_s)  # silence is what is looked for: no event tells it
             await self._persist("trigger locks", self.check_locks)
 
     async def _persist(self, what: str, step: Callable[[], Awaitable[Any]]) -> Any:
@@ -253,7 +255,7 @@ class SchedulerService(Service):
         moved = asyncio.ensure_future(self._moved.wait())
         waits: set[asyncio.Future[Any]] = {moved}
         if seconds is not None:
-            waits.add(asyncio.ensure_future(self._clock.sleep(seconds)))
+            waits.add(asyncio.ensure_future(self._clock.sleep(seconds)))  # until the next slot
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -65,7 +65,7 @@ class Api:
             depths = await backlog.measure(self.queue)
             age_s = max((depth.oldest_s for depth in depths if depth.topic == HISTORY.name), default=0.0)
             self.is_behind = age_s > self.settings.backlog_age_max_s
-            await self.clock.sleep(backlog.INTERVAL_S)
+            await self.clock.sleep(backlog.INTERVAL_S)  # a gauge is read at this pace
 
     async def close(self) -> None:
         """End what runs in the background."""

@@ -49,7 +49,7 @@ class Watch:
         """Wait until something has changed since the last call; False after `timeout` seconds without a change."""
         if not self._changed.is_set():
             waiter = asyncio.ensure_future(self._changed.wait())
-            sleeper = asyncio.ensure_future(self._clock.sleep(timeout))
+            sleeper = asyncio.ensure_future(self._clock.sleep(timeout))  # against the event: whichever comes first
             try:
                 await asyncio.wait({waiter, sleeper}, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -114,9 +114,9 @@ class Followers:
                     await self._look()
                 except Unavailable as error:
                     log.warning("followed executions cannot be read: %s", error, extra={"action": "follow_delayed"})
-                    await self._clock.sleep(SAFETY_INTERVAL_S)
-                await self._clock.sleep(self._interval_s)
-                await self._queue.wait(HISTORY, SAFETY_INTERVAL_S)
+                    await self._clock.sleep(SAFETY_INTERVAL_S)  # a store does not say that it is back
+                await self._clock.sleep(self._interval_s)  # one look serves all changes of this while
+                await self._queue.wait(HISTORY, SAFETY_INTERVAL_S)  # an announcement wakes it; the time is a safety net
         finally:
             self._loop = None
 

@@ -144,6 +144,7 @@ class Reader:
         shown = self._shown.pop(execution_id, None)
         if shown is not None and self._clock.now() - shown < timedelta(seconds=REPEAT_S):
             partition = partition_of(execution_id, self._queue.partitions)
+            # An announcement wakes it; asking again this fast helps nobody.
             await self._queue.wait(HISTORY, REPEAT_S, partitions=[partition])
         view = await self.view(tenant_id, execution_id)
         if not view.execution.state.is_terminated:

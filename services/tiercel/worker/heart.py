@@ -51,7 +51,7 @@ class Heart:
         try:
             while not watch.done():
                 await self._send()
-                await self._clock.sleep(self._settings.heartbeat_s)
+                await self._clock.sleep(self._settings.heartbeat_s)  # the beat itself
         finally:
             watch.cancel()
         watch.result()
@@ -76,9 +76,9 @@ class Heart:
         while True:
             left_s = self._settings.lost_s - self.silent_s
             if left_s > 0:
-                await self._clock.sleep(left_s)
+                await self._clock.sleep(left_s)  # not before then can the silence be too long
             elif told == self._heard:
-                await self._clock.sleep(self._settings.heartbeat_s)
+                await self._clock.sleep(self._settings.heartbeat_s)  # told already: look whether a beat is heard again
             else:
                 told = self._heard
                 log.error("the worker was silent for too long and ends what it runs", extra={"action": "worker_lost"})

@@ -121,9 +121,10 @@ class WorkerService(Service):
                 free = self._free
                 if free <= 0:
                     self._freed.clear()
+                    # A free slot wakes it; the time is a safety net.
                     await _either(self._freed.wait(), stop, self.settings.poll_s)
                 elif await self._claim_once(free) < free:
-                    await self._queue.wait(WORKER_JOB, self.settings.poll_s)
+                    await self._queue.wait(WORKER_JOB, self.settings.poll_s)  # a job wakes it; the time is a safety net
         finally:
             stop.cancel()
             self._claims_ended.set()
@@ -171,7 +172,7 @@ class WorkerService(Service):
         self._queue.wake(WORKER_JOB)
         # A claim that is under way may have happened: its loop hands back what it brings.
         with contextlib.suppress(TimeoutError, Unavailable):
-            async with asyncio.timeout(CLAIM_GRACE_S):
+            async with asyncio.timeout(CLAIM_GRACE_S):  # a claim that hangs must not hold up the stop
                 await self._claims_ended.wait()
                 for job in await self._queue.withdraw(self.worker):
                     self._return(job)
@@ -186,14 +187,14 @@ class WorkerService(Service):
             self.crew.stop_all(Stop.LOST)
             await self._let_end(self.settings.kill_grace_s + 1.0)
         try:
-            async with asyncio.timeout(SEND_GRACE_S):
+            async with asyncio.timeout(SEND_GRACE_S):  # a queue that is away must not hold up the stop
                 await self.outbox.emptied()
         except TimeoutError:
             log.error("the last reports could not be sent", extra={"action": "reports_lost"})
 
     async def _let_end(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds):  # what does not end by then is lost or killed
                 await self.crew.idle()
 
 
@@ -201,6 +202,7 @@ async def _either(waiting: Coroutine[Any, Any, Any], stop: asyncio.Task[Any], ti
     """Return when a wait is over, when the service is to stop, or after `timeout` seconds."""
     task = asyncio.create_task(waiting)
     try:
+        # Whichever comes first; the caller says how long.
         await asyncio.wait({task, stop}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             task.result()

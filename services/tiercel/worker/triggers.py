@@ -154,11 +154,12 @@ class TriggerRuns:
 
     async def _beat(self, job: TriggerJob, *, at_once: bool) -> None:
         if not at_once:
-            await self._crew.surroundings.clock.sleep(BEAT.total_seconds())
+            # The evaluation itself has just been heard of.
+            await self._crew.surroundings.clock.sleep(BEAT.total_seconds())  # the beat itself
         while True:
             self._send(TriggerAlive(trigger_uid=job.trigger_uid, at=self._now, worker=self._crew.worker,
                                     evaluation=job.evaluated_at))  # fmt: skip
-            await self._crew.surroundings.clock.sleep(BEAT.total_seconds())
+            await self._crew.surroundings.clock.sleep(BEAT.total_seconds())  # the beat itself
 
     @property
     def _now(self) -> Any:

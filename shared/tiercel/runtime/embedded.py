@@ -39,6 +39,8 @@ ROLE: Final = "tiercel"
 START_TIMEOUT_S: Final = 60.0
 """Recovery after a crash replays at most max_wal_size; this is far more than it takes."""
 STOP_TIMEOUT_S: Final = 20.0
+LOOK_S: Final = 0.005
+"""Between two looks into the lock file, which is where a server says what it does; a start takes a few hundred ms."""
 
 SETTINGS: Final[Mapping[str, str]] = {
     "listen_addresses": "",
@@ -116,7 +118,7 @@ class EmbeddedPostgres:
         if process is not None and process.poll() is None:
             process.send_signal(signal.SIGINT)
             try:
-                process.wait(STOP_TIMEOUT_S)
+                process.wait(STOP_TIMEOUT_S)  # a checkpoint may take long; then it is stopped at once
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGQUIT)
                 process.wait()
@@ -203,7 +205,7 @@ class EmbeddedPostgres:
                 tail = self.log_file.read_text(errors="replace").splitlines()[-5:]
                 self.stop()
                 raise Unavailable("\n".join([f"PostgreSQL did not start; the end of '{self.log_file}':", *tail]))
-            time.sleep(0.005)
+            time.sleep(LOOK_S)  # the lock file tells nobody that it has changed
 
     def _create_databases(self) -> None:
         with psycopg.connect(self.uri("postgres"), autocommit=True) as connection:
@@ -330,7 +332,7 @@ def _end_orphan(cluster: Path) -> None:
         if time.monotonic() > deadline:
             os.kill(status[0], signal.SIGQUIT)
             deadline += STOP_TIMEOUT_S
-        time.sleep(0.01)
+        time.sleep(LOOK_S)  # a process that is not our child tells us nothing of its end
 
 
 def _is_postgres(pid: int) -> bool:

@@ -75,7 +75,7 @@ class ManagementServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):  # a client that says nothing must not hold a connection
                 head = await reader.readuntil(b"\r\n\r\n")
                 status, kind, body = await self.answer(_path(head))
                 writer.write(
@@ -123,7 +123,7 @@ class ManagementServer:
         question = self._asking.get(name)
         if question is None or question.done():
             question = self._asking[name] = asyncio.ensure_future(self._checks[name]())
-        await asyncio.wait({question}, timeout=CHECK_TIMEOUT_S)
+        await asyncio.wait({question}, timeout=CHECK_TIMEOUT_S)  # who asks is answered, in time
         return question.result() if question.done() else f"No answer within {CHECK_TIMEOUT_S:g} s."
 
 

@@ -123,7 +123,7 @@ def _asked(ask: Callable[[list[Place]], dict[Place, int]], places: list[Place]) 
         except Unavailable:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(LEADER_PAUSE_S)
+            time.sleep(LEADER_PAUSE_S)  # an election tells nobody of its end
 
 
 async def _link(service: str, settings: Settings, bell: Bell) -> KafkaLink:

@@ -101,6 +101,6 @@ class MemoryCluster:
             loaded = (await self.backend.load([execution_id])).get(execution_id)
             if loaded is not None and loaded.head.execution.state.is_terminated:
                 return loaded
-            await self.clock.sleep(POLL_S)
+            await self.clock.sleep(POLL_S)  # the memory store tells nobody; virtual time costs nothing
             waited += POLL_S
         raise TimeoutError(f"Execution '{execution_id}' has not ended within {timeout_s:g} s.")

@@ -19,6 +19,8 @@ from tiercel.runtime.service import Service
 
 HEARTBEAT_S: Final = 3.0
 """As often as a worker does: one that is silent is taken for lost."""
+WAIT_S: Final = 1.0
+"""How long it waits for a job before it asks again."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,18 +60,18 @@ class ScriptedWorker(Service):
                     self.jobs.append(job)
                     self.spawn(f"job-{job.task_id}", self._answer(job))
             if not claimed:
-                await self._queue.wait(WORKER_JOB, 1.0)
+                await self._queue.wait(WORKER_JOB, WAIT_S)  # a job wakes it; the time is a safety net
 
     async def _beat(self) -> None:
         while not self.stopping:
             beat = WorkerHeartbeat(worker=self.name, lanes=(LANE_DEFAULT,), slots=self._slots, ended=self._ended)
             await self._queue.emit(Outgoing(topic=WORKER_EVENT, key=self.name, message=beat))
-            await self._clock.sleep(HEARTBEAT_S)
+            await self._clock.sleep(HEARTBEAT_S)  # the beat itself
 
     async def _answer(self, job: TaskJob) -> None:
         answer = self._script(job)
         if answer.after_s:
-            await self._clock.sleep(answer.after_s)
+            await self._clock.sleep(answer.after_s)  # what the script asks for
         outputs = None
         if answer.outputs is not None:
             outputs = OutputRef(size=len(msgspec.json.encode(answer.outputs)), value=answer.outputs)

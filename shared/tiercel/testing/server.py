@@ -24,6 +24,8 @@ PORTS: Final = range(10_000, 20_000)
 """Below the ports that the kernel gives to clients, one of which would take a port that was free a moment ago."""
 READY_TIMEOUT_S: Final = 90.0
 STOP_TIMEOUT_S: Final = 60.0
+LOOK_S: Final = 0.02
+"""Between two looks into the log for the word that it is ready."""
 
 
 class StandaloneServer:
@@ -79,7 +81,7 @@ class StandaloneServer:
                 self.stop()
                 tail = "\n".join(self.log_file.read_text(errors="replace").splitlines()[-20:])
                 raise Unavailable(f"The server did not become ready; the end of '{self.log_file}':\n{tail}")
-            time.sleep(0.02)
+            time.sleep(LOOK_S)  # a file tells nobody that it has grown
         self.ready_s = time.monotonic() - began
 
     def stop(self) -> int:
@@ -90,7 +92,7 @@ class StandaloneServer:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         try:
-            return process.wait(STOP_TIMEOUT_S)
+            return process.wait(STOP_TIMEOUT_S)  # a drain takes as long as its tasks; then it is killed
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()

@@ -108,7 +108,7 @@ class LoopClock:
         return self._start + timedelta(seconds=self._loop.time() - self._zero)
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(max(0.0, seconds))
+        await asyncio.sleep(max(0.0, seconds))  # the caller knows why
 
 
 def run_virtual(main: Coroutine[Any, Any, T]) -> T:

@@ -77,7 +77,7 @@ async def _changed(call: Call, scope_id: str, before: Scope | None) -> Scope:
         changed = found is not None and (before is None or found.version != before.version)
         if changed or call.api.clock.now().timestamp() >= end:
             return found or before or Scope(id=scope_id)
-        await call.api.clock.sleep(_LOOK_S)
+        await call.api.clock.sleep(_LOOK_S)  # an executor changes it, and a scope has no announcement
 
 
 HANDLERS: Final[list[Any]] = [search_limits, set_running]

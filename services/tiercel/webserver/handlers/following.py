@@ -20,6 +20,7 @@ from tiercel.repository.base import Page
 from tiercel.repository.filter import Field, Filter, Op
 from tiercel.webserver import sse
 from tiercel.webserver.context import Call
+from tiercel.webserver.follower import Watch
 from tiercel.webserver.handlers.logs import all_lines, filters_of, line_json
 
 AnyRequest = Request[Any, Any, AppState]
@@ -31,6 +32,8 @@ AT_ONCE_S: Final = 0.05
 REST: Final = 10
 """A wide execution takes longer than a moment to read and write: its followers wait ten times as long for the next."""
 DEPENDENTS_MAX: Final = 1000
+REREAD_S: Final = 1.0
+"""Which executions depend on one is asked this often: an execution that was started anew is announced to nobody."""
 LATE: Final = timedelta(seconds=3)
 """Lines of several processes come in the order of their batches: for so long earlier ones may follow later ones."""
 
@@ -77,7 +80,7 @@ async def _changes(call: Call, execution_id: str) -> AsyncGenerator[bytes]:
                 yield sse.KEEP_ALIVE
 
 
-async def _news(watch: Any, execution_id: str, version: int) -> bool:
+async def _news(watch: Watch, execution_id: str, version: int) -> bool:
     """Wait for a version after this one; False when nothing was said for a while."""
     while True:
         known = watch.known.get(execution_id)
@@ -113,7 +116,7 @@ async def _dependents(call: Call, root: Execution, expand: bool, down_only: bool
         if len(ended) == len(related):
             break
         with call.api.followers.watch(*(each.id for each in related if each.id not in ended)) as watch:
-            await watch.changed(1.0)
+            await watch.changed(REREAD_S)  # news wakes it; what was started anew has no watch yet
     yield sse.event("end-all", {"executionId": root.id})
 
 
@@ -192,7 +195,7 @@ async def _lines(call: Call, execution_id: str) -> AsyncGenerator[bytes]:
         head = await api.reader.heads(call.tenant_id, [execution_id])
         over = execution_id not in head or head[execution_id].state.is_terminated
         quiet = quiet + 1 if over and is_quiet else 0
-        await api.clock.sleep(LOG_INTERVAL_S)
+        await api.clock.sleep(LOG_INTERVAL_S)  # lines come through the indexer, which announces none
     yield sse.event("end", {})
 
 

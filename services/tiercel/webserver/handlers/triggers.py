@@ -122,7 +122,7 @@ async def commanded(call: Call, uid: str, command: str, data: dict[str, Any] | N
         found = await call.api.statestore.triggers(uids=[uid])
         if not found or found[0].version != before.version:
             return found[0] if found else before
-        await call.api.clock.sleep(_LOOK_S)
+        await call.api.clock.sleep(_LOOK_S)  # a scheduler changes it, and a trigger has no announcement
     return before
 
 

@@ -88,7 +88,7 @@ class Container:
             if printing.done() and not waiting.done():
                 printing.result()
             code = await waiting
-            done, _ = await asyncio.wait({printing}, timeout=TAIL_GRACE_S)
+            done, _ = await asyncio.wait({printing}, timeout=TAIL_GRACE_S)  # the engine may never close the stream
             for each in done:
                 each.result()
             return code

@@ -101,7 +101,7 @@ class Engine:
             except _Busy as error:
                 if attempt == PULL_ATTEMPTS:
                     raise TaskFailed(f"The image '{image}' cannot be fetched: {error}") from error
-                await asyncio.sleep(PULL_PAUSE_S * attempt)
+                await asyncio.sleep(PULL_PAUSE_S * attempt)  # a registry that is busy asks for time
             else:
                 return
 

@@ -132,5 +132,5 @@ async def _locked(folder: Path, how: int) -> AsyncIterator[IO[bytes]]:
                 fcntl.flock(lock, how | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                await asyncio.sleep(LOCK_POLL_S)
+                await asyncio.sleep(LOCK_POLL_S)  # a wait in the kernel could not be cancelled
         yield lock

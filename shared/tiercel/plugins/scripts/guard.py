@@ -36,7 +36,7 @@ def main() -> None:
         quiet = 0 if _kill_marked(mark) else quiet + 1
         if quiet == len(PAUSES_S):
             break
-        time.sleep(PAUSES_S[quiet])
+        time.sleep(PAUSES_S[quiet])  # what is being started shows itself by then
 
 
 def _kill(process: int) -> None:
@@ -60,7 +60,7 @@ def environment(process: str) -> list[bytes]:
             os.readlink(f"/proc/{process}/exe")  # neither a part of the kernel nor dead
         except OSError:
             break
-        time.sleep(READ_PAUSE_S)
+        time.sleep(READ_PAUSE_S)  # between fork and exec there is nothing to read
     return []
 
 

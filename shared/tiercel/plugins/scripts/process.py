@@ -127,12 +127,12 @@ class Process:
             reader.feed(data)
             if self._loop.time() - turn > TURN_S:
                 await self._context.room()
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # other tasks of the worker have their turn
                 turn = self._loop.time()
         reader.close()
 
     async def _finish(self, pumps: Sequence[asyncio.Future[None]]) -> None:
-        done, pending = await asyncio.wait(pumps, timeout=TAIL_GRACE_S)
+        done, pending = await asyncio.wait(pumps, timeout=TAIL_GRACE_S)  # somebody who left the group may hold the pipe
         for pump in done:
             pump.result()
         if pending:
@@ -152,6 +152,7 @@ class Process:
     async def _ensure_end(self, popen: subprocess.Popen[bytes]) -> None:
         self.terminate()
         if popen.poll() is None:
+            # The terminator kills it by then.
             await asyncio.wait({asyncio.ensure_future(self._exited(popen))}, timeout=TERM_GRACE_S + DEATH_S)
 
     def _signal(self, number: int) -> None:

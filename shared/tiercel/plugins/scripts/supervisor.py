@@ -104,7 +104,7 @@ class Supervisor:
 
     async def _sweep(self) -> None:
         try:
-            await asyncio.sleep(_SWEEP_DELAY_S)
+            await asyncio.sleep(_SWEEP_DELAY_S)  # one sweep serves all runs that end in this while
             marks, self._ended = self._ended, set()
             await asyncio.to_thread(kill_marked, marks)
         finally:

@@ -106,16 +106,16 @@ class Dispatcher:
             try:
                 await self._hold()
                 if self._handout.lease is None:
-                    await self._leases.changed(DISPATCHER, RENEW_S)
+                    await self._leases.changed(DISPATCHER, RENEW_S)  # a lease that becomes free is taken at once
                 elif not await self.dispatch():
-                    await self._node.wait(WORKER_JOB.name, WAIT_S)
+                    await self._node.wait(WORKER_JOB.name, WAIT_S)  # a job or a credit wakes it
             except LeaseLost as error:
                 log.warning("another instance dispatches: %s", error, extra={"action": "dispatcher_fenced"})
                 self._lose()
             except TiercelError as error:
                 self._complain(error)
                 self._lose()
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(RETRY_S)  # a backend does not say that it is back
 
     def _complain(self, error: TiercelError) -> None:
         """Tell why nothing was dispatched; of an outage now and then only."""

@@ -89,7 +89,7 @@ class Hub:
     async def _open_later(self) -> None:
         """Begin as soon as the brokers answer; what was missed until then has its catch-up."""
         while True:
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(RETRY_S)  # brokers do not say that they are back
             try:
                 self._assign(await asyncio.to_thread(self._begin, 0.0))
             except Unavailable as error:

@@ -81,12 +81,12 @@ class Inbox:
             return []
         claimer.leaving = True
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FAREWELL_S):
+            async with asyncio.timeout(FAREWELL_S):  # a dispatcher that is gone must not hold up the stop
                 while claimer.farewell is None or claimer.received < claimer.farewell:
                     claimer.changed.clear()
                     self._tell(claimer)
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(FAREWELL_S / 4):
+                        async with asyncio.timeout(FAREWELL_S / 4):  # a farewell may be lost: it is told again
                             await claimer.changed.wait()
         if claimer.farewell is None:
             log.warning("no dispatcher has said farewell", extra={"action": "farewell_missed", "worker": worker})
@@ -194,7 +194,7 @@ class Inbox:
 
     async def _repeat(self) -> None:
         while True:
-            await asyncio.sleep(REPEAT_S)
+            await asyncio.sleep(REPEAT_S)  # what was lost on the way is never answered
             if self._link.producer.pending:
                 continue  # it waits there already
             for claimer in self._claimers.values():

@@ -112,7 +112,7 @@ class TopicKeeper:
             known = self._metadata().topics
             if all(name in known and known[name].error is None for name in names):
                 return
-            time.sleep(VISIBLE_PAUSE_S)
+            time.sleep(VISIBLE_PAUSE_S)  # brokers hear of it one by one, and tell nobody
 
     def _configuration(self) -> dict[str, str]:
         given = {name: str(value) for name, value in self._settings.topic_properties.items()}

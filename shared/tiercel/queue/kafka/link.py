@@ -92,7 +92,7 @@ class KafkaLink:
         """Send messages; they are on all replicas when this returns."""
         self.require_contact()
         future = self.post(messages)
-        done, _ = await asyncio.wait({future}, timeout=CONFIRM_S)
+        done, _ = await asyncio.wait({future}, timeout=CONFIRM_S)  # who emits is answered, confirmed or not
         if not done:
             raise Unavailable(
                 f"Kafka has not confirmed {len(messages)} messages within {CONFIRM_S:g} s; they may yet arrive."
@@ -140,7 +140,7 @@ class KafkaLink:
         """Ask the brokers something when they have been silent."""
         clock, place = asyncio.get_running_loop().time, self.place(BROADCAST)
         while True:
-            await asyncio.sleep(ASK_EVERY_S)
+            await asyncio.sleep(ASK_EVERY_S)  # silence is what is looked for: no event tells it
             began = clock()
             if self.silent_s >= ASK_EVERY_S:
                 with contextlib.suppress(TiercelError):

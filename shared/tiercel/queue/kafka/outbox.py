@@ -149,7 +149,7 @@ class Outbox:
             records = [Record(topic, part, key, bytes(value)) for _, topic, part, key, value in rows]
             future = self._link.producer.send(records)
             metrics.INHERITED.inc(len(records))
-            done, _ = await asyncio.wait({future}, timeout=CONFIRM_S)
+            done, _ = await asyncio.wait({future}, timeout=CONFIRM_S)  # what is not confirmed stays a row
             if not done or future.cancelled():
                 raise Unavailable("Kafka does not confirm the messages that another process has left.")
             await self._pool.run(SQL["clear_outbox"], {"service": self._service, "origin": origin, "seq": after})
@@ -174,7 +174,7 @@ class Outbox:
     async def _sweep(self) -> None:
         """Look from time to time after rows that nobody sends, and forget what is confirmed."""
         while True:
-            await asyncio.sleep(SWEEP_S)
+            await asyncio.sleep(SWEEP_S)  # a row whose sender has died is announced by nobody
             try:
                 self._link.require_contact()
                 await self.clear()
@@ -196,7 +196,7 @@ class Outbox:
         await asyncio.gather(self._sweeper, return_exceptions=True)
         pending = [future for _, _, future in self._sent]
         if pending:
-            await asyncio.wait(pending, timeout=CONFIRM_S / 3)
+            await asyncio.wait(pending, timeout=CONFIRM_S / 3)  # what is not confirmed stays a row
         try:
             await self.clear()
         except TiercelError as error:

@@ -112,7 +112,7 @@ class KafkaProducer:
         self._closed = True
         waiting = [batch.future for batch in self._unconfirmed]
         if waiting:
-            await asyncio.wait(waiting, timeout=CLOSE_S)
+            await asyncio.wait(waiting, timeout=CLOSE_S)  # brokers that are away must not hold up the stop
         if self._renewing is not None:
             self._renewing.cancel()
         self._generation += 1
@@ -191,7 +191,7 @@ class KafkaProducer:
         old = self._client
         self._generation += 1  # its thread ends, its reports count no more
         await asyncio.to_thread(_discard, old)
-        await asyncio.sleep(RENEW_PAUSE_S)
+        await asyncio.sleep(RENEW_PAUSE_S)  # brokers that refuse a client are not hammered with new ones
         self._settle()
         self._client = self._open()
         self._renewing = None

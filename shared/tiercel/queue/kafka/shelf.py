@@ -155,7 +155,7 @@ class Shelf:
         """Close what nobody reads, and move positions over what only came again."""
         clock = asyncio.get_running_loop().time
         while True:
-            await asyncio.sleep(TIDY_S)
+            await asyncio.sleep(TIDY_S)  # that nobody asks is what is looked for
             for topic in TOPICS:
                 if topic.route is not Route.KEYED:
                     continue

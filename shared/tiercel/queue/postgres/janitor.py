@@ -52,7 +52,7 @@ class PostgresJanitor:
                 await self.sweep()
             except TiercelError as error:  # cleaning can wait, whatever the reason
                 log.warning("nothing was cleaned: %s", error, extra={"action": "sweep_failed"})
-            await asyncio.sleep(PERIOD_S)
+            await asyncio.sleep(PERIOD_S)  # age is the reason to sweep, and only time brings it
 
     async def sweep(self) -> bool:
         """Clean once; False when another process does it."""

@@ -59,10 +59,10 @@ class PostgresSubscription(Generic[M]):
                 full = await self._read()
             except Unavailable as error:
                 log.warning("broadcasts cannot be read: %s", error, extra={"action": "subscription_lost"})
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(RETRY_S)  # a database does not say that it is back
                 continue
             if not self._ready and not full:
-                await self._node.wait(self._topic.name, POLL_S)
+                await self._node.wait(self._topic.name, POLL_S)  # a message wakes it; the time is a safety net
         raise StopAsyncIteration
 
     async def aclose(self) -> None:

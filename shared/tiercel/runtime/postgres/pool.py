@@ -208,7 +208,7 @@ class PostgresPool:
 
     async def _acquire_late(self) -> None:
         try:
-            async with asyncio.timeout(ACQUIRE_TIMEOUT_S):
+            async with asyncio.timeout(ACQUIRE_TIMEOUT_S):  # a full pool is told, not waited for without end
                 await self._free.acquire()
         except TimeoutError as error:
             self._failures.inc()

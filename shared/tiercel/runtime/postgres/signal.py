@@ -110,7 +110,7 @@ class Notifier:
             await self._wanted.wait()
             self._count()
             if self._credit < 1:
-                await asyncio.sleep((1 - self._credit) * COALESCE_S)
+                await asyncio.sleep((1 - self._credit) * COALESCE_S)  # one signal serves all commits of this while
             self._credit -= 1
             self._wanted.clear()
             pending, self._pending = self._pending, {}
@@ -150,7 +150,7 @@ class Listener:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="postgres.listener")
         async with self._heard:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
+                async with asyncio.timeout(timeout):  # the caller says how long; it then polls
                     await self._heard.wait_for(lambda: channel in self._active)
 
     async def close(self) -> None:

@@ -57,7 +57,7 @@ class OldestSnapshot:
             concern = await self()
             if concern is not None:
                 log.warning("%s", concern, extra={"action": "snapshot_old"})
-            await asyncio.sleep(INTERVAL_S)
+            await asyncio.sleep(INTERVAL_S)  # age is what is looked for
 
     async def close(self) -> None:
         """Stop measuring."""

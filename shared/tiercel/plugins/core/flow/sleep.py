@@ -22,4 +22,4 @@ class Sleep(RunnableTask, frozen=True, kw_only=True):
         """Wait for the duration."""
         length: timedelta = await context.render(self.duration, timedelta) or timedelta()
         context.log("INFO", f"Waiting for {format_duration(length)}")
-        await asyncio.sleep(max(0.0, length.total_seconds()))
+        await asyncio.sleep(max(0.0, length.total_seconds()))  # what the author asks for

@@ -42,7 +42,7 @@ class FetchLogs(ApiTask, frozen=True, kw_only=True):
         level: LogLevel = await context.render(self.level, LogLevel) or LogLevel.INFO
         tasks: list[str] = await context.render(self.tasks_id, list[str]) or []
         if execution_id == context.execution_id:
-            await asyncio.sleep(SETTLE_S)
+            await asyncio.sleep(SETTLE_S)  # its own last lines are still on their way through the indexer
         target = context.working_dir / f"{os.urandom(6).hex()}.ion"
         size = 0
         async with self.asked(context) as api:

@@ -30,7 +30,7 @@ async def rows_of(context: RunContext, path: Path) -> AsyncIterator[tuple[Any, d
         for row in ion_rows(path):
             count += 1
             if count % TURN_ROWS == 0:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # other tasks of the worker have their turn
             yield row, row if isinstance(row, dict) else {"value": row}
     except ValueError as error:
         raise TaskFailed(f"Row {count + 1} of the file cannot be read: {error}") from error
