@@ -7,6 +7,8 @@ from typing import Final
 
 import msgspec
 
+FILE_SIZE: Final = 6_000_000
+"""More than the smallest part of a bucket's file, so that a store can die between two parts."""
 _PROCESS: Final = "taskRunner:\n      type: io.kestra.plugin.core.runner.Process"
 
 
@@ -202,7 +204,32 @@ tasks:
     flowId: steps
 """,
 )
-FLOWS: Final = (STEPS, PARALLEL, LOOP, SCRIPT, RETRY, PAUSE, CALL, ITERATIONS, BATCHES)
+FILES: Final = SiegeFlow(
+    id="files",
+    runs={"make": 1, "take": 1},
+    lines=("the file came back",),
+    source=f"""\
+id: files
+namespace: siege
+tasks:
+  - id: make
+    type: io.kestra.plugin.scripts.shell.Commands
+    {_PROCESS}
+    outputFiles: [large.bin]
+    commands:
+      - head -c {FILE_SIZE} /dev/urandom > large.bin
+      - echo "::{{\\"outputs\\":{{\\"sum\\":\\"$(cksum < large.bin)\\"}}}}::"
+  - id: take
+    type: io.kestra.plugin.scripts.shell.Commands
+    {_PROCESS}
+    inputFiles:
+      back.bin: "{{{{ outputs.make.outputFiles['large.bin'] }}}}"
+    commands:
+      - test "$(cksum < back.bin)" = "{{{{ outputs.make.vars.sum }}}}"
+      - echo the file came back
+""",
+)
+FLOWS: Final = (STEPS, PARALLEL, LOOP, SCRIPT, RETRY, PAUSE, CALL, ITERATIONS, BATCHES, FILES)
 
 CLOCK_PERIOD_S: Final = 2
 

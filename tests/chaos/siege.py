@@ -1,6 +1,6 @@
 """
-A siege: executions are started at a steady pace while processes are killed one after the other and PostgreSQL and
-Kafka are restarted. When it is over, every execution that the API has confirmed must have ended well, each change
+A siege: executions are started at a steady pace while processes are killed one after the other and PostgreSQL, Kafka
+and MinIO are restarted. When it is over, every execution that the API has confirmed must have ended well, each change
 exactly once.
 """
 
@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import cycle, islice
 from typing import Any, Final
@@ -19,7 +19,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 
-from backing.kafka import KafkaBroker
+from backing.process import BackingProcess
 from tests.chaos.flows import FLOWS, SiegeFlow, clock
 from tests.chaos.judge import Judge
 from tests.chaos.verdict import Verdict
@@ -31,6 +31,8 @@ from tiercel.testing.server import StandaloneServer
 log = logging.getLogger(__name__)
 
 VICTIMS: Final = ("executor", "worker", "indexer", "scheduler", "webserver")
+AWAY_S: Final = 3.0
+"""How long a backing service is away, beside its stop and start: long enough that somebody needs it meanwhile."""
 SETTLE_S: Final = 150.0
 """How long work may take to end after the last blow: a silent worker is lost after 30 s, a lease after 10 s."""
 
@@ -42,17 +44,30 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int
     """So often each process is killed."""
     restarts: int
-    """So often PostgreSQL is, and the broker if there is one; every other time without a warning."""
+    """So often PostgreSQL is restarted, and each other backing service; every other time without a warning."""
     pause_s: float
+
+    def blows(self, backing: Iterable[str]) -> list[str]:
+        """Return who is struck, in order: processes in turn, and restarts, `name-number`, evenly between them."""
+        kills = [name for _ in range(self.rounds) for name in VICTIMS]
+        restarts = [f"{name}-{number}" for number in range(self.restarts) for name in ("postgres", *backing)]
+        struck = kills.copy()
+        for position, restart in reversed([*enumerate(restarts, start=1)]):
+            struck.insert(position * len(kills) // (len(restarts) + 1), restart)
+        return struck
 
 
 class Siege:
     """One siege of one server."""
 
-    def __init__(self, server: StandaloneServer, plan: Plan, broker: KafkaBroker | None = None) -> None:
+    def __init__(
+        self, server: StandaloneServer, plan: Plan, backing: Mapping[str, BackingProcess] | None = None
+    ) -> None:
+        """`backing` are the services, beside its PostgreSQL, that the server works with: they are restarted too."""
         self._server = server
-        self._broker = broker
+        self._backing = dict(backing or {})
         self._plan = plan
+        self._blows = plan.blows(self._backing)
         self._api = Api(server.url)
         self._started: dict[str, SiegeFlow] = {}
         self._verdict = Verdict()
@@ -71,8 +86,7 @@ class Siege:
         return self._verdict
 
     async def _load(self) -> None:
-        blows = len(VICTIMS) * self._plan.rounds + self._plan.restarts * (1 if self._broker is None else 2)
-        gap = blows * self._plan.pause_s / self._plan.executions
+        gap = len(self._blows) * self._plan.pause_s / self._plan.executions
         running: set[asyncio.Task[None]] = set()
         for flow in islice(cycle(FLOWS), self._plan.executions):
             task = asyncio.create_task(self._start(flow))
@@ -93,23 +107,18 @@ class Siege:
                 return
 
     async def _strike(self) -> None:
-        blows = [name for _ in range(self._plan.rounds) for name in VICTIMS]
-        for number in range(self._plan.restarts):
-            blows.insert((number + 1) * len(blows) // (self._plan.restarts + 1), f"postgres-{number}")
-            if self._broker is not None:
-                blows.insert((2 * number + 1) * len(blows) // (2 * self._plan.restarts + 1), f"kafka-{number}")
-        for blow in blows:
+        for blow in self._blows:
             await asyncio.sleep(self._plan.pause_s)
-            name, _, turn = blow.partition("-")
-            if name == "kafka":
-                assert self._broker is not None
-                await asyncio.to_thread(self._broker.restart, immediately=int(turn) % 2 == 0)
-                self._verdict.kills += 1
-                continue
-            pid = await self._alive(name)
-            power_cut = bool(turn) and int(turn) % 2 == 0
-            gently = signal.SIGQUIT if power_cut else signal.SIGINT
-            os.kill(pid, gently if name == "postgres" else signal.SIGKILL)
+            name, _, number = blow.partition("-")
+            power_cut = number != "" and int(number) % 2 == 0
+            if (service := self._backing.get(name)) is not None:
+                await asyncio.to_thread(service.kill if power_cut else service.stop)
+                await asyncio.sleep(AWAY_S)
+                await asyncio.to_thread(service.start)
+            else:
+                pid = await self._alive(name)
+                gently = signal.SIGQUIT if power_cut else signal.SIGINT
+                os.kill(pid, gently if name == "postgres" else signal.SIGKILL)
             self._verdict.kills += 1
 
     async def _alive(self, name: str) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from tests.chaos.siege import Plan, Siege
+from tests.chaos.siege import VICTIMS, Plan, Siege
 from tests.chaos.verdict import report
 from tiercel.testing.server import StandaloneServer
 
@@ -21,3 +22,14 @@ async def test_nothing_is_lost_doubled_or_stuck_when_processes_die(
         verdict = await Siege(server, Plan(executions=120, rounds=1, restarts=1, pause_s=2.5)).run()
 
     assert verdict.holds, report(verdict)
+
+
+def test_restarts_of_backing_services_lie_evenly_between_the_kills() -> None:
+    """Each is restarted as often as was asked for, in turn, and not at the beginning."""
+    blows = Plan(executions=1, rounds=7, restarts=2, pause_s=1.0).blows(("kafka", "minio"))
+
+    restarts = [(place, name) for place, name in enumerate(blows) if name not in VICTIMS]
+    assert ["postgres-0", "kafka-0", "minio-0", "postgres-1", "kafka-1", "minio-1"] == [name for _, name in restarts]
+    assert list(VICTIMS) * 7 == [name for name in blows if name in VICTIMS]
+    places = [0, *(place for place, _ in restarts), len(blows)]
+    assert {5, 6} == {after - before for before, after in pairwise(places)}
