@@ -1,10 +1,11 @@
 """
 `make services`: get Kafka and MinIO, run them until Ctrl-C, and say how tests and Tiercel find them.
 
-usage: python -m backing [run | prepare | lock] [kafka] [minio]; prepare also [helm] [compose] [prometheus] [pgbouncer]
+usage: python -m backing [run | prepare | lock] [kafka] [minio]
+       prepare also takes [own-kafka] [own-minio] [helm] [compose] [prometheus] [pgbouncer]
 
-run      (default) start them and wait; each has its own folder and port
-prepare  only get them into the cache
+run      (default) start them and wait; each has its own data and port, in a container where an engine answers
+prepare  only get them: their images, or into the cache; own-…: into the cache in any case
 lock     resolve the jars of Kafka anew and write `kafka.lock`
 """
 
@@ -19,8 +20,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from backing import cache, choice, kafka_files, tools
-from backing.kafka import KafkaBroker
-from backing.minio import MinioServer
 from tiercel.errors import TiercelError
 
 
@@ -28,7 +27,10 @@ def main(arguments: list[str]) -> int:
     """Do it; return 0 when it was done."""
     action = arguments.pop(0) if arguments[:1] and arguments[0] in ("run", "prepare", "lock") else "run"
     names = arguments or list(choice.PREPARATIONS)
-    known = [*choice.PREPARATIONS, *(tools.TOOLS if action == "prepare" else ())]
+    services = [*choice.PREPARATIONS]
+    known = (
+        [*services, *(f"{choice.OWN}{name}" for name in services), *tools.TOOLS] if action == "prepare" else services
+    )
     unknown = [name for name in names if name not in known]
     if unknown:
         print(f"There is no service '{unknown[0]}'; there are {', '.join(known)}.", file=sys.stderr)
@@ -61,13 +63,15 @@ def run(names: list[str]) -> None:
     """Start them and wait for a signal."""
     with tempfile.TemporaryDirectory(prefix="tiercel-services-") as folder, ExitStack() as stack:
         if "kafka" in names:
-            broker = stack.enter_context(KafkaBroker(Path(folder) / "kafka"))
-            print(f"Kafka is ready after {broker.ready_s:.1f} s:")
-            print(f"    export {choice.KAFKA_VARIABLE}={broker.bootstrap}")
+            began = time.monotonic()
+            broker = stack.enter_context(choice.kafka_address(Path(folder) / "kafka"))
+            print(f"Kafka is ready after {time.monotonic() - began:.1f} s:")
+            print(f"    export {choice.KAFKA_VARIABLE}={broker}")
         if "minio" in names:
-            server = stack.enter_context(MinioServer(Path(folder) / "minio"))
-            print(f"MinIO is ready after {server.ready_s:.1f} s:")
-            print(f"    export {choice.S3_VARIABLE}={server.address.url}")
+            began = time.monotonic()
+            store = stack.enter_context(choice.s3_address(Path(folder) / "minio"))
+            print(f"MinIO is ready after {time.monotonic() - began:.1f} s:")
+            print(f"    export {choice.S3_VARIABLE}={store.url}")
         print("Ctrl-C stops them and deletes their data.", flush=True)
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):

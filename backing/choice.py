@@ -1,9 +1,13 @@
 """
-Which Kafka and which object store a test gets: the one whose address the environment names, else one of its own.
+Which Kafka and which object store a test gets: the one whose address the environment names, else one in a container,
+where an engine answers, else one from the package registries.
 
-    TIERCEL_TEST_KAFKA   host:port of a broker
-    TIERCEL_TEST_S3      http://key:secret@host:port of a MinIO or another S3
+    TIERCEL_TEST_KAFKA    host:port of a broker
+    TIERCEL_TEST_S3       http://key:secret@host:port of a MinIO or another S3
+    TIERCEL_TEST_ENGINE   unix:///path or tcp://host:port of a container engine; none: no container
+                          (default: DOCKER_HOST, CONTAINER_HOST, or where Docker and Podman listen)
 
+A test that strikes a service gets one from the registries in any case: it kills, pauses and looks at its disk.
 TIERCEL_TEST_QUEUE=kafka has the tests that start whole servers start them on Kafka.
 """
 
@@ -18,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from backing import kafka, minio, minio_files, tools
+from backing import containers, kafka, minio, minio_files, tools
 from backing.kafka import KafkaBroker
 from backing.minio import MinioServer, S3Address
 
@@ -27,6 +31,8 @@ QUEUE_VARIABLE: Final = "TIERCEL_TEST_QUEUE"
 S3_VARIABLE: Final = "TIERCEL_TEST_S3"
 VARIABLES: Final[Mapping[str, str]] = {"kafka": KAFKA_VARIABLE, "minio": S3_VARIABLE}
 PREPARATIONS: Final[Mapping[str, Callable[[], None]]] = {"kafka": kafka.prepare, "minio": minio.prepare}
+OWN: Final = "own-"
+"""Before the name of a service: one of our own processes, whatever the environment names."""
 
 
 @contextlib.contextmanager
@@ -35,9 +41,12 @@ def kafka_address(folder: Path) -> Iterator[str]:
     given = os.environ.get(KAFKA_VARIABLE)
     if given:
         yield given
-        return
-    with KafkaBroker(folder) as broker:
-        yield broker.bootstrap
+    elif (host := containers.host("kafka")) is not None:
+        with containers.kafka_broker(host) as address:
+            yield address
+    else:
+        with KafkaBroker(folder) as broker:
+            yield broker.bootstrap
 
 
 @contextlib.contextmanager
@@ -46,9 +55,12 @@ def s3_address(folder: Path) -> Iterator[S3Address]:
     given = os.environ.get(S3_VARIABLE)
     if given:
         yield S3Address.read(given)
-        return
-    with MinioServer(folder) as server:
-        yield server.address
+    elif (host := containers.host("minio")) is not None:
+        with containers.minio_server(host) as address:
+            yield address
+    else:
+        with MinioServer(folder) as server:
+            yield server.address
 
 
 @contextlib.contextmanager
@@ -71,11 +83,15 @@ def on_kafka(address: str) -> dict[str, str]:
 
 
 def prepare(name: str) -> None:
-    """Have a service or tool in the cache, unless the environment names one; raise NotObtainable when that fails."""
+    """
+    Have a service or tool ready to start; raise NotObtainable when that fails.
+
+    Of a service whose address is given there is nothing to get, and of one in a container its image.
+    """
     if name in tools.TOOLS:
         tools.TOOLS[name]()
-    elif not os.environ.get(VARIABLES[name]):
-        PREPARATIONS[name]()
+    elif _comes_from_registries(name):
+        PREPARATIONS[name.removeprefix(OWN)]()
 
 
 def prepare_in_background(name: str) -> subprocess.Popen[bytes]:
@@ -91,6 +107,10 @@ def prepare_in_background(name: str) -> subprocess.Popen[bytes]:
 
 def takes_long(name: str) -> bool:
     """Tell whether getting a service is a matter of minutes."""
-    return tools.takes_long(name) or (
-        name == "minio" and not os.environ.get(VARIABLES[name]) and not minio_files.is_built()
-    )
+    if name in tools.TOOLS:
+        return tools.takes_long(name)
+    return name.removeprefix(OWN) == "minio" and not minio_files.is_built() and _comes_from_registries(name)
+
+
+def _comes_from_registries(name: str) -> bool:
+    return name.startswith(OWN) or not (os.environ.get(VARIABLES[name]) or containers.host(name))

@@ -26,6 +26,15 @@ REGION: Final = "us-east-1"
 """Named, so that the server is as strict about regions as others are."""
 KMS_KEY: Final = "tiercel-key:OSMM+vkKUTCvQs9YL/CVMIMt43HFhkUpqJxTmGl6rYw="
 """Lets the server encrypt: without a key of its own MinIO refuses SSE-S3 and SSE-KMS."""
+SETTINGS: Final[Mapping[str, str]] = {
+    "MINIO_ROOT_USER": ACCESS_KEY,
+    "MINIO_ROOT_PASSWORD": SECRET_KEY,
+    "MINIO_KMS_SECRET_KEY": KMS_KEY,
+    "MINIO_SITE_REGION": REGION,
+    "MINIO_BROWSER": "off",
+    "MINIO_UPDATE": "off",
+    "MINIO_API_REQUESTS_DEADLINE": "10s",
+}
 PROBE_TIMEOUT_S: Final = 1.0
 ANY_CERTIFICATE: Final = ssl._create_unverified_context()
 """Whether it is ready is asked on our own machine."""
@@ -94,30 +103,25 @@ class MinioServer(BackingProcess):
 
     def _command(self) -> tuple[Sequence[str], Mapping[str, str]]:
         self.data.mkdir(exist_ok=True)
-        environment = {
-            "MINIO_ROOT_USER": ACCESS_KEY,
-            "MINIO_ROOT_PASSWORD": SECRET_KEY,
-            "MINIO_KMS_SECRET_KEY": KMS_KEY,
-            "MINIO_SITE_REGION": REGION,
-            "MINIO_BROWSER": "off",
-            "MINIO_UPDATE": "off",
-            "MINIO_API_REQUESTS_DEADLINE": "10s",
-            **self._environment,
-        }
         options = ["--quiet", "--address", f"127.0.0.1:{self.port}"]
         if self._certificates is not None:
             options += ["--certs-dir", str(self._certificates)]
-        return [str(minio_files.binary()), "server", *options, str(self.data)], environment
+        return [str(minio_files.binary()), "server", *options, str(self.data)], {**SETTINGS, **self._environment}
 
     def _is_ready(self, log_begin: int) -> bool:
-        # Its own page of readiness says so while requests are refused still; a stranger's request is answered properly.
-        try:
-            with urllib.request.urlopen(self.address.endpoint, timeout=PROBE_TIMEOUT_S, context=ANY_CERTIFICATE):
-                return True
-        except urllib.error.HTTPError as error:
-            return error.code == HTTPStatus.FORBIDDEN
-        except (urllib.error.URLError, OSError):
-            return False
+        return answers(self.address.endpoint)
+
+
+def answers(endpoint: str) -> bool:
+    """Tell whether a server can be used."""
+    # Its own page of readiness says so while requests are refused still; a stranger's request is answered properly.
+    try:
+        with urllib.request.urlopen(endpoint, timeout=PROBE_TIMEOUT_S, context=ANY_CERTIFICATE):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code == HTTPStatus.FORBIDDEN
+    except (urllib.error.URLError, OSError):
+        return False
 
 
 def prepare() -> None:

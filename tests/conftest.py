@@ -23,7 +23,7 @@ from backing.minio import MinioServer, S3Address
 from backing.tools import Program
 from tiercel.errors import TiercelError
 
-FIXTURES: Final = {"kafka": "kafka", "kafka_broker": "kafka", "s3": "minio", "minio_server": "minio"} | {
+FIXTURES: Final = {"kafka": "kafka", "kafka_broker": "own-kafka", "s3": "minio", "minio_server": "own-minio"} | {
     name: name for name in tools.TOOLS
 }
 """Which service or tool stands behind which fixture; a parameter of a test with such a name counts as well."""

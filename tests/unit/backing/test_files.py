@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from backing import cache, choice, java, kafka_files, minio_files
+from backing import cache, choice, containers, java, kafka_files, minio_files
 from backing.minio import S3Address
 from tests.architecture.tree import ROOT
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give each test an empty cache."""
+    """Give each test an empty cache, and no container engine."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv(containers.ENGINE_VARIABLE, containers.NO_ENGINE)
     return cache.root()
 
 

@@ -40,6 +40,8 @@ class FakeEngine:
         self.folder = folder
         self.socket = folder / "engine.sock"
         self.images: set[str] = {"ubuntu:latest"}
+        self.programs: dict[str, list[str]] = {}
+        """What an image starts; a container's command are its arguments."""
         self.pulls: list[dict[str, Any]] = []
         self.pull_answers: list[tuple[int, str]] = []
         self.containers: dict[str, FakeContainer] = {}
@@ -164,11 +166,11 @@ class FakeEngine:
 
     async def _start(self, found: FakeContainer) -> None:
         said = found.specification
-        folder = found.root / said["WorkingDir"].lstrip("/")
+        folder = found.root / said.get("WorkingDir", "").lstrip("/")
         folder.mkdir(parents=True, exist_ok=True)
         environment = dict(pair.split("=", 1) for pair in said["Env"])
         found.process = await asyncio.create_subprocess_exec(
-            *said["Cmd"],
+            *(*self.programs.get(said["Image"], []), *said.get("Cmd", [])),
             cwd=folder,
             env={"PATH": os.environ["PATH"], **environment},
             stdout=asyncio.subprocess.PIPE,
