@@ -112,7 +112,7 @@ def _usable(host: str, image: str) -> str | None:
     """Return the host when an engine answers there that has the image, or gets it."""
 
     async def ask(engine: Engine) -> None:
-        async with asyncio.timeout(PING_TIMEOUT_S):
+        async with asyncio.timeout(PING_TIMEOUT_S):  # a socket may be there that nobody serves
             await engine.ping()
         if not await engine.has_image(image):
             print(f"Fetching {image} …", file=sys.stderr, flush=True)
@@ -137,7 +137,7 @@ def _running(host: str, service: Service) -> Iterator[None]:
         try:
             await engine.start(container)
             await _until_ready(engine, container, service)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: what was made is removed, and the error goes on
             await engine.remove(container)
             raise
         return container
@@ -168,7 +168,7 @@ async def _until_ready(engine: Engine, container: str, service: Service) -> None
     deadline = time.monotonic() + START_TIMEOUT_S
     try:
         while not await asyncio.to_thread(service.is_ready, bytes(said)):
-            await asyncio.wait({listening}, timeout=POLL_S)
+            await asyncio.wait({listening}, timeout=POLL_S)  # a service that becomes ready tells nobody
             if listening.done() or time.monotonic() > deadline:
                 tail = "\n".join(said.decode(errors="replace").splitlines()[-TAIL_LINES:])
                 raise Unavailable(f"The container of '{service.image}' did not start; the last that it says:\n{tail}")

@@ -46,6 +46,8 @@ namespace: bench
 inputs:
   - id: megabytes
     type: INT
+  - id: rest
+    type: INT
 tasks:
   - id: make
     type: io.kestra.plugin.scripts.shell.Commands
@@ -56,6 +58,9 @@ tasks:
       - head -c {{ inputs.megabytes }}M /dev/urandom > large.bin
       - sync large.bin
       - echo "::{\\"outputs\\":{\\"at\\":\\"$(date +%s.%N)\\"}}::"
+  - id: rest
+    type: io.kestra.plugin.core.flow.Sleep
+    duration: PT{{ inputs.rest }}S
   - id: take
     type: io.kestra.plugin.scripts.shell.Commands
     taskRunner:
