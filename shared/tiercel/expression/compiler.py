@@ -66,7 +66,7 @@ def _name(node: nodes.Name) -> Evaluate:
         if name in frame.context:
             return frame.context[name]
         if name == nodes.CONTEXT:
-            return frame.visible()
+            return {**frame.context, **frame.variables}
         raise undefined(name, frame.template, at, [*frame.context, *frame.variables])
 
     return evaluate

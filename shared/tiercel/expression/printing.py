@@ -193,6 +193,8 @@ def _json(value: Any) -> str:
         return _quoted(str(value))
     if value is None:
         return "null"
+    if isinstance(value, MapEntry):
+        return f"{{{_quoted(_json_key(value['key']))}:{_json(value['value'])}}}"
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{_quoted(_json_key(key))}:{_json(item)}" for key, item in value.items()) + "}"
     if isinstance(value, (list, tuple, set, frozenset)):

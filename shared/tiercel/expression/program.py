@@ -60,7 +60,7 @@ def _walk(body: nodes.Body) -> Iterator[nodes.Statement]:
 
 
 class _Macro:
-    """A macro: it sees the context and its arguments, not the variables set around it."""
+    """A macro: it sees its arguments only, neither the context nor the variables set around it."""
 
     __slots__ = ("body", "defaults", "parameters")
 
@@ -73,7 +73,7 @@ class _Macro:
         frame.meter.step()
         inner = frame.inner()
         inner.variables = dict.fromkeys(self.parameters)
-        inner.variables.update((name, default(frame)) for name, default in self.defaults if name not in args)
+        inner.variables.update((name, default(inner)) for name, default in self.defaults if name not in args)
         inner.variables.update(args)
         return self.body(inner)
 
@@ -144,19 +144,25 @@ def _for(node: nodes.For) -> Execute:
     variable, at = node.variable, node.at
 
     def execute(frame: Frame, output: Output) -> None:
-        items = _items(iterable(frame), frame, at)
+        value = iterable(frame)
+        if value is None:
+            return
+        items = _items(value, frame, at)
         if not items:
             otherwise(frame, output)
             return
         variables = frame.variables
         hidden = {name: variables[name] for name in (variable, "loop") if name in variables}
+        outer = frozenset(variables)
         count = len(items)
         for index, item in enumerate(items):
             frame.meter.step()
             variables[variable] = item
             variables["loop"] = _loop(index, count)
             body(frame, output)
-        for name in (variable, "loop"):
+        # What is set for the first time within a loop belongs to the loop.
+        own = [name for name in variables if name not in outer and name not in frame.context]
+        for name in {*own, variable, "loop"}:
             variables.pop(name, None)
         variables.update(hidden)
 
@@ -168,8 +174,6 @@ def _items(value: Any, frame: Frame, at: int) -> Sequence[Any]:
         return [MapEntry(key=key, value=item) for key, item in value.items()]
     if is_sequence(value):
         return list(value)
-    if value is None:
-        return ()
     raise EvaluationFailed(located(f"Not an iterable object. Value = [{value}]", frame.template, at))
 
 

@@ -120,27 +120,30 @@ Execute = Callable[["Frame", Output], None]
 class Frame:
     """One template at work on a context; macros get a frame of their own."""
 
-    __slots__ = ("blocks", "context", "macros", "meter", "renderer", "template", "variables")
+    __slots__ = ("blocks", "context", "facts", "macros", "meter", "renderer", "template", "variables")
 
     def __init__(self, renderer: Renderer, template: str, context: Mapping[str, Any], meter: Meter) -> None:
         self.renderer = renderer
         self.template = template
+        # What names in the template may reach, and what functions know: in a macro, names reach its arguments only.
         self.context = context
+        self.facts = context
         self.meter = meter
         self.variables: dict[str, Any] = {}
         self.macros: Mapping[str, Any] = {}
         self.blocks: Mapping[str, Any] = {}
 
     def inner(self) -> Frame:
-        """Return a frame with the same context and none of the variables that were set."""
-        frame = Frame(self.renderer, self.template, self.context, self.meter)
+        """Return a frame whose names reach nothing of what is around; functions know as much as before."""
+        frame = Frame(self.renderer, self.template, {}, self.meter)
+        frame.facts = self.facts
         frame.macros = self.macros
         frame.blocks = self.blocks
         return frame
 
     def visible(self) -> Mapping[str, Any]:
-        """Return context and set variables together."""
-        return {**self.context, **self.variables} if self.variables else self.context
+        """Return what functions know and the set variables together."""
+        return {**self.facts, **self.variables} if self.variables else self.facts
 
 
 class Call:
@@ -169,7 +172,7 @@ class Call:
     def variable(self, name: str) -> Any:
         """Return a variable, or None when it does not exist."""
         found = self.frame.variables.get(name)
-        return self.frame.context.get(name) if found is None else found
+        return self.frame.facts.get(name) if found is None else found
 
     def mapping(self, name: str) -> Mapping[str, Any]:
         """Return a variable that is a map, or an empty one."""

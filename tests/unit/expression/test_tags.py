@@ -25,6 +25,8 @@ Render = Callable[..., str]
             "{% for i in 1..2 %}{% for j in 1..2 %}{{ i }}{{ j }}{{ loop.index }} {% endfor %}{% endfor %}",
             "110 121 210 221 ",
         ),
+        ("{% for i in null %}x{% else %}none{% endfor %}", ""),
+        ("{% for i in 1..2 %}{% set own = i %}{% endfor %}{{ own ?? 'gone' }}", "gone"),
         ("{% set t = 0 %}{% for i in 1..3 %}{% set t = t + i %}{% endfor %}{{ t }}", "6"),
         ("{% macro m(x, y='d') %}[{{ x }}{{ y }}]{% endmacro %}{{ m(1) }}{{ m(y=2, x=3) }}", "[1d][32]"),
         ("{{ later() }}{% macro later() %}here{% endmacro %}", "here"),
@@ -102,3 +104,11 @@ def test_when_a_macro_is_given_the_context_then_it_sees_what_is_around(render: R
 
     assert render(text + "{{ show(_context) }}", i=5) == "bar5"
     assert analysis.reach("{{ _context.outputs.a }}").is_dynamic
+
+
+def test_when_a_macro_names_what_is_around_then_it_is_missing(render: Render) -> None:
+    """A macro sees its arguments only; what functions know is not hidden from them."""
+    with pytest.raises(ExpressionError, match="Unable to find `i`"):
+        render("{% macro show() %}{{ i }}{% endmacro %}{{ show() }}", i=5)
+
+    assert render("{% macro show() %}{{ render('{{ i }}') }}{% endmacro %}{{ show() }}", i=5) == "5"

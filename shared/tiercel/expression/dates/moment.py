@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 
@@ -37,6 +38,11 @@ _ISO_NAMES = frozenset(
         "iso_zoned_date_time",
     }
 )
+_READERS: Mapping[str, Callable[[str], date | datetime]] = {
+    "iso_ordinal_date": reading.ordinal,
+    "iso_week_date": reading.week,
+    "rfc_1123_date_time": reading.rfc_1123,
+}
 _NOON = time(12)
 
 
@@ -59,6 +65,8 @@ def moment(value: Any, zone: tzinfo, existing_format: str | None, locale: Locale
 def _read(text: str, existing_format: str | None, locale: Locale) -> date | datetime:
     if existing_format is None or existing_format in _ISO_NAMES:
         return reading.iso(text)
+    if existing_format in _READERS:
+        return _READERS[existing_format](text)
     return reading.by_pattern(text, PATTERNS.get(existing_format, existing_format), locale)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 from babel import Locale
@@ -36,6 +37,37 @@ def iso(text: str) -> date | datetime:
         return local
     exact = local.replace(tzinfo=zones.zone(match["offset"].upper()))
     return exact.astimezone(zones.zone(match["zone"])) if match["zone"] else exact
+
+
+_ORDINAL = re.compile(r"(\d{4})-(\d{3})(?:Z|[+-]\d{2}:\d{2})?")
+_WEEK = re.compile(r"(\d{4})-W(\d{2})-([1-7])(?:Z|[+-]\d{2}:\d{2})?")
+
+
+def ordinal(text: str) -> date:
+    """Read a year and its day, `2024-060`."""
+    match = _ORDINAL.fullmatch(text)
+    if match is None:
+        raise ValueError(f"Text '{text}' could not be parsed")
+    day = date(int(match[1]), 1, 1) + timedelta(days=int(match[2]) - 1)
+    if day.year != int(match[1]):
+        raise ValueError(f"Text '{text}' could not be parsed: the year has no such day")
+    return day
+
+
+def week(text: str) -> date:
+    """Read a year, its week and the day in it, `2024-W09-4`."""
+    match = _WEEK.fullmatch(text)
+    if match is None:
+        raise ValueError(f"Text '{text}' could not be parsed")
+    return date.fromisocalendar(int(match[1]), int(match[2]), int(match[3]))
+
+
+def rfc_1123(text: str) -> datetime:
+    """Read a date of mails and of HTTP, `Thu, 29 Feb 2024 10:11:12 GMT`."""
+    try:
+        return parsedate_to_datetime(text)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"Text '{text}' could not be parsed") from error
 
 
 def _micros(fraction: str | None) -> int:

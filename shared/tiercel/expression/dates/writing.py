@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_date, format_datetime, format_time, get_timezone_name
+from babel.dates import format_date, format_datetime, format_time, get_period_id, get_timezone_name
 
 from tiercel.expression.dates import pattern
 from tiercel.expression.dates.pattern import Field
@@ -56,7 +56,7 @@ def _written(field: Field, value: datetime, locale: Locale) -> str:
 _NUMBERS: dict[str, Callable[[datetime], int]] = {
     "D": lambda value: value.timetuple().tm_yday,
     "d": lambda value: value.day,
-    "F": lambda value: (value.day - 1) % 7 + 1,
+    "F": lambda value: (value.day - 1) // 7 + 1,
     "H": lambda value: value.hour,
     "h": lambda value: (value.hour + 11) % 12 + 1,
     "K": lambda value: value.hour % 12,
@@ -107,6 +107,15 @@ def _half_day(count: int, value: datetime, locale: Locale) -> str:
     period = "am" if value.hour < 12 else "pm"
     periods: Any = locale.day_periods["format"].get("wide", {})
     return str(periods.get(period, period.upper()))
+
+
+def _day_period(count: int, value: datetime, locale: Locale) -> str:
+    """Write the part of the day: `in the afternoon`."""
+    if count not in (1, 4, 5):
+        raise ValueError(f"Wrong number of pattern letters: {'B' * count}")
+    width = {1: "abbreviated", 4: "wide", 5: "narrow"}[count]
+    names: Any = locale.day_periods["format"].get(width, {})
+    return str(names.get(get_period_id(value.time(), locale=locale)) or _half_day(count, value, locale))
 
 
 def _fraction(count: int, value: datetime, locale: Locale) -> str:
@@ -224,7 +233,7 @@ _TEXTS: dict[str, Callable[[int, datetime, Locale], str]] = {
     "e": _local_weekday,
     "c": _local_weekday,
     "a": _half_day,
-    "B": _half_day,
+    "B": _day_period,
     "S": _fraction,
     "V": _zone_id,
     "v": _generic_zone_name,

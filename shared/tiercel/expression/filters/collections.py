@@ -8,7 +8,7 @@ from typing import Any
 from tiercel.expression.printing import java_text, json_of, weigh
 from tiercel.expression.runtime import Call
 from tiercel.expression.signature import Args, Filter
-from tiercel.expression.values import Long, class_name, is_map, is_number, is_sequence
+from tiercel.expression.values import MapEntry, class_name, is_map, is_number, is_sequence
 
 
 def _list(value: Any, call: Call) -> list[Any]:
@@ -96,7 +96,7 @@ def _values(value: Any, args: Args, call: Call) -> Any:
 
 def _length(value: Any, args: Args, call: Call) -> Any:
     is_sized = isinstance(value, str) or is_map(value) or is_sequence(value)
-    return Long(len(value)) if is_sized else Long(0)
+    return len(value) if is_sized else 0
 
 
 def _merge(value: Any, args: Args, call: Call) -> Any:
@@ -110,7 +110,7 @@ def _merge(value: Any, args: Args, call: Call) -> Any:
             return {**value, **items}
         return {**value, **{java_text(item): item for item in _list(items, call)}}
     if is_map(items):
-        raise call.fail("Currently, only Maps and Collections can be merged with a Collection.")
+        return [*_list(value, call), *(MapEntry(key=key, value=item) for key, item in items.items())]
     return [*_list(value, call), *_list(items, call)]
 
 
@@ -143,13 +143,21 @@ def _slice(value: Any, args: Args, call: Call) -> Any:
         return None
     items = value if isinstance(value, str) else _list(value, call)
     start, end = args.get("fromIndex"), args.get("toIndex")
-    first = 0 if start is None else int(start)
-    last = len(items) if end is None else int(end)
+    first = 0 if start is None else _index(start, "fromIndex", call)
+    last = len(items) if end is None else _index(end, "toIndex", call)
     if not 0 <= first <= len(items):
         raise call.fail("fromIndex must be greater than 0 and not beyond the end")
-    if not first <= last <= len(items):
-        raise call.fail("toIndex must be greater than fromIndex and not beyond the end")
+    if last > len(items):
+        raise call.fail(f"toIndex must be smaller than input size: {len(items)}")
+    if end is not None and first >= last:
+        raise call.fail("toIndex must be greater than fromIndex")
     return items[first:last]
+
+
+def _index(value: Any, name: str, call: Call) -> int:
+    if not is_number(value):
+        raise call.fail(f"Argument {name} must be a number. Actual type: {class_name(value)}")
+    return int(value)
 
 
 FILTERS: Mapping[str, Filter] = {

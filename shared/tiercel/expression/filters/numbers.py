@@ -20,6 +20,9 @@ DEFAULT_LOCALE = "en_US"
 # Java's default pattern of a number.
 _PLAIN_PATTERN = "#,##0.###"
 _PATTERN = re.compile(r"(?P<prefix>(?:'[^']*'|[^#0,.'])*)(?P<number>[#0,.]+)(?P<suffix>.*)", re.DOTALL)
+# Digits that may be missing stand outside, those that are always written inside.
+_ORDER = re.compile(r"[#,]*[0,]*(?:\.0*#*)?")
+_EXPONENT = re.compile("E(0+)")
 _INT_MIN, _INT_MAX = -(2**31), 2**31 - 1
 _LONG_MIN, _LONG_MAX = -(2**63), 2**63 - 1
 # More digits than any number format has use for.
@@ -127,15 +130,20 @@ def format_number(value: Any, pattern: str, locale: Locale) -> str:
     """Write a number by a pattern of Java's DecimalFormat."""
     positive, _, negative = pattern.partition(";")
     match = _PATTERN.fullmatch(positive)
-    if match is None or len(match["number"]) > _DIGITS_MAX:
+    if match is None or len(match["number"]) > _DIGITS_MAX or not _ORDER.fullmatch(match["number"]):
         raise ValueError(f"Malformed pattern '{pattern}'")
     number = value if isinstance(value, Decimal) else Decimal(java_text(value) if _is_finite(value) else "NaN")
     if not number.is_finite():
         return "NaN" if value != value else ("-∞" if value < 0 else "∞")
     affixes = match["prefix"] + match["suffix"]
     number = number.scaleb(2) if "%" in affixes else number.scaleb(3) if "‰" in affixes else number
-    text = _digits(abs(number), match["number"], locale)
-    prefix, suffix = _unquoted(match["prefix"]), _unquoted(match["suffix"])
+    exponent = _EXPONENT.match(match["suffix"])
+    text = (
+        _scientific(abs(number), match["number"], len(exponent[1]), locale)
+        if exponent
+        else _digits(abs(number), match["number"], locale)
+    )
+    prefix, suffix = _unquoted(match["prefix"]), _unquoted(match["suffix"][exponent.end() if exponent else 0 :])
     if number >= 0 or not any(sign in "123456789" for sign in text):
         return ("-" if number < 0 else "") + prefix + text + suffix
     if negative and (other := _PATTERN.fullmatch(negative)):
@@ -154,17 +162,37 @@ def _unquoted(text: str) -> str:
 def _digits(number: Decimal, pattern: str, locale: Locale) -> str:
     whole_pattern, _, fraction_pattern = pattern.partition(".")
     fraction_max, fraction_min = len(fraction_pattern), fraction_pattern.count("0")
+    whole_min = whole_pattern.count("0")
+    if "." in pattern and not whole_min + fraction_min:
+        # As in Java: of `#.##` one digit is always written, that before the point, or that after it in `.##`.
+        whole_min, fraction_min = (1, 0) if whole_pattern else (0, 1)
     if number.adjusted() > _DIGITS_MAX:
         raise ValueError("The number has too many digits")
     rounded = format(number.quantize(Decimal(1).scaleb(-fraction_max), ROUND_HALF_EVEN, _WIDE), "f")
     whole, _, fraction = rounded.partition(".")
     fraction = fraction[:fraction_min] + fraction[fraction_min:].rstrip("0")
-    whole_min = whole_pattern.count("0")
-    # `#.##` writes .5 with no leading zero only when nothing asks for one and there is a fraction.
-    whole = whole.lstrip("0").zfill(whole_min) if whole_min or fraction else whole
+    whole = whole.lstrip("0").zfill(whole_min) or ("" if fraction else "0")
     if "," in whole_pattern:
         whole = _grouped(whole, len(whole_pattern) - whole_pattern.rindex(",") - 1, get_group_symbol(locale))
     return whole + (get_decimal_symbol(locale) + fraction if fraction else "")
+
+
+def _scientific(number: Decimal, pattern: str, exponent_min: int, locale: Locale) -> str:
+    """Write a number with an exponent: as many digits before the point as the pattern has, or a multiple of them."""
+    whole_pattern, _, fraction_pattern = pattern.partition(".")
+    whole_max, whole_min = len(whole_pattern), whole_pattern.count("0")
+    fraction_max, fraction_min = len(fraction_pattern), fraction_pattern.count("0")
+    exponent, mantissa = 0, number
+    if number:
+        mantissa = Context(prec=max(1, whole_min + fraction_max), rounding=ROUND_HALF_EVEN).plus(number)
+        # The place of the point behind the first digit.
+        point = mantissa.adjusted()
+        exponent = point // whole_max * whole_max if whole_max > max(1, whole_min) else point - whole_min + 1
+        mantissa = mantissa.scaleb(-exponent)
+    whole, _, fraction = format(mantissa, "f").partition(".")
+    fraction = fraction.rstrip("0").ljust(fraction_min, "0")
+    text = whole.lstrip("0").zfill(whole_min) + (get_decimal_symbol(locale) + fraction if fraction else "")
+    return f"{text}E{'-' if exponent < 0 else ''}{str(abs(exponent)).zfill(exponent_min)}"
 
 
 def _grouped(digits: str, size: int, separator: str) -> str:

@@ -14,6 +14,8 @@ from tiercel.expression.signature import Args, Filter
 from tiercel.expression.values import class_name, is_map, is_sequence
 
 _ELLIPSIS = "..."
+# What Java's trim() takes away: control characters and the blank, but no other space of Unicode.
+_TRIMMED = "".join(map(chr, range(0x21)))
 
 
 def _on_text(action: Callable[[str], str]) -> Filter:
@@ -26,7 +28,7 @@ def _abbreviate(value: Any, args: Args, call: Call) -> Any:
     width, text = int(_needed(args, "length", call)), java_text(value)
     if width < 0:
         raise call.fail("Invalid length argument for abbreviate filter; must be greater than zero.")
-    if len(text) <= width:
+    if len(text) < width or len(text) <= len(_ELLIPSIS):
         return text
     return text[: width - len(_ELLIPSIS)] + _ELLIPSIS if width > len(_ELLIPSIS) else text[:width]
 
@@ -191,6 +193,6 @@ FILTERS: Mapping[str, Filter] = {
     "substringBefore": _substring(_before),
     "substringBeforeLast": _substring(_before_last),
     "title": _on_text(_titled),
-    "trim": _on_text(str.strip),
+    "trim": _on_text(lambda text: text.strip(_TRIMMED)),
     "upper": _on_text(str.upper),
 }
