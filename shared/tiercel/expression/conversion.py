@@ -7,11 +7,11 @@ it, that renders to a list or a map.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
+from tiercel.expression import json_text
 from tiercel.expression.dates import reading
 from tiercel.expression.failure import EvaluationFailed
 from tiercel.expression.printing import java_text, text_of
@@ -64,7 +64,7 @@ def _structure(renderer: Renderer, raw: Any, context: Mapping[str, Any]) -> Any:
     if not value.strip():
         return None
     try:
-        return json.loads(value)
+        return json_text.loads(value)
     except ValueError as error:
         raise EvaluationFailed(f"A list or map in JSON is expected, but the property renders to `{value}`.") from error
 
@@ -111,7 +111,7 @@ def _parsed(text: str) -> Any:
     if not text.lstrip().startswith(("{", "[")):
         return text
     try:
-        return json.loads(text)
+        return json_text.loads(text)
     except ValueError:
         # A text may begin with a brace and still be no JSON.
         return text
@@ -122,7 +122,7 @@ def select_options(renderer: Renderer, expression: str, context: Mapping[str, An
     value = renderer.render_typed(expression.strip(), context)
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = json_text.loads(value)
         except ValueError as error:
             raise EvaluationFailed(f"The expression `{expression}` must give a list, but gives `{value}`.") from error
     if not is_sequence(value):

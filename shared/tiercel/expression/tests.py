@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from tiercel.expression import json_text
 from tiercel.expression.operators import equal
 from tiercel.expression.runtime import Call
 from tiercel.expression.signature import Args, Filter
@@ -42,7 +42,7 @@ def _is_json(value: Any, args: Args, call: Call) -> bool:
     if not isinstance(value, str):
         return False
     try:
-        json.loads(value)
+        json_text.loads(value)
     except ValueError:
         return False
     return True

@@ -7,6 +7,7 @@ A value that is of the type already stays as it is. What cannot be read raises V
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
@@ -15,6 +16,7 @@ from typing import Any, Final
 import yaml
 
 from tiercel.errors import InvalidFlow
+from tiercel.expression import json_text
 from tiercel.expression.printing import instant_text
 from tiercel.flowspec.yaml import read_documents
 from tiercel.model.duration import format_duration, parse_duration
@@ -28,6 +30,9 @@ LIST_TYPES: Final = frozenset({InputType.ARRAY, InputType.MULTISELECT})
 _INT: Final = re.compile(r"[-+]?[0-9]{1,10}")
 _INT_MIN: Final = -(2**31)
 _INT_MAX: Final = 2**31 - 1
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+_TIME: Final = re.compile(r"\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?")
+_DATETIME: Final = re.compile(rf"{_DATE.pattern}[Tt]{_TIME.pattern}(?:[Zz]|[+-]\d{{2}}(?::?\d{{2}})?)?")
 _URI: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:\S+")
 _URI_OF_HOST: Final = re.compile(
     r"[a-z]+://(?:www\.)?[-a-zA-Z0-9@:%._+~#=]{1,256}\.[a-zA-Z0-9()]{1,6}\b[-a-zA-Z0-9()@:%_+.~#?&/=]*"
@@ -93,9 +98,9 @@ def _scalar(kind: InputType, value: Any) -> Any:
         case InputType.DATETIME:
             return _instant(value)
         case InputType.DATE:
-            return value if type(value) is date else date.fromisoformat(_iso(value))
+            return value if type(value) is date else date.fromisoformat(_written(_DATE, value, "2024-12-31"))
         case InputType.TIME:
-            return value if isinstance(value, time) else time.fromisoformat(_iso(value))
+            return value if isinstance(value, time) else time.fromisoformat(_written(_TIME, value, "23:59:59"))
         case InputType.DURATION:
             return parse_duration(value if isinstance(value, timedelta | int | float) else str(value))
         case InputType.EMAIL:
@@ -125,11 +130,15 @@ def _int(value: Any) -> int:
 
 def _float(value: Any) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    text = _text(value).strip()
-    if "_" in text:
-        raise ValueError(f'For input string: "{text}"')
-    return float(text)
+        number = float(value)
+    else:
+        text = _text(value).strip()
+        if "_" in text:
+            raise ValueError(f'For input string: "{text}"')
+        number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{shown(value)} is not a number that can be stored")
+    return number
 
 
 def _iso(value: Any) -> str:
@@ -137,8 +146,20 @@ def _iso(value: Any) -> str:
     return value.isoformat() if isinstance(value, date | time) else str(value).strip()
 
 
+def _written(form: re.Pattern[str], value: Any, example: str) -> str:
+    """Return the text of a date or time that is written as Java reads it; Python's own readers take more."""
+    text = _iso(value)
+    if not form.fullmatch(text):
+        raise ValueError(f"Text '{text}' could not be parsed; write it as in '{example}'")
+    return text
+
+
 def _instant(value: Any) -> datetime:
-    at = value if isinstance(value, datetime) else datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", _iso(value)))
+    if isinstance(value, datetime):
+        at = value
+    else:
+        text = _written(_DATETIME, value, "2024-12-31T23:59:59Z")
+        at = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
     if at.tzinfo is None:
         raise ValueError(f"'{_iso(value)}' has no time zone; end it with 'Z' or an offset such as '+02:00'")
     return at.astimezone(UTC)
@@ -166,7 +187,7 @@ def _structured(kind: InputType, value: Any) -> Any:
         return value
     try:
         if kind is InputType.JSON:
-            return json.loads(value)
+            return json_text.loads(value)
         documents = read_documents(value)
     except (ValueError, RecursionError, InvalidFlow, yaml.YAMLError) as error:
         raise ValueError(f"Expected `{kind}` but received `{value[:200]}` with errors: {error}") from error
@@ -176,7 +197,7 @@ def _structured(kind: InputType, value: Any) -> Any:
 def _list(value: Any, item: InputType, dialect: Dialect) -> list[Any]:
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = json_text.loads(value)
         except ValueError as error:
             raise ValueError(f"Expected a list but received `{value}` with errors: {error}") from error
     if not isinstance(value, list | tuple):

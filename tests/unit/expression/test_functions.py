@@ -23,6 +23,7 @@ FLOW: dict[str, Any] = {"flow": {"id": "my_flow", "namespace": "my.company"}, "e
 @pytest.mark.parametrize(
     ("expression", "expected"),
     [
+        ("'NaN' is json", "false"),
         ("fromJson('{\"a\": [1, 2.5, 99999999999]}').a", "[1,2.5,99999999999]"),
         ("fromJson(null)", ""),
         ("fromIon('{a:1,b:\"x\"} {a:2}').b", "x"),

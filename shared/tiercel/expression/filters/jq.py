@@ -17,6 +17,7 @@ from typing import Any
 
 import jq
 
+from tiercel.expression import json_text
 from tiercel.expression.failure import LimitExceeded
 from tiercel.expression.printing import float_text, java_text, json_of
 from tiercel.expression.runtime import Call
@@ -53,7 +54,7 @@ def _jq(value: Any, args: Args, call: Call) -> Any:
     text = value if isinstance(value, str) else json_of(value)
     try:
         # jq itself would take several JSON texts in a row; the filter takes one.
-        json.loads(text)
+        json_text.loads(text)
         results = _apart(expression, text) if _UNBOUNDED.search(expression) else _here(expression, text)
     except ValueError as error:
         raise call.fail(f"Unable to parse jq value '{text[:200]}' with type '{class_name(value)}': {error}") from error

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
-from tiercel.expression import ion, yaml_text
+from tiercel.expression import ion, json_text, yaml_text
 from tiercel.expression.failure import LimitExceeded
 from tiercel.expression.operators import compare, span
 from tiercel.expression.printing import java_text
@@ -28,13 +27,9 @@ def _from_json(args: Args, call: Call) -> Any:
     if text is None:
         return None
     try:
-        return json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+        return json_text.loads(text)
+    except ValueError as error:
         raise call.fail(f"Invalid json: {error}") from error
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _from_ion(args: Args, call: Call) -> Any:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from tiercel.expression import yaml_text
+from tiercel.expression import json_text, yaml_text
 from tiercel.expression.host import Absent, HttpRequest, HttpResponse, SubflowCall
 from tiercel.expression.printing import java_text, json_of
 from tiercel.expression.runtime import Call
@@ -50,7 +49,7 @@ def _secret(args: Args, call: Call) -> Any:
 
 def _part(value: str, key: str, subkey: str, call: Call) -> str:
     try:
-        found = json.loads(value)
+        found = json_text.loads(value)
     except ValueError as error:
         raise call.fail(
             f"Failed to read secret sub-key '{subkey}' from secret '{key}'. "
@@ -150,7 +149,7 @@ def _answer(response: HttpResponse, call: Call) -> Any:
     if not text:
         return None
     if kind.endswith("json"):
-        return json.loads(text)
+        return json_text.loads(text)
     return yaml_text.loads(text) if kind.endswith("yaml") else text
 
 
