@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import httpx
 import psycopg
 
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, until
 from tiercel.model.state import State
 from tiercel.runtime.embedded import DATABASE, HISTORY_DATABASE, ROLE
 from tiercel.testing.server import StandaloneServer
 
 API: Final = "/api/v1/main"
-POLL_S: Final = 0.05
 YAML: Final = {"content-type": "application/x-yaml"}
-T = TypeVar("T")
 SERVICES: Final = ("webserver", "executor", "indexer", "worker", "scheduler")
 """In the order of their management ports."""
 
@@ -115,15 +110,6 @@ class Installation:
 
     def _port(self, service: str) -> int:
         return self.server.management_port + SERVICES.index(service)
-
-
-async def until(look: Callable[[], Awaitable[T | None]], what: str, *, within_s: float = PATIENCE_S) -> T:
-    """Look again and again until there is something; fail when the time is over."""
-    deadline = time.monotonic() + within_s
-    while (found := await look()) is None:
-        assert time.monotonic() < deadline, f"Waited {within_s:g} s for {what}, in vain."
-        await asyncio.sleep(POLL_S)
-    return found
 
 
 def resident_bytes(pid: int) -> int:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.installation import API, YAML, Installation, processes_with, resident_bytes, until
-from tests.patience import PATIENCE_S
+from tests.acceptance.installation import API, YAML, Installation, processes_with, resident_bytes
+from tests.patience import PATIENCE_S, until
 from tiercel.testing.server import StandaloneServer
 
 WELL = """\
@@ -225,8 +225,8 @@ async def test_a_timeout_ends_what_ignores_it(installation: Installation) -> Non
     await until(lambda: nobody_with(mark), "all processes to end")
 
 
-async def nobody_with(mark: str) -> bool | None:
-    return None if processes_with(mark) else True
+async def nobody_with(mark: str) -> bool:
+    return not processes_with(mark)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.acceptance.installation import Installation, until
+from tests.acceptance.installation import Installation
+from tests.patience import until
 from tiercel.messages import codec
 from tiercel.messages.execution_event import KillRequested
 from tiercel.messages.topics import partition_of
@@ -61,9 +62,9 @@ async def installation(own_server: StandaloneServer) -> AsyncIterator[Installati
     assert before == own_server.processes()
 
 
-async def buried(installation: Installation, topic: str, key: str, count: int) -> bool | None:
+async def buried(installation: Installation, topic: str, key: str, count: int) -> bool:
     rows = await installation.sql("SELECT reason FROM tq.dead_letter WHERE topic = %s AND key = %s", topic, key)
-    return True if len(rows) == count and all(reason for (reason,) in rows) else None
+    return len(rows) == count and all(reason for (reason,) in rows)
 
 
 @pytest.mark.parametrize("topic", ["execution_event", "history", "trigger_event"])
@@ -99,9 +100,9 @@ async def test_a_job_that_cannot_be_decoded_goes_to_the_dead_letters(installatio
 
     assert "SUCCESS" == execution["state"]["current"]
 
-    async def look() -> bool | None:
+    async def look() -> bool:
         rows = await installation.sql("SELECT 1 FROM tq.dead_letter WHERE topic = 'worker_job' AND key = 'poison-job'")
-        return True if len(rows) >= len(GARBAGE) else None
+        return len(rows) >= len(GARBAGE)
 
     await until(look, "the dead letters")
 
@@ -125,7 +126,7 @@ async def test_dead_letters_are_counted_in_the_metrics(installation: Installatio
     )
 
     async def look() -> float | None:
-        return await installation.metric("webserver", "tiercel_queue_messages", topic="dead_letter") or None
+        return await installation.metric("webserver", "tiercel_queue_messages", topic="dead_letter")
 
     assert await until(look, "the metric")
 
@@ -136,8 +137,8 @@ async def test_state_that_cannot_be_decoded_fails_no_other_execution(installatio
     await installation.put(WELL.replace("id: well", "id: neighbour"))
     ruined = await installation.start("waiting")
 
-    async def paused() -> bool | None:
-        return True if (await installation.execution(ruined))["state"]["current"] == "PAUSED" else None
+    async def paused() -> bool:
+        return (await installation.execution(ruined))["state"]["current"] == "PAUSED"
 
     await until(paused, "the pause")
     await installation.sql("UPDATE ts.execution SET head = %s WHERE id = %s", b"\xc1", ruined)

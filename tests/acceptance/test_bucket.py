@@ -10,7 +10,8 @@ import pytest
 from minio import Minio
 
 from backing.minio import MinioServer
-from tests.acceptance.installation import SERVICES, Installation, until
+from tests.acceptance.installation import SERVICES, Installation
+from tests.patience import until
 from tiercel.errors import Unavailable
 from tiercel.testing.server import StandaloneServer
 
@@ -61,9 +62,9 @@ async def installation(own_server: StandaloneServer) -> AsyncIterator[Installati
     await installation.close()
 
 
-async def everybody_says(installation: Installation, status: int) -> bool | None:
+async def everybody_says(installation: Installation, status: int) -> bool:
     said = await asyncio.gather(*(installation.health(service) for service in SERVICES))
-    return True if all(code == status for code, _ in said) else None
+    return all(code == status for code, _ in said)
 
 
 async def test_files_go_to_the_bucket_and_come_back(installation: Installation, minio_server: MinioServer) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from backing import choice
-from tests.acceptance.installation import Installation, until
-from tests.patience import PATIENCE_S
+from tests.acceptance.installation import Installation
+from tests.patience import PATIENCE_S, until
 from tiercel.testing.server import StandaloneServer
 
 FLOW = """
@@ -155,8 +155,8 @@ async def test_a_poisoned_message_is_buried(installation: Installation) -> None:
 
     execution = await installation.run(FLOW.format(id="after-poison"), "after-poison")
 
-    async def all_buried() -> bool | None:
-        return (await installation.sql("SELECT count(*) FROM tq.dead_letter WHERE body = 'poison'")) == [(16,)] or None
+    async def all_buried() -> bool:
+        return (await installation.sql("SELECT count(*) FROM tq.dead_letter WHERE body = 'poison'")) == [(16,)]
 
     assert "SUCCESS" == execution["state"]["current"]
     await until(all_buried, "sixteen dead letters")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.installation import SERVICES, Installation, until
-from tests.patience import PATIENCE_S
+from tests.acceptance.installation import SERVICES, Installation
+from tests.patience import PATIENCE_S, until
 from tiercel.testing.server import StandaloneServer
 
 WORKING = """\
@@ -50,9 +50,9 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-async def all_say(installation: Installation, status: int) -> bool | None:
+async def all_say(installation: Installation, status: int) -> bool:
     said = await asyncio.gather(*(installation.health(service) for service in SERVICES))
-    return True if all(code == status for code, _ in said) else None
+    return all(code == status for code, _ in said)
 
 
 async def begun(installation: Installation, flow_id: str, count: int) -> list[str]:
@@ -96,9 +96,9 @@ async def test_a_postgresql_that_does_not_answer_is_waited_for(installation: Ins
     try:
         await until(lambda: all_say(installation, 503), "everybody's health to say so")
 
-        async def silent() -> bool | None:
+        async def silent() -> bool:
             silence = await installation.metric("worker", "tiercel_worker_silent_seconds")
-            return True if silence is not None and silence > MUTE_S else None
+            return silence is not None and silence > MUTE_S
 
         await until(silent, "the worker to know that nobody hears it", within_s=MUTE_S + PATIENCE_S)
         _, worker = await installation.health("worker")

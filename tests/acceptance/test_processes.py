@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, look_until
 from tiercel.cli.api import Api
 from tiercel.cli.live import LiveView
 from tiercel.cli.main import SERVICES
@@ -43,7 +42,7 @@ class Cluster:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("processes")
     port, management = free_ports()
-    with ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         postgres = stack.enter_context(EmbeddedPostgres(folder / "postgres"))
         common = ["--postgres", postgres.uri(), "--data", str(folder / "data")]
         migrated = subprocess.run([*COMMAND, "migrate", *common], check=True, capture_output=True, text=True)
@@ -64,14 +63,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def await_ready(url: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        try:
-            if httpx.get(url).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    raise AssertionError(f"{url} is not ready.")
+    def says_so() -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(url).status_code == 200
+        return False
+
+    look_until(says_so, f"{url} to be ready")
 
 
 async def test_processes_that_were_started_alone_work_together(cluster: Cluster) -> None:

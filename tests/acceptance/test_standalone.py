@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.patience import PATIENCE_S
+from tests.patience import look_until
 from tiercel.cli.api import Api
 from tiercel.cli.live import LiveView
 from tiercel.testing.server import StandaloneServer
@@ -88,10 +87,7 @@ def test_children_and_postgresql_die_with_a_killed_supervisor(
     os.kill(first.pid, signal.SIGKILL)
     first.stop()
 
-    deadline = time.monotonic() + PATIENCE_S
-    while any(is_running(pid) for pid in processes.values()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert [] == [name for name, pid in processes.items() if is_running(pid)]
+    look_until(lambda: not any(is_running(pid) for pid in processes.values()), f"all of {processes} to end")
     with StandaloneServer(tmp_path, environment=environment) as second:
         assert 200 == httpx.get(f"{second.url}/api/v1/main/flows/search").status_code
 

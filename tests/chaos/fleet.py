@@ -20,6 +20,7 @@ from typing import Any, Final, Self
 import httpx
 
 from backing.process import free_port
+from tests.patience import look_until
 from tiercel.cli.main import SERVICES
 
 READY_TIMEOUT_S: Final = 60.0
@@ -52,14 +53,14 @@ class Member:
 
     def await_ready(self) -> None:
         """Return when `/health/readiness` says so."""
-        deadline = time.monotonic() + READY_TIMEOUT_S
-        while time.monotonic() < deadline and self.process.poll() is None:
-            try:
-                if httpx.get(f"http://127.0.0.1:{self.management_port}/health/readiness").status_code == 200:
-                    return
-            except httpx.TransportError:
-                time.sleep(0.05)
-        raise AssertionError(f"{self.service} is not ready: {self.log_file.read_text()[-2000:]}")
+        look_until(self._is_ready, f"{self.service} to be ready, see {self.log_file}", within_s=READY_TIMEOUT_S)
+
+    def _is_ready(self) -> bool:
+        assert self.process.poll() is None, f"{self.service} has ended: {self.log_file.read_text()[-2000:]}"
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.management_port}/health/readiness").status_code == 200
+        except httpx.TransportError:
+            return False
 
     def stop(self) -> int:
         """Ask it to stop; return its exit code when it has."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
@@ -14,11 +12,12 @@ from typing import Any, Final
 from tests.chaos.flows import CLOCK_PERIOD_S, SiegeFlow
 from tests.chaos.history import mistakes
 from tests.chaos.verdict import Verdict
-from tests.patience import PATIENCE_S
+from tests.patience import at_last
 from tiercel.cli.api import Api
 from tiercel.model.state import State
 
 LOOK_S: Final = 0.5
+"""Between two looks: each reads whole lists from a server that has work to do."""
 
 
 class Judge:
@@ -91,14 +90,15 @@ class Judge:
                 self._verdict.wrong.append(f"{_name(each)} ended {each['state']['current']}")
 
 
+async def has_caught_up(api: Api, moment: datetime) -> bool:
+    """Tell whether the schedule of the siege has started an execution for a date after a moment."""
+    dates = [each["trigger"]["variables"]["date"] for each in await api.search("clockwork")]
+    return any(datetime.fromisoformat(date) >= moment for date in dates)
+
+
 async def _at_last(look: Callable[[], Awaitable[list[str]]]) -> list[str]:
     """Look until nothing is wrong, or patience ends; return what is still wrong."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        found = await look()
-        if not found or time.monotonic() > deadline:
-            return found
-        await asyncio.sleep(LOOK_S)
+    return await at_last(look, lambda wrong: not wrong, every_s=LOOK_S)
 
 
 def _name(execution: Mapping[str, Any]) -> str:

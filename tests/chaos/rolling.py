@@ -18,8 +18,9 @@ import msgspec
 
 from tests.chaos.fleet import Fleet, Member
 from tests.chaos.flows import FLOWS, SiegeFlow, clock
-from tests.chaos.judge import Judge
+from tests.chaos.judge import LOOK_S, Judge, has_caught_up
 from tests.chaos.verdict import Verdict
+from tests.patience import at_last, until
 from tiercel.cli.api import Api
 from tiercel.cli.main import SERVICES
 from tiercel.errors import Unavailable
@@ -64,7 +65,7 @@ class Rolling:
         await api.close()
         load = asyncio.create_task(self._load())
         for service in SERVICES:
-            await asyncio.sleep(REST_S)
+            await asyncio.sleep(REST_S)  # the load goes on for a while as it is
             old = self._fleet.switch(await asyncio.to_thread(self._fleet.start, service))
             await self._routed(old)
             self.replacements.append(_told(old, await asyncio.to_thread(old.stop)))
@@ -79,10 +80,11 @@ class Rolling:
 
     async def _routed(self, old: Member) -> None:
         """Return when no request is on its way to the old process; those that it answers now go on."""
-        deadline = time.monotonic() + SETTLE_S
-        while self._on_the_way[old.url]:
-            assert time.monotonic() < deadline, f"{old.service} at {old.url} does not begin to answer."
-            await asyncio.sleep(0.01)
+
+        async def look() -> bool:
+            return not self._on_the_way[old.url]
+
+        await until(look, f"{old.service} at {old.url} to begin to answer", within_s=SETTLE_S)
 
     async def _load(self) -> None:
         running: set[asyncio.Task[None]] = set()
@@ -91,7 +93,7 @@ class Rolling:
             task = asyncio.create_task(self._start(next(flows)))
             running.add(task)
             task.add_done_callback(running.discard)
-            await asyncio.sleep(GAP_S)
+            await asyncio.sleep(GAP_S)  # the steady pace
         await asyncio.gather(*running)
 
     async def _start(self, flow: SiegeFlow) -> None:
@@ -143,23 +145,20 @@ class Rolling:
     async def _stop_the_clock(self, api: Api) -> None:
         """Disable the schedule, when it has caught up with all dates of the restart."""
         over = datetime.now(UTC)
-        deadline = time.monotonic() + SETTLE_S
-        while time.monotonic() < deadline:
-            dates = [each["trigger"]["variables"]["date"] for each in await api.search("clockwork")]
-            if any(datetime.fromisoformat(date) >= over for date in dates):
-                break
-            await asyncio.sleep(0.2)
+        await at_last(lambda: has_caught_up(api, over), bool, within_s=SETTLE_S, every_s=LOOK_S)
         await api.put_flow(clock(disabled=True))
 
     async def _settled(self, api: Api) -> dict[str, dict[str, Any]]:
-        deadline = time.monotonic() + SETTLE_S
         ended: dict[str, dict[str, Any]] = {}
-        while (left := self._started.keys() - ended.keys()) and time.monotonic() < deadline:
-            for execution_id in left:
+
+        async def look() -> bool:
+            for execution_id in self._started.keys() - ended.keys():
                 execution = await api.execution(execution_id)
                 if State(execution["state"]["current"]).is_terminated:
                     ended[execution_id] = execution
-            await asyncio.sleep(0.2)
+            return self._started.keys() == ended.keys()
+
+        await at_last(look, bool, within_s=SETTLE_S, every_s=LOOK_S)
         self.verdict.stuck += [f"{self._started[each].id} {each}" for each in self._started.keys() - ended.keys()]
         return ended
 

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import os
 import signal
-import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import cycle, islice
@@ -21,8 +20,9 @@ import msgspec
 
 from backing.process import BackingProcess
 from tests.chaos.flows import FLOWS, SiegeFlow, clock
-from tests.chaos.judge import Judge
+from tests.chaos.judge import LOOK_S, Judge, has_caught_up
 from tests.chaos.verdict import Verdict
+from tests.patience import at_last, until
 from tiercel.cli.api import Api
 from tiercel.errors import Refused, Unavailable
 from tiercel.model.state import State
@@ -35,6 +35,8 @@ AWAY_S: Final = 3.0
 """How long a backing service is away, beside its stop and start: long enough that somebody needs it meanwhile."""
 SETTLE_S: Final = 150.0
 """How long work may take to end after the last blow: a silent worker is lost after 30 s, a lease after 10 s."""
+AGAIN_S: Final = 0.2
+"""Until a request that was not confirmed is sent again."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +94,7 @@ class Siege:
             task = asyncio.create_task(self._start(flow))
             running.add(task)
             task.add_done_callback(running.discard)
-            await asyncio.sleep(gap)
+            await asyncio.sleep(gap)  # the steady pace
         await asyncio.gather(*running)
 
     async def _start(self, flow: SiegeFlow) -> None:
@@ -101,19 +103,19 @@ class Siege:
             try:
                 started = await self._api.start("siege", flow.id, {})
             except (Unavailable, Refused, httpx.HTTPError):
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(AGAIN_S)  # a server that is being started again does not say when it is there
             else:
                 self._started[started["id"]] = flow
                 return
 
     async def _strike(self) -> None:
         for blow in self._blows:
-            await asyncio.sleep(self._plan.pause_s)
+            await asyncio.sleep(self._plan.pause_s)  # the next blow hits what has got up
             name, _, number = blow.partition("-")
             power_cut = number != "" and int(number) % 2 == 0
             if (service := self._backing.get(name)) is not None:
                 await asyncio.to_thread(service.kill if power_cut else service.stop)
-                await asyncio.sleep(AWAY_S)
+                await asyncio.sleep(AWAY_S)  # the outage itself
                 await asyncio.to_thread(service.start)
             else:
                 pid = await self._alive(name)
@@ -123,38 +125,38 @@ class Siege:
 
     async def _alive(self, name: str) -> int:
         """Return a process that works; one that was struck a moment ago is started again first."""
-        deadline = time.monotonic() + SETTLE_S
-        while (pid := self._server.processes().get(name)) is None:
-            if time.monotonic() > deadline:
-                raise Unavailable(f"The process '{name}' was not started again within {SETTLE_S:g} s.")
-            await asyncio.sleep(0.1)
-        return pid
+
+        async def look() -> int | None:
+            return self._server.processes().get(name)
+
+        return await until(look, f"the process '{name}' to be started again", within_s=SETTLE_S)
 
     async def _stop_the_clock(self) -> None:
         """Disable the schedule, when it has caught up with all dates of the siege."""
         over = datetime.now(UTC)
-        deadline = time.monotonic() + SETTLE_S
-        while time.monotonic() < deadline:
+
+        async def look() -> bool:
             try:
-                dates = [each["trigger"]["variables"]["date"] for each in await self._api.search("clockwork")]
-                if any(datetime.fromisoformat(date) >= over for date in dates):
-                    break
+                return await has_caught_up(self._api, over)
             except (Unavailable, Refused) as error:
                 log.info("the server cannot be asked for dates: %s", error, extra={"action": "siege_answer_awaited"})
-            await asyncio.sleep(0.5)
-        else:
+                return False
+
+        if not await at_last(look, bool, within_s=SETTLE_S, every_s=LOOK_S):
             self._verdict.stuck.append(f"clock has not caught up with {over} within {SETTLE_S:g} s")
         await self._api.put_flow(clock(disabled=True))
 
     async def _settled(self) -> dict[str, dict[str, Any]]:
         """Wait until everything has ended, or nothing has moved for long; return what could be read."""
-        deadline = time.monotonic() + SETTLE_S
         ended: dict[str, dict[str, Any]] = {}
-        while (open_ids := self._started.keys() - ended.keys()) and time.monotonic() < deadline:
-            for execution in await self._read(open_ids):
+
+        async def look() -> bool:
+            for execution in await self._read(self._started.keys() - ended.keys()):
                 if State(execution["state"]["current"]).is_terminated:
                     ended[execution["id"]] = execution
-            await asyncio.sleep(0.5)
+            return self._started.keys() == ended.keys()
+
+        await at_last(look, bool, within_s=SETTLE_S, every_s=LOOK_S)
         for execution in await self._read(self._started.keys() - ended.keys()):
             open_runs = [
                 f"{run['taskId']} {run['state']['current']}"

@@ -11,9 +11,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import httpx
@@ -21,6 +20,7 @@ import httpx
 from tests.chaos.flows import SiegeFlow
 from tests.chaos.history import mistakes
 from tests.chaos.verdict import Verdict
+from tests.patience import at_last, until
 from tiercel.cli.api import BASE
 from tiercel.model.state import State
 from tiercel.testing.server import StandaloneServer
@@ -31,9 +31,8 @@ LIMIT: Final = 16
 PAGE: Final = 500
 SETTLE_S: Final = 600.0
 """How long the loops may take in all."""
-PATIENCE_S: Final = 60.0
-"""So long may a process be away, and the repository lag behind what has ended."""
 LOOK_S: Final = 0.25
+"""Between two looks: each reads whole lists from a server that has work to do."""
 READERS: Final = 8
 
 _EACH: Final = """\
@@ -184,23 +183,21 @@ class WideSiege:
 
     async def _alive(self, name: str) -> int:
         """Return a process that works; one that was struck a moment ago is started again first."""
-        deadline = time.monotonic() + PATIENCE_S
-        while (pid := self._server.processes().get(name)) is None:
-            assert time.monotonic() < deadline, f"The process '{name}' was not started again."
-            await asyncio.sleep(0.05)
-        return pid
+
+        async def look() -> int | None:
+            return self._server.processes().get(name)
+
+        return await until(look, f"the process '{name}' to be started again")
 
     async def _ended(self, started: dict[str, SiegeFlow]) -> None:
         """Wait until all have ended."""
-        left = dict(started)
-        deadline = time.monotonic() + SETTLE_S
-        while left and time.monotonic() < deadline:
+
+        async def look() -> set[str]:
             listed = await self._all({"filters[namespace][EQUALS]": "wide", "filters[flowId][NOT_IN]": "part"})
-            for each in listed:
-                if State(each["state"]["current"]).is_terminated:
-                    left.pop(each["id"], None)
-            await asyncio.sleep(LOOK_S)
-        self._verdict.stuck += [f"{flow.id} has not ended within {SETTLE_S:g} s" for flow in left.values()]
+            return started.keys() - {each["id"] for each in listed if State(each["state"]["current"]).is_terminated}
+
+        left = await at_last(look, lambda open_ids: not open_ids, within_s=SETTLE_S, every_s=LOOK_S)
+        self._verdict.stuck += [f"{started[each].id} has not ended within {SETTLE_S:g} s" for each in left]
 
     async def _judge_iterations(self, execution: dict[str, Any]) -> None:
         """Each iteration is one execution, and the loop has counted it and kept its output once."""
@@ -248,7 +245,7 @@ class WideSiege:
         def done(found: list[dict[str, Any]]) -> bool:
             return len(found) >= count and all(State(each["state"]["current"]).is_terminated for each in found)
 
-        return await _at_last(look, done)
+        return await at_last(look, done, every_s=LOOK_S)
 
     def _note(self, name: str, sentences: Iterable[str]) -> None:
         self._verdict.wrong += [f"{name}: {sentence}" for sentence in sentences]
@@ -268,15 +265,3 @@ class WideSiege:
         answer.raise_for_status()
         content: dict[str, Any] = answer.json()
         return content
-
-
-async def _at_last(
-    look: Callable[[], Awaitable[list[dict[str, Any]]]], done: Callable[[list[dict[str, Any]]], bool]
-) -> list[dict[str, Any]]:
-    """Look until it is done, or patience ends; return what was seen last."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        found = await look()
-        if done(found) or time.monotonic() > deadline:
-            return found
-        await asyncio.sleep(LOOK_S)

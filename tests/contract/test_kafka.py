@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from tests.contract.backends import KafkaContract
 from tests.contract.cut import Cut
 from tests.contract.samples import changes, event, job, leases_of, minutes
 from tests.contract.steps import ALL, arrived, claimed, seqs, submit, waiting
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, until
 from tiercel.errors import InternalError, OperatorError, Refused, Unavailable
 from tiercel.messages import codec
 from tiercel.messages.broadcast import KillRun
@@ -67,20 +67,13 @@ async def pause(dispatcher: Dispatcher) -> None:
     await asyncio.gather(*dispatcher._tasks, return_exceptions=True)
 
 
-async def until(holds: Callable[[], Awaitable[bool]], within_s: float = PATIENCE_S) -> None:
-    """Wait until something holds."""
-    async with asyncio.timeout(within_s):
-        while not await holds():  # noqa: ASYNC110 what is waited for is elsewhere
-            await asyncio.sleep(0.02)
-
-
 async def room(dispatcher: Dispatcher, free: int) -> None:
     """Wait until a dispatcher knows of so many free slots."""
 
     async def known() -> bool:
         return dispatcher._roster.free == free
 
-    await until(known)
+    await until(known, f"the dispatcher to know of {free} free slots")
 
 
 async def _none_waits(queue: Queue) -> bool:
@@ -290,7 +283,7 @@ async def test_jobs_that_a_dead_dispatcher_has_claimed_arrive(kafka_contract: Ka
     await other.queue.claim("w", ["default"], 2)
     held = hold(kafka_contract.links[0])
     await submit(other, job("a", 1))
-    await until(lambda: _none_waits(other.queue))
+    await until(lambda: _none_waits(other.queue), "nothing to wait")
     await pause(dispatcher)
     await kafka_contract.pass_time(60)
     kafka_contract.dispatch_by(other)
@@ -385,7 +378,7 @@ async def test_while_the_broker_is_away_calls_say_so(
     contract = await KafkaContract.open_on(postgres_database, kafka_broker.bootstrap, f"{topic_prefix}away_")
     await asyncio.to_thread(kafka_broker.pause)
     try:
-        await until(lambda: _is_silent(contract.links[0], SILENT_MAX_S + 1))
+        await until(lambda: _is_silent(contract.links[0], SILENT_MAX_S + 1), "the silence to be noticed")
         async with asyncio.timeout(PATIENCE_S):
             with pytest.raises(Unavailable, match="has not answered"):
                 await contract.queue.emit(event("a"))
@@ -395,5 +388,5 @@ async def test_while_the_broker_is_away_calls_say_so(
             assert "has not answered" in str(await contract.links[0].health())
     finally:
         await asyncio.to_thread(kafka_broker.resume)
-    await until(lambda: _is_well(contract.links[0]))
+    await until(lambda: _is_well(contract.links[0]), "the link to be well")
     await contract.close()

@@ -10,8 +10,8 @@ import msgspec
 from tests.contract.backends import KafkaContract
 from tests.contract.samples import job
 from tests.contract.steps import arrived, claimed, submit, waiting
-from tests.contract.test_kafka import kafka_contract, room, until
-from tests.patience import PATIENCE_S
+from tests.contract.test_kafka import kafka_contract, room
+from tests.patience import PATIENCE_S, until
 from tiercel.messages import codec
 from tiercel.messages.execution_event import JobRefused, JobReturned, TaskStarted
 from tiercel.messages.topics import WORKER_JOB, partition_of
@@ -45,7 +45,7 @@ async def test_what_a_worker_turns_out_to_be_too_busy_for_is_handed_back(kafka_c
     busy, done = await work_off(kafka_contract, "busy")
 
     await submit(kafka_contract, *(job("long", seq) for seq in range(LONG)))
-    await until(lambda: _all_sent(kafka_contract))
+    await until(lambda: _all_sent(kafka_contract), "all jobs to be sent")
     told = [delivery.message for delivery in await arrived(kafka_contract.queue, done + 2 * LONG, count=5000)]
 
     returned = [message for message in told if isinstance(message, JobReturned)]

@@ -10,7 +10,8 @@ import pytest
 from tests.contract.backends import KafkaContract
 from tests.contract.samples import job, leases_of
 from tests.contract.steps import arrived, claimed, seqs, submit, waiting
-from tests.contract.test_kafka import hold, kafka_contract, pause, room, until
+from tests.contract.test_kafka import hold, kafka_contract, pause, room
+from tests.patience import until
 from tiercel.messages.execution_event import TaskStarted
 from tiercel.statestore.base import DISPATCHER, LeaseLost
 
@@ -26,7 +27,7 @@ async def ready(contract: KafkaContract, worker: str, slots: int) -> None:
 
     await contract.queue.claim(worker, ["default"], slots)
     await room(contract.dispatcher, slots)
-    await until(is_drained)
+    await until(is_drained, "nothing to wait")
     await pause(contract.dispatcher)
 
 
@@ -78,7 +79,7 @@ async def test_a_job_that_a_dead_process_has_given_arrives(kafka_contract: Kafka
     await ready(kafka_contract, "here", 1)
     listener: Any = other.queue
     await listener.claim("there", ["default"], 2)
-    await until(lambda: _knows(kafka_contract, "there"))
+    await until(lambda: _knows(kafka_contract, "there"), "the dispatcher to know the worker")
     held = hold(kafka_contract.links[0])
 
     await submit(kafka_contract, job("a", 1))

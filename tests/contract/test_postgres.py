@@ -17,7 +17,7 @@ from tests.contract.backends import PostgresContract
 from tests.contract.cut import Cut
 from tests.contract.samples import SERVICE, changes, event, head, job, leases_of, run
 from tests.contract.steps import submit
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, until
 from tiercel.errors import InvalidSettings, OperatorError, Unavailable
 from tiercel.messages.broadcast import KillRun
 from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT, TOPICS
@@ -119,9 +119,11 @@ async def rows_read_in_all(postgres: PostgresContract) -> int:
     """End the sessions of the adapters, which then have told everything, and return the count."""
     await postgres.queue.close()
     left = b"SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'tiercel queue'"
-    async with asyncio.timeout(PATIENCE_S):
-        while await postgres.admin.fetch(left):  # noqa: ASYNC110 the server's processes tell nobody of their end
-            await asyncio.sleep(0.01)
+
+    async def look() -> bool:
+        return not await postgres.admin.fetch(left)
+
+    await until(look, "the server's processes of these sessions to end")
     return await rows_read(postgres)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,7 +19,7 @@ from backing.process import free_port
 from backing.tools import Program
 from tests.contract.samples import event
 from tests.folders import let_through
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, look_until
 from tiercel.errors import InvalidSettings
 from tiercel.messages.topics import EXECUTION_EVENT, partition_of
 from tiercel.queue.postgres.node import PostgresNode
@@ -83,15 +83,13 @@ def pooler(pgbouncer: Program, postgres_database: str, tmp_path: Path) -> Iterat
 
 
 def _await_port(port: int) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        try:
+    def listens() -> bool:
+        with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
-            return
-    raise AssertionError(f"PgBouncer does not listen on {port}.")
+            return True
+        return False
+
+    look_until(listens, f"PgBouncer to listen on {port}")
 
 
 async def test_a_pooler_of_transactions_is_refused_with_the_remedy(pooler: Pooler) -> None:

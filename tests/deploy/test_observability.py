@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +15,7 @@ import yaml
 from backing.process import BackingProcess
 from backing.tools import Program
 from tests.deploy import words
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, at_last
 from tiercel.cli.api import Api
 from tiercel.cli.live import LiveView
 from tiercel.testing.server import StandaloneServer
@@ -140,15 +138,12 @@ def test_alerts_and_dashboard_use_metrics_that_exist() -> None:
 
 async def test_prometheus_scrapes_every_process(watcher: Prometheus, query: Any) -> None:
     """Each job of the configuration finds its service at the path that Prometheus asks for."""
-    deadline = time.monotonic() + PATIENCE_S
-    expected = {(name, name) for name in ORDER}
-    while True:
-        found = {(each["metric"]["job"], each["metric"]["service"]) for each in await query("tiercel_build_info")}
-        if found == expected:
-            break
-        assert time.monotonic() < deadline, f"Prometheus sees {found}; {watcher.log_file}"
-        await asyncio.sleep(0.2)
 
+    async def look() -> set[tuple[str, str]]:
+        return {(each["metric"]["job"], each["metric"]["service"]) for each in await query("tiercel_build_info")}
+
+    expected = {(name, name) for name in ORDER}
+    assert expected == await at_last(look, lambda found: found == expected), watcher.log_file
     assert [] == await query("up == 0")
 
 
@@ -171,13 +166,12 @@ async def test_every_query_is_answered_and_the_path_of_the_data_is_seen(watched:
         "kestra_executor_execution_end_count_total": 'kestra_executor_execution_end_count_total{state="SUCCESS"}',
         "tiercel_queue_messages": 'max(tiercel_queue_messages{topic="worker_job"}) + 3',
     }
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
+
+    async def short() -> dict[str, float]:
         counts = {name: sum(float(each["value"][1]) for each in await query(text)) for name, text in stations.items()}
-        if all(count >= 3 for count in counts.values()):
-            break
-        assert time.monotonic() < deadline, counts
-        await asyncio.sleep(0.2)
+        return {name: count for name, count in counts.items() if count < 3}
+
+    assert {} == await at_last(short, lambda counts: not counts)
     for text in (*dashboard_queries().values(), *words.alert_queries().values()):
         await query(text)
 
@@ -188,14 +182,12 @@ async def test_every_query_is_answered_and_the_path_of_the_data_is_seen(watched:
 async def test_panels_show_something(watched: StandaloneServer, query: Any) -> None:
     """Each panel has a series now, but for what has not happened."""
     unseen = {"executions by triggers", "lateness of schedules", "oldest", "time-outs, kills, lost"}
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        empty = [
+
+    async def empty() -> list[str]:
+        return [
             name
             for name, text in dashboard_queries().items()
             if not await query(text) and not any(name.startswith(start) for start in unseen)
         ]
-        if not empty:
-            break
-        assert time.monotonic() < deadline, empty
-        await asyncio.sleep(0.5)
+
+    assert [] == await at_last(empty, lambda names: not names)

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from backing.kafka import KafkaBroker
 from tests.architecture.tree import ROOT
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, look_until
 
 quiet = logging.getLogger("tests.kafka")
 quiet.setLevel(logging.CRITICAL)
@@ -96,10 +95,7 @@ def test_when_the_test_run_is_killed_the_broker_ends(kafka_broker: KafkaBroker, 
     run.send_signal(signal.SIGKILL)
     run.wait()
 
-    deadline = time.monotonic() + PATIENCE_S
-    while is_alive(broker):
-        assert time.monotonic() < deadline, f"The broker {broker} outlives its test run."
-        time.sleep(0.02)
+    look_until(lambda: not is_alive(broker), f"the broker {broker} to end with its test run")
 
 
 def is_alive(pid: int) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.contract.backends import PostgresContract
+from tests.patience import until
 from tests.statemachine.flows import CORE, flow
 from tiercel.definitions.postgres.definitions import PostgresDefinitions
 from tiercel.flowspec.parse import parse_flow
@@ -42,14 +43,19 @@ async def _read(backend: PostgresContract, execution_id: str) -> Execution | Non
 
 
 async def _until_labelled(backend: PostgresContract, execution_id: str, value: str) -> None:
-    while (found := await _read(backend, execution_id)) is None or found.labels != (("seen", value),):  # noqa: ASYNC110
-        await asyncio.sleep(0.05)
+    async def look() -> bool:
+        found = await _read(backend, execution_id)
+        return found is not None and found.labels == (("seen", value),)
+
+    await until(look, f"'{execution_id}' to have the label '{value}'", within_s=DEADLINE_S)
 
 
 async def _until_ended(backend: PostgresContract, execution_id: str) -> Execution:
-    while (found := await _read(backend, execution_id)) is None or not found.state.is_terminated:  # noqa: ASYNC110
-        await asyncio.sleep(0.05)
-    return found
+    async def look() -> Execution | None:
+        found = await _read(backend, execution_id)
+        return found if found is not None and found.state.is_terminated else None
+
+    return await until(look, f"'{execution_id}' to end", within_s=DEADLINE_S)
 
 
 async def test_a_message_that_kills_its_owners_goes_to_the_dead_letters(postgres_database: str, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from tests.contract.backends import MemoryContract, PostgresContract
-from tests.patience import PATIENCE_S
+from tests.patience import until
 from tiercel.definitions.memory import MemoryDefinitions
 from tiercel.executor.service import ExecutorService
 from tiercel.executor.settings import ExecutorSettings
@@ -133,9 +133,7 @@ class Workshop:
 
     async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
         """Wait for a condition of the backend."""
-        async with asyncio.timeout(PATIENCE_S):
-            while not await condition():  # noqa: ASYNC110 - a backend tells nobody
-                await asyncio.sleep(LOOK_S)
+        await until(condition, "the condition")
 
     async def runs(self, execution_id: str) -> list[tuple[str, str | None, State]]:
         """Return task, value and state of the task runs, in order."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.patience import PATIENCE_S
+from tests.patience import look_until
 from tiercel.model.state import State
 from tiercel.plugins.scripts import supervisor
 from tiercel.secrets.encryption import Encryption, is_sealed
@@ -261,7 +261,7 @@ async def test_a_background_process_does_not_outlive_its_task(bench: Bench, tmp_
     assert outcome.state is State.SUCCESS
     assert _lives(pid)
     assert supervisor.kill_marked([supervisor.SUPERVISOR.worker + "/" + str(n) for n in range(1, 1000)]) >= 1
-    _wait_for(lambda: not _lives(pid))
+    look_until(lambda: not _lives(pid), f"{pid} to end")
 
 
 def test_processes_die_with_their_worker(tmp_path: Path) -> None:
@@ -276,14 +276,14 @@ asyncio.run(run_task({{"id": "t", "type": "{SHELL}", "commands": commands}}, sto
 """
     worker = subprocess.Popen([sys.executable, "-c", program])
     try:
-        _wait_for(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+        look_until(lambda: pids.exists() and len(pids.read_text().split()) == 2, "two processes to run")
         scripts = [int(pid) for pid in pids.read_text().split()]
         assert all(_lives(pid) for pid in scripts)
     finally:
         worker.send_signal(signal.SIGKILL)
         worker.wait()
 
-    _wait_for(lambda: not any(_lives(pid) for pid in scripts))
+    look_until(lambda: not any(_lives(pid) for pid in scripts), f"{scripts} to end")
 
 
 def test_a_forked_process_has_marks_of_its_own() -> None:
@@ -303,14 +303,6 @@ def _lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def _wait_for(condition: Any) -> None:
-    """Wait for another process: there is nothing to await, so it is looked at until it is so."""
-    deadline = os.times().elapsed + PATIENCE_S
-    while not condition():
-        assert os.times().elapsed < deadline, "It did not happen in time."
-        os.sched_yield()
 
 
 async def test_a_file_of_the_worker_is_given_only_from_allowed_folders(tmp_path: Path) -> None:
