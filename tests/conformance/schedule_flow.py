@@ -23,7 +23,8 @@ from tiercel.model.task import Condition, Task, Trigger
 from tiercel.queue.memory import MemoryBackend
 from tiercel.runtime.adapters import Adapters
 from tiercel.runtime.clock import FakeClock
-from tiercel.scheduler.expressions import Expressions, KnownHost
+from tiercel.runtime.expressions import KnownHost
+from tiercel.scheduler.expressions import Expressions
 from tiercel.storage.local import LocalStorage
 
 T = TypeVar("T")

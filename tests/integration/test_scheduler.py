@@ -283,3 +283,21 @@ async def test_a_new_revision_moves_the_next_date_and_a_gone_trigger_is_forgotte
 
     assert await world.state() is None
     assert await world.state("other") is not None
+
+
+async def test_an_input_that_cannot_be_read_fails_its_execution_and_nothing_else(tmp_path: Path) -> None:
+    """What it names cannot be a key: the author is told, and the other trigger fires as if nothing were."""
+    world = World(tmp_path, utc("2024-07-15T00:30:00+00:00"))
+    bad = {**HOURLY, "id": "bad", "inputs": {"word": "{{ kv('not a key!') }}"}}
+    good = {**HOURLY, "id": "good", "inputs": {"word": "fine"}}
+    await world.deploy([bad, good], inputs=[{"id": "word", "type": "STRING"}])
+    scheduler = world.scheduler()
+    await begin(scheduler)
+    world.fake.advance(3600)
+    await settle(scheduler)
+
+    commands = {command.trigger.id: command for command in await world.created() if command.trigger is not None}
+
+    assert {"bad", "good"} == commands.keys()
+    assert commands["good"].failed is None
+    assert "Key must start with an alphanumeric character" in (commands["bad"].failed or "")

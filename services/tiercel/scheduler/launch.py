@@ -34,7 +34,7 @@ class Launcher:
         failed = fire.failed
         inputs: dict[str, Any] | None = None
         try:
-            inputs = await self._expressions.rendered(plan.flow, now, partial(self._inputs, plan, fire, variables))
+            inputs = await self._expressions.decided_by(plan.flow, now, partial(self._inputs, plan, fire, variables))
         except FlowAuthorError as error:
             failed = failed or f"The inputs of trigger '{plan.trigger.id}' cannot be used: {error}"
         labels = await self._expressions.decided(plan.flow, now, lambda render: _labels(plan, fire, variables, render))

@@ -10,10 +10,10 @@ from tiercel.flowspec.defaults import read_outer
 from tiercel.messages.topics import HISTORY
 from tiercel.queue import backlog
 from tiercel.runtime.adapters import Adapters
+from tiercel.runtime.expressions import Expressions
 from tiercel.secrets.encryption import Encryption
 from tiercel.webserver import subflows
 from tiercel.webserver.emitter import Emitter
-from tiercel.webserver.expressions import Expressions
 from tiercel.webserver.flowcache import FlowCache
 from tiercel.webserver.follower import Followers
 from tiercel.webserver.query import Query

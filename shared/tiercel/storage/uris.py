@@ -48,7 +48,9 @@ def path_of(text: str) -> str:
         raise Refused(f"'{text}' is not a URI of internal storage; such a URI begins with 'kestra:///'.")
     else:
         path = text
-    if "\0" in path or "\\.." in path or ".." in path.split("/"):
+    if "\0" in path:
+        raise Refused(f"The path {text!r} must not contain a NUL byte.")
+    if "\\.." in path or ".." in path.split("/"):
         raise Refused(f"The path '{text}' must not contain '..'.")
     return path if path.startswith("/") else "/" + path
 

@@ -59,7 +59,7 @@ class FactsHost:
         raise OSError("http() can only be called while a task runs in a worker.")
 
     def subflow(self, call: SubflowCall) -> SubflowResult:
-        raise Absent("subflow() can only be called while a task runs in a worker.")
+        raise ValueError("subflow() can only be called while a task runs in a worker.")
 
     def free_port(self) -> int:
         raise OSError("A port can only be found while a task runs in a worker.")

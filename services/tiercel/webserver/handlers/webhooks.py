@@ -19,9 +19,9 @@ from tiercel.model.execution import TriggerInfo
 from tiercel.model.flow import Flow
 from tiercel.model.state import State
 from tiercel.plugins.core.trigger.webhook import Webhook, WebhookTrigger
+from tiercel.runtime.expressions import Expressions
 from tiercel.webserver import creation, evaluation, inputs
 from tiercel.webserver.context import Call
-from tiercel.webserver.expressions import Expressions
 from tiercel.webserver.handlers.creation import wait_for_end
 from tiercel.webserver.problem import TooLarge
 from tiercel.webserver.reader import View
