@@ -132,6 +132,30 @@ def test_a_pause_with_a_timeout_fails_when_nobody_resumes() -> None:
     assert State.FAILED == machine.state
 
 
+def test_a_pause_that_cancels_ends_cancelled_itself() -> None:
+    """`behavior: CANCEL` ends the pause and its execution CANCELLED; what runs beside it is killed."""
+    machine = Machine(flow(group("Parallel", "g", {**PAUSE, "pauseDuration": "PT1M", "behavior": "CANCEL"}, "a"), "b"))
+    machine.create()
+    job = machine.jobs.popleft()
+    machine.start(job)
+
+    machine.pass_time(61)
+    machine.finish(job, State.KILLED)
+
+    assert [("g", "CANCELLED"), ("p", "CANCELLED"), ("a", "KILLED")] == machine.states()
+    assert State.CANCELLED == machine.state
+
+
+def test_a_pause_that_is_killed_has_one_attempt() -> None:
+    """The kill ends the attempt that waits, and begins no other."""
+    machine = Machine(flow(PAUSE)).create()
+
+    kill(machine)
+
+    assert [State.KILLED] == [attempt.state for attempt in machine.rows[0].run.attempts]
+    assert State.KILLED == machine.state
+
+
 def test_a_paused_execution_lets_running_tasks_end_and_starts_no_others() -> None:
     """A person's pause holds everything; a resume lets it go on where it was."""
     machine = Machine(flow("a", "b")).create()

@@ -23,6 +23,7 @@ from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.loops import next_round
 from tiercel.executor.core.plan import ROOT
+from tiercel.executor.core.starting import end
 from tiercel.messages import execution_event as events
 from tiercel.model.live import TimerKind
 from tiercel.model.state import State
@@ -214,10 +215,12 @@ def _timer_due(draft: Draft, facts: Facts, event: events.TimerDue) -> None:
 
 def _pause_over(draft: Draft, facts: Facts, seq: int) -> None:
     state = pausing.expire(draft, facts, seq)
-    if state is not None:
+    node = reports.node_of(facts, draft.get(seq)) if state is State.CANCELLED else None
+    if node is not None:
+        end(draft, facts, seq, node, State.CANCELLED)
+        draft.leave = State.CANCELLED
+    elif state is not None:
         branch = draft.branch(seq)
         # A pause that fails has failed as if one of its tasks had: its errors come next.
         failed = branch.failed + int(state is State.FAILED)
         draft.set_branch(seq, replace(branch, failed=failed, data={**branch.data, "expired": str(state)}))
-        if state is State.CANCELLED:
-            draft.leave = State.CANCELLED

@@ -110,7 +110,8 @@ def end_killed(draft: Draft, seq: int, node: Node | None) -> None:
     elif record.run.state is State.RETRYING:
         draft.clear_timer(TimerKind.RETRY, seq)
         draft.update(retrying=max(0, draft.head.retrying - 1))
-    if record.run.attempts and not record.run.attempts[-1].state.is_terminated:
+    attempts = draft.get(seq).run.attempts
+    if attempts and not attempts[-1].state.is_terminated:
         draft.put(replace(draft.get(seq), run=end_attempt(draft.get(seq).run, State.KILLED, draft.at)))
     draft.turn(seq, State.KILLED)
     run = draft.get(seq).run
