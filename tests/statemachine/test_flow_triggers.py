@@ -149,3 +149,30 @@ def test_inputs_that_cannot_be_rendered_start_nothing_in_the_old_dialect() -> No
 
     assert [] == listening.hears(upstream())
     assert "t0" in listening.logs[-1]
+
+
+def test_the_trigger_tells_when_the_upstream_ran_and_which_tasks_where_the_flow_asks() -> None:
+    """Dates are always there; the first failed task and the last one are for flows that name them."""
+    runs = [
+        TaskRun(id="1", seq=0, task_id="x", state=State.FAILED, history=()),
+        TaskRun(id="2", seq=1, task_id="y", state=State.SUCCESS, history=()),
+    ]
+    plain = Listening(depends("a", states=["FAILED"]))
+    asking = Listening(
+        depends("a", states=["FAILED"]), variables={"v": "{{ trigger.firstFailedTaskId }} {{ trigger.lastTaskId }}"}
+    )
+    asking.known[Want("runs_of", ("a-1",))] = [RunRecord(run=run) for run in runs]
+
+    (first,) = plain.hears(upstream(state=State.FAILED))
+    (second,) = asking.hears(upstream(state=State.FAILED))
+
+    assert first.trigger is not None
+    assert second.trigger is not None
+    assert {"startDate": "2026-03-04T12:00:00Z", "endDate": "2026-03-04T12:00:00Z"}.items() <= (
+        first.trigger.variables or {}
+    ).items()
+    assert "lastTaskId" not in (first.trigger.variables or {})
+    assert ("x", "y") == (
+        (second.trigger.variables or {})["firstFailedTaskId"],
+        (second.trigger.variables or {})["lastTaskId"],
+    )

@@ -273,6 +273,24 @@ def test_a_subflow_ends_with_its_child() -> None:
     assert State.SUCCESS == machine.run().state
 
 
+def test_a_subflow_that_ends_badly_says_so_in_the_log_of_its_task() -> None:
+    """Whoever asks for the errors of the parent finds the child."""
+    machine = Machine(flow(SUBFLOW))
+    machine.flows["company.team", "child"] = Machine(flow("x").replace("id: f", "id: child", 1)).plan
+    machine.create()
+    [created] = machine.messages
+
+    machine.step(
+        events.ChildEnded(
+            execution_id=EXECUTION, at=machine.now, seq=0, attempt=1, child_id=created.execution_id, state=State.FAILED
+        )
+    )
+
+    where = f'execution="{created.execution_id}" flowId="child" namespace="company.team"'
+    assert f"Subflow execution [[link {where}]] ends in FAILED state" == machine.logs[-1]
+    assert machine.logs[-1] == machine.rows[0].run.error
+
+
 def test_a_missing_subflow_fails_its_task() -> None:
     """The sentence names the flow."""
     machine = Machine(flow(SUBFLOW)).create()

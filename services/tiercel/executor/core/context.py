@@ -12,9 +12,10 @@ from tiercel.executor.core.draft import Draft
 from tiercel.executor.core.facts import Facts, Missing, Want
 from tiercel.executor.core.inputs import inputs_of
 from tiercel.executor.core.plan import Kind, Node
-from tiercel.model.execution import LoopItem, LoopRun, TaskRun
-from tiercel.model.flow import Dialect
+from tiercel.model.execution import Execution, LoopItem, LoopRun, TaskRun
+from tiercel.model.flow import Dialect, Flow
 from tiercel.model.live import OutputKind, OutputRecord
+from tiercel.model.state import State
 
 
 class LazyContext(Mapping[str, Any]):
@@ -217,13 +218,41 @@ def taskrun_of(draft: Draft, run: TaskRun) -> dict[str, Any]:
 def execution_of(draft: Draft) -> dict[str, Any]:
     """Return the variable `execution`."""
     execution = draft.execution
+    over = execution.state.is_terminated or execution.state is State.PAUSED
     return {
         "id": execution.loop_run.executions[0] if execution.loop_run is not None else execution.id,
         "startDate": execution.history[0].date,
         "originalId": execution.original_id or execution.id,
         "state": str(execution.state),
+        **({"endDate": execution.history[-1].date} if over else {}),
         **({"outputs": execution.outputs} if execution.outputs else {}),
     }
+
+
+def error_of(draft: Draft, facts: Facts) -> dict[str, Any]:
+    """Return the variable `error`: the task that failed last and why; empty when none has."""
+    failed = [record.run for record in all_runs(draft, facts) if record.run.state is State.FAILED]
+    told = [run for run in failed if run.error is not None] or failed
+    if not told:
+        return {}
+    message = told[-1].error or f"Task '{told[-1].task_id}' has failed."
+    return {"taskId": told[-1].task_id, "message": message, "stackTrace": message}
+
+
+def _sees_errors(node: Node) -> bool:
+    """Tell whether a task runs after a failure: it, or a task around it, is of errors, finally or what is after."""
+    return any(
+        each.branch in ("errors", "finally", "after") or each.branch.startswith("listener.")
+        for each in (node, *node.ancestors())
+    )
+
+
+def _trigger_of(execution: Execution, flow: Flow) -> dict[str, Any]:
+    trigger = execution.trigger
+    assert trigger is not None
+    # The first dialect has no `_context`, and prints the variable as a whole.
+    origin = {"_context": {"id": trigger.id, "type": trigger.type}} if flow.dialect is Dialect.V2 else {}
+    return {**(trigger.variables or {}), **origin}
 
 
 def tasks_of(draft: Draft, facts: Facts) -> dict[str, Any]:
@@ -297,7 +326,7 @@ def context_of(
     if execution.loop_run is not None:
         plain["item"] = _item(execution.loop_run)
     if execution.trigger is not None:
-        plain["trigger"] = execution.trigger.variables
+        plain["trigger"] = _trigger_of(execution, flow)
     if run is not None:
         makers["taskrun"] = lambda: taskrun_of(draft, run)
         if run.parent is not None:
@@ -305,5 +334,7 @@ def context_of(
             makers["parent"] = lambda: (context["parents"] or [{}])[0]
     if node is not None:
         plain["task"] = {"id": node.id, "type": node.task.type}
+        if _sees_errors(node):
+            makers["error"] = lambda: error_of(draft, facts)
     context = LazyContext(makers, plain)
     return context

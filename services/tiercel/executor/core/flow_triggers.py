@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -39,9 +39,13 @@ from tiercel.messages.topics import EXECUTION_EVENT
 from tiercel.model import ids
 from tiercel.model.execution import LogEntry, TriggerInfo
 from tiercel.model.flow import Dialect, Flow
+from tiercel.model.state import State
 from tiercel.plugins.core.trigger.flow import FlowTrigger
 from tiercel.queue.base import Outgoing
 from tiercel.statestore.base import Scope
+
+_TASKS: Final = ("firstFailedTaskId", "lastTaskId")
+"""Variables that cost a look at all task runs of the upstream: they are there for flows that name them."""
 
 
 class Collected(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -171,7 +175,7 @@ def _fired(asking: _Asking, collected: Collected) -> list[Outgoing]:
     flow, trigger, event = asking.flow, asking.trigger, asking.event
     upstream = event.upstream
     new_id = ids.derived_id(event.at, event.execution_id, upstream.id, len(upstream.history))
-    variables = trigger_variables(upstream, _outputs(asking, collected))
+    variables = {**trigger_variables(upstream, _outputs(asking, collected)), **_times_and_tasks(asking)}
     context = asking.context(variables)
     labels = execution_labels(flow, trigger, upstream, context, asking.render)
     failed, values = None, None
@@ -195,6 +199,27 @@ def _fired(asking: _Asking, collected: Collected) -> list[Outgoing]:
         failed=failed,
     )
     return [Outgoing(topic=EXECUTION_EVENT, key=new_id, message=message)]
+
+
+def _times_and_tasks(asking: _Asking) -> dict[str, Any]:
+    """Return when the upstream ran, and, where the flow asks for them, its first failed task and its last one."""
+    flow, upstream = asking.flow, asking.event.upstream
+    if flow.dialect is not Dialect.V2:
+        return {}
+    over = upstream.state.is_terminated or upstream.state is State.PAUSED
+    found: dict[str, Any] = {"startDate": _instant(upstream.history[0].date)}
+    if over:
+        found["endDate"] = _instant(upstream.history[-1].date)
+    if any(name in flow.source for name in _TASKS):
+        runs = [record.run for record in asking.facts.ask("runs_of", upstream.id)]
+        failed = [run.task_id for run in runs if run.state.is_failed]
+        found |= {"firstFailedTaskId": failed[0]} if failed else {}
+        found |= {"lastTaskId": runs[-1].task_id} if runs else {}
+    return found
+
+
+def _instant(date: datetime) -> str:
+    return date.isoformat().replace("+00:00", "Z")
 
 
 def _outputs(asking: _Asking, collected: Collected) -> dict[str, Any]:

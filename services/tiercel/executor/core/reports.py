@@ -271,6 +271,7 @@ def child_ended(draft: Draft, facts: Facts, event: ChildEnded) -> None:
         state = State.KILLED if event.state is State.KILLED else event.state
     else:
         state = subflow.final_state(node.task, event.state)
+    subflow.tell_end(draft, facts, record.run, node, event, state)
     record = draft.get(event.seq)
     draft.put(replace(record, run=end_attempt(record.run, state, draft.at)))
     if state is State.FAILED and retrying.retry(draft, facts, event.seq, node):

@@ -17,7 +17,7 @@ from tiercel.executor.core.updates import labels_of
 from tiercel.messages.execution_event import ChildEnded, CreateExecution, RestartRequested
 from tiercel.messages.topics import EXECUTION_EVENT
 from tiercel.model import ids
-from tiercel.model.execution import ExecutionKind, ParentTask, TriggerInfo
+from tiercel.model.execution import ExecutionKind, ParentTask, TaskRun, TriggerInfo
 from tiercel.model.live import RunRecord
 from tiercel.model.state import State
 from tiercel.plugins.core.flow.subflow import RestartBehavior, Subflow
@@ -156,6 +156,21 @@ def final_state(task: Subflow, child: State) -> State:
     if not task.transmit_failed or child not in TRANSMITTED:
         return State.SUCCESS
     return State.FAILED if child in (State.PAUSED, State.CANCELLED) else child
+
+
+def tell_end(draft: Draft, facts: Facts, run: TaskRun, node: Node, event: ChildEnded, state: State) -> None:
+    """Log that the child has ended badly, when that is how the task run ends too."""
+    task = node.task
+    assert isinstance(task, Subflow)
+    level = {State.FAILED: "ERROR", State.WARNING: "WARN"}.get(state)
+    if level is None:
+        return
+    rendering = Rendering(draft, facts, run, node)
+    where = f'flowId="{rendering.text(task.flow_id)}" namespace="{rendering.text(task.namespace)}"'
+    reason = f'Subflow execution [[link execution="{event.child_id}" {where}]] ends in {state} state'
+    draft.log(level, reason, run)
+    if state is State.FAILED:
+        draft.put(replace(draft.get(run.seq), run=replace(draft.get(run.seq).run, error=reason)))
 
 
 def outputs_of(event: ChildEnded, extracted: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -1,0 +1,74 @@
+"""What expressions of an execution see beside what every test uses: errors, the trigger's origin, the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.statemachine.flows import flow, group, task
+from tests.statemachine.machine import Machine
+from tiercel.messages.worker_job import TaskJob
+from tiercel.model.execution import TriggerInfo
+from tiercel.model.state import State
+
+ASKS = {"value": "{{ error.taskId }} {{ error.message }}"}
+
+
+def running(machine: Machine, *failing: str) -> dict[str, TaskJob]:
+    """Run everything; return the jobs by task."""
+    jobs: dict[str, TaskJob] = {}
+
+    def answer(job: TaskJob) -> State:
+        jobs[job.task_id] = job
+        return State.FAILED if job.task_id in failing else State.SUCCESS
+
+    machine.run(answer)
+    return jobs
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [{"errors": [task("z", **ASKS)]}, {"finally": [task("z", **ASKS)]}, {"afterExecution": [task("z", **ASKS)]}],
+)
+def test_tasks_after_a_failure_see_the_error(properties: dict[str, Any]) -> None:
+    """`error` names the task that failed last, and says why."""
+    jobs = running(Machine(flow("a", "b", **properties)).create(), "b")
+
+    assert {"taskId": "b", "message": "it failed", "stackTrace": "it failed"} == jobs["z"].context["error"]
+
+
+def test_tasks_inside_errors_see_the_error_too() -> None:
+    """A flowable of an errors branch passes it on to its children."""
+    jobs = running(Machine(flow("a", errors=[group("Sequential", "s", task("z", **ASKS))])).create(), "a")
+
+    assert "a" == jobs["z"].context["error"]["taskId"]
+
+
+def test_there_is_no_error_without_a_failure() -> None:
+    """A finally of a good end sees an empty `error`; a task of the flow itself sees none."""
+    jobs = running(Machine(flow(task("a", **ASKS), **{"finally": [task("z", **ASKS)]})).create())
+
+    assert {} == jobs["z"].context["error"]
+    assert "error" not in jobs["a"].context
+
+
+def test_what_runs_after_the_end_sees_its_date() -> None:
+    """`execution.endDate` is there when the execution has ended, not before."""
+    asks = {"value": "{{ execution.endDate }}"}
+    machine = Machine(flow(task("a", **asks), afterExecution=[task("z", **asks)])).create()
+    jobs = running(machine)
+
+    assert "endDate" not in jobs["a"].context["execution"]
+    assert machine.now == jobs["z"].context["execution"]["endDate"]
+
+
+@pytest.mark.parametrize(("properties", "origin"), [({}, True), ({"listeners": [{"tasks": [task("l")]}]}, False)])
+def test_the_trigger_tells_its_origin_in_the_new_dialect(properties: dict[str, Any], origin: bool) -> None:
+    """`trigger._context` holds id and type beside what the trigger has put in."""
+    trigger = TriggerInfo(id="t", type="some.Trigger", variables={"n": 1})
+    machine = Machine(flow(task("a", value="{{ trigger }}"), **properties)).create(trigger=trigger)
+    jobs = running(machine)
+
+    wanted = {"n": 1, **({"_context": {"id": "t", "type": "some.Trigger"}} if origin else {})}
+    assert wanted == jobs["a"].context["trigger"]
