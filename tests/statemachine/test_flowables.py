@@ -57,6 +57,25 @@ def test_after_execution_runs_when_the_state_is_known() -> None:
     assert machine.head.done
 
 
+@pytest.mark.parametrize("kind", ["Parallel", "Dag"])
+def test_the_number_of_children_at_a_time_may_be_an_expression(kind: str) -> None:
+    """`concurrent` is rendered when the flowable begins."""
+    tasks = ["a", "b", "c"] if kind == "Parallel" else []
+    more = {} if tasks else {"tasks": [{"task": task(name)} for name in ("a", "b", "c")]}
+    machine = Machine(flow(group(kind, "p", *tasks, concurrent="{{ vars.n }}", **more), variables={"n": 2})).create()
+
+    assert ["a", "b"] == [job.task_id for job in machine.jobs]
+    assert State.SUCCESS == machine.run().state
+
+
+def test_a_number_of_children_that_is_none_fails_the_flowable() -> None:
+    """The task run says what it has got."""
+    machine = Machine(flow(group("Parallel", "p", "a", concurrent="{{ 'many' }}"))).create()
+
+    assert [("p", "FAILED")] == machine.states()
+    assert ["'concurrent' of task 'p' must be a number from 0 on, but it is 'many'."] == machine.logs
+
+
 def test_parallel_sends_all_children_at_once() -> None:
     """Without a limit every child is a job at once."""
     machine = Machine(flow(group("Parallel", "p", "a", "b", "c"))).create()

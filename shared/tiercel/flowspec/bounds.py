@@ -49,8 +49,13 @@ def _rules(mark: Any) -> list[Rule]:
     if isinstance(mark, DatePattern):
         return [date_pattern_problem]
     if isinstance(mark, msgspec.Meta):
-        return [*_size_rules(mark), *_number_rules(mark)]
+        return [*_size_rules(mark), *(_of_numbers(rule) for rule in _number_rules(mark))]
     return []
+
+
+def _of_numbers(rule: Rule) -> Rule:
+    """Let a rule speak of numbers only: where an expression is allowed, a text may stand."""
+    return lambda value: rule(value) if isinstance(value, int | float) else None
 
 
 def json_problem(value: Any) -> str | None:

@@ -17,6 +17,7 @@ from tiercel.model.property import Dynamic, Labels
 
 _CHECKED: Final = (Enum, timedelta, datetime, date, time)
 """Types whose literal texts are checked even where an expression is allowed."""
+_SCALARS: Final = frozenset({str, bool, int, float})
 
 
 def is_expression(text: str) -> bool:
@@ -126,8 +127,14 @@ class Shapes:
             part for part in parts if isinstance(part, type)
         )
         structured = {dict: self._inside(parts, dict), list: self._inside(parts, list)}
+        # A text beside numbers or truth values stands for an expression: any other must be one of them, written so.
+        scalars = [self.of(part) for part in parts if part in (bool, int, float)] if set(parts) <= _SCALARS else []
 
         def bind(value: Any, trail: Trail, findings: Findings) -> Any:
+            if scalars and not isinstance(value, dict | list) and not (isinstance(value, str) and is_expression(value)):
+                if all(choice(value, trail, Findings()) is BROKEN for choice in scalars):
+                    return scalars[0](value, trail, findings)
+                return value
             if isinstance(value, str):
                 if checked and not is_expression(value):
                     trials = [(choice, Findings()) for choice in checked]

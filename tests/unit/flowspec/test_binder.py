@@ -68,6 +68,41 @@ def test_durations_enumerations_and_numbers_get_their_types() -> None:
     assert task.disabled is True
 
 
+@pytest.mark.parametrize(
+    ("properties", "sentence"),
+    [
+        ({"overwrite": "maybe"}, "overwrite: must be true or false, but is 'maybe'"),
+        ({"overwrite": 3}, "overwrite: must be true or false, but is 3"),
+        ({"overwrite": "{{ x }}"}, None),
+        ({"overwrite": "False"}, None),
+    ],
+)
+def test_a_text_in_the_place_of_a_truth_value_is_one_or_an_expression(
+    properties: dict[str, Any], sentence: str | None
+) -> None:
+    """What could only fail when the task runs is refused before."""
+    task = {"id": "s", "type": "io.kestra.plugin.core.execution.SetVariables", "variables": {"a": 1}, **properties}
+
+    assert ([] if sentence is None else [sentence]) == said(task)
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ("few", "rows: must be a whole number, but is 'few'"),
+        (True, "rows: must be a whole number, but is True"),
+        (1.5, "rows: must be a whole number, but is 1.5"),
+        ("10", None),
+        ("{{ n }}", None),
+    ],
+)
+def test_a_text_in_the_place_of_a_number_is_one_or_an_expression(rows: Any, sentence: str | None) -> None:
+    """A number may be written as a text, an expression must be one."""
+    task = {"id": "s", "type": "io.kestra.plugin.core.storage.Split", "from": "kestra:///a", "rows": rows}
+
+    assert ([] if sentence is None else [sentence]) == said(task)
+
+
 def test_an_alias_of_a_type_is_a_relocation() -> None:
     """The author learns the new name, and the task works."""
     findings = Findings()

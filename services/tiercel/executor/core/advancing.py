@@ -216,8 +216,7 @@ def _start_tasks(draft: Draft, facts: Facts, seq: int, nodes: tuple[Node, ...], 
     match kind:
         case Kind.PARALLEL:
             assert node is not None
-            assert isinstance(node.task, Parallel)
-            _in_parallel(draft, facts, seq, nodes, node.task.concurrent)
+            _in_parallel(draft, facts, seq, nodes, node)
         case Kind.DAG:
             assert node is not None
             _in_dag(draft, facts, seq, nodes, node)
@@ -265,8 +264,15 @@ def _may_start(draft: Draft, facts: Facts, seq: int, limit: int | None) -> bool:
     return True
 
 
-def _in_parallel(draft: Draft, facts: Facts, seq: int, nodes: tuple[Node, ...], limit: int) -> None:
+def _limit(branch: Branch, task: Parallel | Dag) -> int:
+    """Return how many children there may be at a time: as written, or as it was rendered in the beginning."""
+    return task.concurrent if isinstance(task.concurrent, int) else branch.data.get("limit", 0)
+
+
+def _in_parallel(draft: Draft, facts: Facts, seq: int, nodes: tuple[Node, ...], node: Node) -> None:
+    assert isinstance(node.task, Parallel)
     branch = draft.branch(seq)
+    limit = _limit(branch, node.task)
     while branch.next < len(nodes) and _may_start(draft, facts, seq, limit):
         _start(draft, facts, seq, nodes[branch.next], branch)
         branch = draft.branch(seq)
@@ -284,7 +290,7 @@ def _in_dag(draft: Draft, facts: Facts, seq: int, nodes: tuple[Node, ...], node:
             branch = draft.branch(seq)
             started = branch.data.get("started", [])
             ready = all(need in branch.done or need in disabled for need in needs[child.id])
-            if child.id in started or not ready or not _may_start(draft, facts, seq, task.concurrent):
+            if child.id in started or not ready or not _may_start(draft, facts, seq, _limit(branch, task)):
                 continue
             branch = replace(branch, data={**branch.data, "started": [*started, child.id]})
             _start(draft, facts, seq, child, branch)

@@ -17,7 +17,9 @@ from tiercel.model import ids
 from tiercel.model.execution import Attempt, TaskFixture, TaskRun
 from tiercel.model.live import Branch, RunRecord
 from tiercel.model.state import State, StateChange
+from tiercel.model.task import Task
 from tiercel.plugins.core.flow.choice import If, Switch
+from tiercel.plugins.core.flow.parallel import Dag, Parallel
 from tiercel.plugins.core.flow.subflow import Template
 
 
@@ -141,10 +143,25 @@ def _begin_flowable(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
     if node.kind in (Kind.FOR_EACH, Kind.EACH_PARALLEL):
         loops.begin(draft, facts, seq, node)
     else:
-        draft.set_branch(seq, Branch(name=name, total=len(node.branches.get(name, ()))))
+        rendered = isinstance(task, Parallel | Dag) and isinstance(task.concurrent, str)
+        data = {"limit": _limit(Rendering(draft, facts, run, node), task)} if rendered else {}
+        draft.set_branch(seq, Branch(name=name, total=len(node.branches.get(name, ())), data=data))
         if node.kind is Kind.LOOP_UNTIL:
             loops.begin_until(draft, seq)
     draft.ready.append(seq)
+
+
+def _limit(rendering: Rendering, task: Task) -> int:
+    """Return how many children there may be at a time, where that is an expression."""
+    assert isinstance(task, Parallel | Dag)
+    text = rendering.text(task.concurrent)
+    try:
+        limit = int(text or 0)
+    except ValueError:
+        limit = -1
+    if limit < 0:
+        raise ExpressionError(f"'concurrent' of task '{task.id}' must be a number from 0 on, but it is '{text}'.")
+    return limit
 
 
 def fail(draft: Draft, facts: Facts, seq: int, node: Node, reason: str) -> None:

@@ -141,7 +141,7 @@ class DockerRunner(TaskRunner, frozen=True, kw_only=True):
     """How much of the processors it may use."""
     memory: Memory | None = None
     """How much memory it may use."""
-    shm_size: Annotated[str | int | None, DYNAMIC] = None
+    shm_size: Annotated[str | None, DYNAMIC] = None
     """The size of `/dev/shm`, for example `64MB`."""
     privileged: Annotated[bool | str | None, DYNAMIC] = None
     """True for all rights on the machine; the operator must allow it."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from tiercel.model.property import Node
+from tiercel.model.property import DYNAMIC, Node
 from tiercel.plugins.base import Task
 from tiercel.plugins.core.flow.branching import TASKS_NEEDED, BranchingTask, TaskList
 from tiercel.plugins.registry import register
@@ -30,7 +30,7 @@ class Parallel(TaskList, frozen=True, kw_only=True):
             message: two
     """
 
-    concurrent: Annotated[int, Meta(ge=0)] = 0
+    concurrent: Annotated[int | str, DYNAMIC, Meta(ge=0)] = 0
     """How many tasks at a time; 0 is all."""
 
 
@@ -65,7 +65,7 @@ class Dag(BranchingTask, frozen=True, kw_only=True):
 
     tasks: Annotated[tuple[DagTask, ...], TASKS_NEEDED]
     """The tasks, each with what it waits for."""
-    concurrent: Annotated[int, Meta(ge=0)] = 0
+    concurrent: Annotated[int | str, DYNAMIC, Meta(ge=0)] = 0
     """How many tasks at a time; 0 is all."""
 
     def main_branches(self) -> Iterator[tuple[str, tuple[Task, ...]]]:
