@@ -81,6 +81,20 @@ async def test_a_changed_text_is_the_next_revision(definitions: Definitions) -> 
     assert ("message: hi" in first.source, second) == (True, last)
 
 
+async def test_revisions_are_forgotten_but_never_the_last(definitions: Definitions) -> None:
+    """What is gone is told, what is unknown is not; the next revision counts on."""
+    await definitions.create(flow())
+    await definitions.update(flow(say="bye"))
+    await definitions.update(flow(say="again"))
+
+    assert [1] == await definitions.forget_revisions("main", "company.team", "hello", [1, 3, 7])
+    assert [] == await definitions.forget_revisions("other", "company.team", "hello", [2])
+
+    assert [2, 3] == [row.revision for row in await definitions.revisions("main", "company.team", "hello")]
+    assert None is await definitions.row("main", "company.team", "hello", 1)
+    assert 4 == (await definitions.update(flow(say="more"))).revision
+
+
 async def test_an_unknown_flow_cannot_be_updated(definitions: Definitions) -> None:
     """Nor can a deleted one."""
     with pytest.raises(NotFound):

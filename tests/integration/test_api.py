@@ -72,6 +72,22 @@ async def test_a_flow_lives_through_create_update_and_delete(stage: Stage) -> No
     assert [1, 2, 3] == [revision["revision"] for revision in revisions]
 
 
+async def test_revisions_of_a_flow_are_deleted(stage: Stage) -> None:
+    """Those that are named and are not the last; numbers that are none are refused."""
+    await stage.call("POST", "flows", content=HELLO)
+    await stage.call("PUT", "flows/company.team/hello", content=HELLO + "description: new\n")
+
+    answer = await stage.call("DELETE", "flows/company.team/hello/revisions?revisions=1,2")
+    left = await stage.call("GET", "flows/company.team/hello/revisions")
+    refused = await stage.call("DELETE", "flows/company.team/hello/revisions?revisions=one", 422)
+
+    assert {"revisions": [1]} == answer
+    assert [2] == [revision["revision"] for revision in left]
+    assert "'one' is no number of a revision" in refused["message"]
+    await stage.call("DELETE", "flows/company.team/hello/revisions", 422)
+    await stage.call("DELETE", "flows/company.team/none/revisions?revisions=1", 404)
+
+
 async def test_an_invalid_flow_is_refused_with_all_problems(stage: Stage) -> None:
     """Each problem has its path and its place in the text."""
     answer = await stage.call("POST", "flows", 422, content="id: x\nnamespace: y\ntasks:\n  - id: a\n    type: none\n")

@@ -198,6 +198,27 @@ async def test_a_namespace_that_does_not_exist_is_not_written_to(bench: Bench) -
     assert "'compnay.team' does not exist" in (outcome.error or "")
 
 
+async def test_earlier_revisions_of_flows_are_purged(stage: Stage, bench: Bench) -> None:
+    """Those of flows that the pattern means; the newest stay."""
+    for number in range(3):
+        await stage.call("PUT", "flows/company.team/quick", content=f"{QUICK}description: v{number}\n")
+    await stage.call("PUT", "flows/company.team/pause", content=f"{PAUSE}description: v\n")
+
+    other = await run(bench, "core.flow.PurgeFlows", namespaces=["nothing"])
+    purged = await run(
+        bench,
+        "core.flow.PurgeFlows",
+        namespaces=["company"],
+        flowPattern="q*",
+        behavior={"type": "version", "keepAmount": 2},
+    )
+
+    assert ({"size": 0}, {"size": 2}) == (other.outputs, purged.outputs)
+    quick = await stage.call("GET", "flows/company.team/quick/revisions")
+    pause = await stage.call("GET", "flows/company.team/pause/revisions")
+    assert ([3, 4], [1, 2]) == ([row["revision"] for row in quick], [row["revision"] for row in pause])
+
+
 async def test_errors_of_the_api_are_told_apart(stage: Stage, bench: Bench) -> None:
     """What is missing, what is in the wrong state, who is not let in, and who does not answer."""
     api = bench.context(VARIABLES).api()

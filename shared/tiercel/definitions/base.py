@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Protocol
 
@@ -55,6 +56,12 @@ class Definitions(Protocol):
 
     async def revisions(self, tenant_id: str, namespace: str, flow_id: str) -> list[FlowRow]:
         """Return all revisions, oldest first."""
+        ...
+
+    async def forget_revisions(
+        self, tenant_id: str, namespace: str, flow_id: str, revisions: Collection[int]
+    ) -> list[int]:
+        """Delete these revisions for good, but never the last one; return those that are gone now, in order."""
         ...
 
     async def search(

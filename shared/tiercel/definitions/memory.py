@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -70,6 +71,15 @@ class MemoryDefinitions:
     async def revisions(self, tenant_id: str, namespace: str, flow_id: str) -> list[FlowRow]:
         """Return all revisions, oldest first."""
         return list(self._revisions.get((tenant_id, namespace, flow_id), []))
+
+    async def forget_revisions(
+        self, tenant_id: str, namespace: str, flow_id: str, revisions: Collection[int]
+    ) -> list[int]:
+        """Delete revisions for good, but never the last one."""
+        rows = self._revisions.get((tenant_id, namespace, flow_id), [])
+        gone = [row.revision for row in rows[:-1] if row.revision in revisions]
+        rows[:] = [row for row in rows if row.revision not in gone]
+        return gone
 
     async def search(
         self,

@@ -25,6 +25,7 @@ from tiercel.model.task import Task, Trigger
 
 _OLD_EXPRESSION: Final = re.compile(r"\{[{%][^}]*(?:\b(?:json|currentEachOutput)\s*\(|\|\s*json\b)")
 """Functions and a filter that 2.0 took away: an expression that uses one is of the older dialect."""
+_KEPT_BY_SERVER: Final = ("revision", "updated")
 _REVISION_LINE: Final = re.compile(r"(?m)^revision: \d+\n?")
 
 CheckExpression = Callable[[str], str | None]
@@ -188,7 +189,7 @@ def _complete(flow: Flow, merged: dict[str, Any], source: str, dialect: Dialect,
         revision=outside.revision if outside.revision is not None else flow.revision,
         dialect=dialect,
         source=strip_revision(source),
-        document={name: part for name, part in merged.items() if name != "revision"},
+        document={name: part for name, part in merged.items() if name not in _KEPT_BY_SERVER},
     )
 
 

@@ -17,6 +17,7 @@ from tiercel.plugins.core.flow.choice import Switch
 from tiercel.plugins.core.flow.loop import Loop
 from tiercel.plugins.core.flow.parallel import Dag
 from tiercel.plugins.core.flow.pause import Pause
+from tiercel.plugins.core.flow.purge import PurgeFlows
 from tiercel.plugins.core.flow.subflow import ForEachItem, Subflow
 from tiercel.plugins.core.flow.workingdirectory import WorkingDirectory
 
@@ -49,6 +50,9 @@ def check_task(task: Task, path: Path, dialect: Dialect, findings: Findings) -> 
         case Pause():
             check_input_names(task.on_resume, (*path, "onResume"), findings)
             check_inputs(task.on_resume, (*path, "onResume"), dialect, findings)
+        case PurgeFlows():
+            if task.behavior.before is not None and task.behavior.keep_amount is not None:
+                findings.at((*path, "behavior"), "Cannot set both 'before' and 'keepAmount' properties")
         case Loop():
             check_output_names(task.outputs, (*path, "outputs"), findings)
         case _:

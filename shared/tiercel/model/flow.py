@@ -216,6 +216,8 @@ class Flow(Node, frozen=True, kw_only=True):
     tenant_id: str = "main"
     revision: Annotated[int, Meta(ge=1)] | None = None
     """Counted by the server; what is written here is left out."""
+    updated: Any = None
+    """Kept by the server; what is written here is left out."""
     description: str | None = None
     """What the flow is for, in Markdown."""
     labels: Annotated[dict[str, str], Labels("system.readOnly")] = msgspec.field(default_factory=dict)

@@ -21,12 +21,12 @@ def messages(body: str, tasks: str = f"tasks: [{{id: p, {PAUSE}}}]\n") -> list[s
 
 def test_a_valid_flow_has_no_problem_and_keeps_text_and_document() -> None:
     """The text is stored without its revision line, the document with everything else."""
-    text = f"id: a\nnamespace: team\nrevision: 4\ntasks: [{{id: p, {PAUSE}}}]\n"
+    text = f"id: a\nnamespace: team\nrevision: 4\nupdated: 2026-01-01\ntasks: [{{id: p, {PAUSE}}}]\n"
 
     flow = parse_flow(text, tenant_id="main")
 
     assert "revision" not in flow.source
-    assert "revision" not in flow.document
+    assert not {"revision", "updated"} & set(flow.document)
     assert (4, "main/team/a") == (flow.revision, flow.uid)
 
 
@@ -76,6 +76,10 @@ def test_inputs_that_cannot_work_are_refused(inputs: str, sentence: str) -> None
 @pytest.mark.parametrize(
     ("tasks", "sentence"),
     [
+        (
+            f"- {{id: p, type: {FLOW}.PurgeFlows, behavior: {{before: '2026-01-01T00:00:00Z', keepAmount: 2}}}}",
+            "Cannot set both 'before' and 'keepAmount' properties",
+        ),
         (f"- {{id: p, {PAUSE}, workerGroup: {{key: x}}}}", "Worker Group is an Enterprise Edition functionality"),
         (f"- {{id: p, {PAUSE}, workerSelector: {{fallback: WAIT}}}}", "'tags' must name at least one tag"),
         (f"- {{id: s, type: {FLOW}.Switch, value: x}}", "neither cases or default have any tasks"),

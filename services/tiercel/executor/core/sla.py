@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from tiercel.errors import FlowAuthorError
 from tiercel.executor.core import killing
 from tiercel.executor.core.draft import Draft
@@ -9,6 +11,7 @@ from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.plan import FlowPlan
 from tiercel.executor.core.rendering import Rendering
 from tiercel.executor.core.updates import merged
+from tiercel.model.duration import format_duration
 from tiercel.model.flow import Sla
 from tiercel.model.live import TimerKind
 from tiercel.model.state import State
@@ -25,7 +28,8 @@ def expired(draft: Draft, facts: Facts, place: int) -> None:
     """The time of an agreement is over and the execution still runs: it is violated."""
     if facts.plan is not None and place < len(facts.plan.flow.sla) and not draft.execution.state.is_terminated:
         agreement = facts.plan.flow.sla[place]
-        _violate(draft, facts, agreement, f"SLA '{agreement.id}' violated: it runs longer than {agreement.duration}.")
+        allowed = format_duration(agreement.duration or timedelta())
+        _violate(draft, facts, agreement, f"SLA '{agreement.id}' violated: it runs longer than {allowed}.")
 
 
 def check(draft: Draft, facts: Facts) -> None:

@@ -112,6 +112,24 @@ async def flow_revisions(request: AnyRequest, namespace: FromPath[str], flow_id:
     return [{**row_json(row), "source": row.source} for row in rows if deleted or not row.deleted]
 
 
+@delete("/api/v1/flows/{namespace:str}/{flow_id:str}/revisions", status_code=200, tags=["Flows"])
+async def delete_revisions(
+    request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str]
+) -> dict[str, list[int]]:
+    """Delete revisions of a flow for good; the last one stays, and those that are gone are answered."""
+    call = Call(request)
+    asked = [part.strip() for text in call.query.all("revisions") for part in text.split(",")]
+    if not asked:
+        raise Refused("Which revisions? Name them in the query: ?revisions=1,2")
+    wrong = [part for part in asked if not part.isdecimal()]
+    if wrong:
+        raise Refused(f"'{wrong[0]}' is no number of a revision; name them in the query: ?revisions=1,2")
+    if not await call.api.definitions.revisions(call.tenant_id, namespace, flow_id):
+        raise NotFound(f"Flow '{namespace}.{flow_id}' does not exist.")
+    numbers = [int(part) for part in asked]
+    return {"revisions": await call.api.definitions.forget_revisions(call.tenant_id, namespace, flow_id, numbers)}
+
+
 @get("/api/v1/flows/search", tags=["Flows"])
 async def search_flows(request: AnyRequest) -> dict[str, Any]:
     """Search flows by text, namespace and labels."""
@@ -169,6 +187,7 @@ HANDLERS: Final[list[Any]] = [
     delete_flow,
     get_flow,
     flow_revisions,
+    delete_revisions,
     search_flows,
     namespace_flows,
     flow_namespaces,

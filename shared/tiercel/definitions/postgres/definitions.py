@@ -8,6 +8,7 @@ somebody says that there is a new one (`forget`).
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -151,6 +152,13 @@ class PostgresDefinitions:
         """Return all revisions, oldest first."""
         rows = await self._pool.fetch(_with(SQL["revisions"]), _named((tenant_id, namespace, flow_id)))
         return [_flow_row(row) for row in rows]
+
+    async def forget_revisions(
+        self, tenant_id: str, namespace: str, flow_id: str, revisions: Collection[int]
+    ) -> list[int]:
+        """Delete revisions for good, but never the last one."""
+        about = {**_named((tenant_id, namespace, flow_id)), "revisions": list(revisions)}
+        return sorted(number for (number,) in await self._pool.fetch(SQL["forget_revisions"], about))
 
     async def search(
         self,
