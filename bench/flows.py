@@ -91,11 +91,11 @@ def scripts(length: int) -> str:
     return f"id: scripts-{length}\nnamespace: bench\ntasks:\n{tasks}"
 
 
-def loop(count: int, limit: int) -> str:
+def loop(count: int, limit: int, namespace: str = "bench") -> str:
     """Return a flow that runs one task for each of so many values, at most `limit` at a time (0: all)."""
     return f"""\
 id: loop-{count}-{limit}
-namespace: bench
+namespace: {namespace}
 tasks:
   - id: each
     type: io.kestra.plugin.core.flow.ForEach
@@ -108,11 +108,11 @@ tasks:
 """
 
 
-def iterations(count: int, limit: int) -> str:
+def iterations(count: int, limit: int, namespace: str = "bench") -> str:
     """Return a flow with a Loop over so many values, each an execution with one task and one output."""
     return f"""\
 id: iterations-{count}-{limit}
-namespace: bench
+namespace: {namespace}
 tasks:
   - id: each
     type: io.kestra.plugin.core.flow.Loop
@@ -129,16 +129,18 @@ tasks:
 """
 
 
-PART: Final = """\
+def part(namespace: str = "bench") -> str:
+    """Return the flow `part`, which takes a file of rows."""
+    return f"""\
 id: part
-namespace: bench
+namespace: {namespace}
 inputs:
   - id: rows
     type: STRING
 tasks:
   - id: take
     type: io.kestra.plugin.core.debug.Return
-    format: "{{ inputs.rows }}"
+    format: "{{{{ inputs.rows }}}}"
 """
 
 

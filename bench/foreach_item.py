@@ -17,7 +17,7 @@ SMALL: Final = LARGE // 10
 
 async def measure(target: Target) -> Results:
     """Run both, watching the memory of the processes."""
-    await target.put_flow(flows.PART)
+    await target.put_flow(flows.part())
     for rows in (SMALL, LARGE):
         await target.put_flow(flows.batches(rows))
     small = await watched(target, f"batches-{SMALL}")

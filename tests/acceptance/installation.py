@@ -16,6 +16,15 @@ from tiercel.testing.server import StandaloneServer
 
 API: Final = "/api/v1/main"
 YAML: Final = {"content-type": "application/x-yaml"}
+WELL: Final = """\
+id: well
+namespace: bad
+tasks:
+  - id: done
+    type: io.kestra.plugin.core.debug.Return
+    format: fine
+"""
+"""A flow with which nothing is wrong: what is bad beside it must not matter to it."""
 SERVICES: Final = ("webserver", "executor", "indexer", "worker", "scheduler")
 """In the order of their management ports."""
 

@@ -10,18 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.installation import API, YAML, Installation, processes_with, resident_bytes
+from tests.acceptance.installation import API, WELL, YAML, Installation, processes_with, resident_bytes
 from tests.patience import PATIENCE_S, until
 from tiercel.testing.server import StandaloneServer
 
-WELL = """\
-id: well
-namespace: bad
-tasks:
-  - id: done
-    type: io.kestra.plugin.core.debug.Return
-    format: fine
-"""
 BROKEN = """\
 id: broken
 namespace: bad

@@ -7,21 +7,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.acceptance.installation import Installation
+from tests.acceptance.installation import WELL, Installation
 from tests.patience import until
 from tiercel.messages import codec
 from tiercel.messages.execution_event import KillRequested
 from tiercel.messages.topics import partition_of
 from tiercel.testing.server import StandaloneServer
 
-WELL = """\
-id: well
-namespace: bad
-tasks:
-  - id: done
-    type: io.kestra.plugin.core.debug.Return
-    format: fine
-"""
 DAILY = """\
 triggers:
   - id: daily

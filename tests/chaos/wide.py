@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import httpx
 
+from bench import flows
 from tests.chaos.flows import SiegeFlow
 from tests.chaos.history import mistakes
 from tests.chaos.verdict import Verdict
@@ -35,8 +36,10 @@ LOOK_S: Final = 0.25
 """Between two looks: each reads whole lists from a server that has work to do."""
 READERS: Final = 8
 
-_EACH: Final = """\
-id: {name}
+NAMESPACE: Final = "wide"
+LOOP: Final = "iterations-{count}-0"
+SLOW: Final = """\
+id: slow
 namespace: wide
 tasks:
   - id: each
@@ -45,33 +48,16 @@ tasks:
     concurrencyLimit: {limit}
     tasks:
       - id: item
-        {task}
+        type: io.kestra.plugin.core.flow.Sleep
+        duration: PT0.2S
 """
-_RETURN: Final = """type: io.kestra.plugin.core.debug.Return
-        format: "{{ taskrun.value }}\""""
-_SLEEP: Final = """type: io.kestra.plugin.core.flow.Sleep
-        duration: PT0.2S"""
-_LOOP: Final = """\
-id: loop
-namespace: wide
-tasks:
-  - id: each
-    type: io.kestra.plugin.core.flow.Loop
-    values: "{{{{ range(1, {count}) }}}}"
-    concurrencyLimit: 0
-    outputs:
-      - id: item
-        type: STRING
-        value: "{{{{ outputs.item.value }}}}"
-    tasks:
-      - id: item
-        type: io.kestra.plugin.core.debug.Return
-        format: "{{{{ item.value }}}}"
+"""Its tasks take a while: a worker dies with some in hand."""
+SUM: Final = """\
   - id: sum
     type: io.kestra.plugin.core.debug.Return
-    format: "{{{{ outputs.each.terminatedIterations }}}} {{{{ outputs.each.outputs | length }}}}"
+    format: "{{ outputs.each.terminatedIterations }} {{ outputs.each.outputs | length }}"
 """
-_BATCHES: Final = """\
+BATCHES: Final = """\
 id: batches
 namespace: wide
 tasks:
@@ -92,36 +78,24 @@ tasks:
     inputs:
       rows: "{{{{ taskrun.items }}}}"
 """
-_PART: Final = """\
-id: part
-namespace: wide
-inputs:
-  - id: rows
-    type: STRING
-tasks:
-  - id: take
-    type: io.kestra.plugin.core.debug.Return
-    format: "{{ inputs.rows }}"
-"""
-ITERATION: Final = SiegeFlow(id="loop", source="", runs={"item": 1})
-PART: Final = SiegeFlow(id="part", source=_PART, runs={"take": 1})
+ITERATION: Final = SiegeFlow(id="iteration", source="", runs={"item": 1})
+PART: Final = SiegeFlow(id="part", source=flows.part(NAMESPACE), runs={"take": 1})
 
 
 def loops(count: int) -> list[SiegeFlow]:
     """Return the flows, each of which goes over so many values or rows."""
+    runs, slow = {"each": 1, "item": count}, count // 10
     batches = {"make": 1, "each": 1, "each_split": 1, "each_items": 1, "each_merge": 1}
     return [
-        _each("each", count, 0, _RETURN),
-        _each("limited", count, LIMIT, _RETURN),
-        _each("slow", count // 10, LIMIT, _SLEEP),
-        SiegeFlow(id="loop", source=_LOOP.format(count=count), runs={"each": 1, "sum": 1}),
-        SiegeFlow(id="batches", source=_BATCHES.format(count=count, rows=BATCH_ROWS), runs=batches),
+        *(SiegeFlow(id=f"loop-{count}-{n}", source=flows.loop(count, n, NAMESPACE), runs=runs) for n in (0, LIMIT)),
+        SiegeFlow(id="slow", source=SLOW.format(count=slow, limit=LIMIT), runs={"each": 1, "item": slow}),
+        SiegeFlow(
+            id=LOOP.format(count=count),
+            source=flows.iterations(count, 0, NAMESPACE) + SUM,
+            runs={"each": 1, "sum": 1},
+        ),
+        SiegeFlow(id="batches", source=BATCHES.format(count=count, rows=BATCH_ROWS), runs=batches),
     ]
-
-
-def _each(name: str, count: int, limit: int, task: str) -> SiegeFlow:
-    source = _EACH.format(name=name, count=count, limit=limit, task=task)
-    return SiegeFlow(id=name, source=source, runs={"each": 1, "item": count})
 
 
 class WideSiege:
@@ -142,11 +116,11 @@ class WideSiege:
 
     async def run(self) -> Verdict:
         """Start all loops, strike until they have ended, judge."""
-        flows = loops(self._count)
+        wide = loops(self._count)
         headers = {"content-type": "application/x-yaml"}
-        for flow in (PART, *flows):
+        for flow in (PART, *wide):
             (await self._client.post("/flows", content=flow.source, headers=headers)).raise_for_status()
-        started = {(await self._start(flow.id))["id"]: flow for flow in flows}
+        started = {(await self._start(flow.id))["id"]: flow for flow in wide}
         self._verdict.confirmed = len(started)
         striking = asyncio.create_task(self._strike())
         await self._ended(started)
@@ -156,7 +130,7 @@ class WideSiege:
             execution = await self._get(f"/executions/{execution_id}")
             self._note(flow.id, mistakes(execution, flow))
             self.again += sum(len(run.get("attempts") or ()) > 1 for run in execution["taskRunList"])
-            if flow.id == "loop":
+            if flow.id == LOOP.format(count=self._count):
                 await self._judge_iterations(execution)
             elif flow.id == "batches":
                 await self._judge_batches(execution_id)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import tests.conformance.test_plugins  # noqa: F401  (registers the types that the flows use)
 from tests.conformance.corpus import Case, Folder
 from tests.conformance.equality import same
-from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left_out, passed
+from tests.conformance.result import CaseResult, judged
 from tests.conformance.validation import need
 from tiercel.flowspec.binder import bind_typed
 from tiercel.flowspec.defaults import merge_defaults, read_defaults
@@ -22,18 +23,7 @@ FILE = "defaults.yaml"
 
 def run_defaults_cases(folder: Path) -> list[CaseResult]:
     """Try every case of the folder's file on plugin defaults."""
-    results = []
-    for case in Folder(folder).cases(FILE):
-        try:
-            _run(case)
-            results.append(passed(case.id, FILE, case.features))
-        except LeftOut as reason:
-            results.append(left_out(case.id, FILE, str(reason), case.features))
-        except Mismatch as mismatch:
-            results.append(failed(case.id, FILE, str(mismatch), case.features))
-        except Exception as error:  # a case must not end the run of all others
-            results.append(failed(case.id, FILE, f"{type(error).__name__}: {error}", case.features))
-    return results
+    return [judged(case, partial(_run, case)) for case in Folder(folder).cases(FILE)]
 
 
 def _run(case: Case) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import tests.conformance.test_plugins  # noqa: F401  (registers the types that the flows use)
 from tests.conformance.corpus import Case, Folder
-from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left_out, passed
+from tests.conformance.result import CaseResult, LeftOut, judged
 from tests.conformance.validation import need
 from tiercel.errors import Refused
 from tiercel.flowspec.graph import FlowGraph, GraphEdge, flow_graph
@@ -28,18 +29,7 @@ FILE = "graphs.yaml"
 def run_graphs_cases(folder: Path) -> list[CaseResult]:
     """Try every case of the folder's file on graphs."""
     corpus = Folder(folder)
-    results = []
-    for case in corpus.cases(FILE):
-        try:
-            _run(corpus, case)
-            results.append(passed(case.id, FILE, case.features))
-        except LeftOut as reason:
-            results.append(left_out(case.id, FILE, str(reason), case.features))
-        except Mismatch as mismatch:
-            results.append(failed(case.id, FILE, str(mismatch), case.features))
-        except Exception as error:  # a case must not end the run of all others
-            results.append(failed(case.id, FILE, f"{type(error).__name__}: {error}", case.features))
-    return results
+    return [judged(case, partial(_run, corpus, case)) for case in corpus.cases(FILE)]
 
 
 def _run(corpus: Folder, case: Case) -> None:

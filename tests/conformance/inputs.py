@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from pathlib import Path, PurePosixPath
 from random import Random
 from typing import Any
@@ -14,7 +15,7 @@ import msgspec
 import tests.conformance.test_plugins  # noqa: F401  (registers the types that the flows use)
 from tests.conformance.corpus import Case, Folder
 from tests.conformance.paths import Absent, walk
-from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left_out, passed
+from tests.conformance.result import CaseResult, LeftOut, Mismatch, judged
 from tests.conformance.validation import check_problems, need
 from tests.conformance.values import Upload, build
 from tiercel.errors import InvalidInput, Problem
@@ -86,19 +87,7 @@ def run_inputs_cases(folder: Path) -> list[CaseResult]:
         ("checks", _checks),
         ("api", _api),
     )
-    return [_result(run, corpus, case) for key, run in runs for case in corpus.cases(FILE, key)]
-
-
-def _result(run: Callable[[Folder, Case], None], corpus: Folder, case: Case) -> CaseResult:
-    try:
-        run(corpus, case)
-    except LeftOut as reason:
-        return left_out(case.id, FILE, str(reason), case.features)
-    except Mismatch as mismatch:
-        return failed(case.id, FILE, str(mismatch), case.features)
-    except Exception as error:  # a case must not end the run of all others
-        return failed(case.id, FILE, f"{type(error).__name__}: {error}", case.features)
-    return passed(case.id, FILE, case.features)
+    return [judged(case, partial(run, corpus, case)) for key, run in runs for case in corpus.cases(FILE, key)]
 
 
 def _renderer(case: Case, *, mask: bool = False) -> inputs.Renderer:

@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from tests.conformance.corpus import Case
 from tests.conformance.misc_units import claim
+from tests.conformance.quiet_api import quiet_api
 from tests.conformance.result import LeftOut, Mismatch
-from tiercel.client.http import HttpApiClient
 from tiercel.definitions.memory import MemoryDefinitions
 from tiercel.errors import NotFound, TaskFailed
 from tiercel.flowspec.parse import parse_flow
@@ -22,14 +20,9 @@ from tiercel.plugins.folder import files_below, inside, put_input_files
 from tiercel.plugins.scripts.commands import CommandRun, Plan
 from tiercel.plugins.scripts.container import LABEL, labels, normalized
 from tiercel.plugins.scripts.protocol import DEBUG_MARK, INFO_MARK
-from tiercel.queue.memory import MemoryBackend
-from tiercel.repository.memory import MemoryRepository
-from tiercel.runtime.adapters import Adapters
-from tiercel.secrets.environment import EnvironmentSecrets
 from tiercel.storage.keyvalues import StorageKeyValues
 from tiercel.storage.local import LocalStorage
 from tiercel.storage.patterns import PathPatterns
-from tiercel.webserver.app import build
 from tiercel.worker.context import TaskContext
 from tiercel.worker.single import Bench
 
@@ -51,22 +44,13 @@ async def execution_info(case: Case, base: Path) -> None:
 
 async def kv_access(case: Case, base: Path) -> None:
     """Which namespaces exist for tasks about keys."""
-    storage, definitions, backend = LocalStorage(base, durable=False), MemoryDefinitions(), MemoryBackend()
+    storage, definitions = LocalStorage(base, durable=False), MemoryDefinitions()
     for namespace in case.body["existing_namespaces"]:
         await definitions.create(parse_flow(_FLOW.format(namespace)))
     for step in case.body.get("setup", []):
         given = step["set_kv"]
         await StorageKeyValues(storage).put(given["namespace"], given["key"], given["value"])
-    adapters = Adapters(
-        queue=backend,
-        storage=storage,
-        secrets=EnvironmentSecrets({}),
-        statestore=backend,
-        definitions=definitions,
-        repository=MemoryRepository(),
-    )
-    transport = httpx.ASGITransport(app=build(adapters), raise_app_exceptions=False)
-    bench = Bench(storage, api=HttpApiClient("http://tiercel", transport=transport))
+    bench = Bench(storage, api=quiet_api(storage, definitions))
     own = case.body.get("from") or "somewhere.else"
     expected = case.body["expect"]
     try:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import traceback
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Final
 
 import msgspec
+
+from tests.conformance.corpus import Case
 
 AGAIN: Final = "It passed when it was tried once more, alone; before:"
 """How `why` of a passed case begins that had failed beside others."""
@@ -37,6 +40,21 @@ class Mismatch(Exception):
 
 class LeftOut(Exception):
     """A case that cannot be tried here; the message gives the reason."""
+
+
+def judged(case: Case, attempt: Callable[[], None]) -> CaseResult:
+    """Try a case; whatever it raises is its result, and never ends the run of the others."""
+    try:
+        attempt()
+    except LeftOut as reason:
+        return left_out(case.id, case.file, str(reason), case.features)
+    except Mismatch as mismatch:
+        return failed(case.id, case.file, str(mismatch), case.features)
+    except Exception as error:  # a case must not end the run of all others
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        why = f"{type(error).__name__}: {error} (at {where.filename.rpartition('/')[2]}:{where.lineno})"
+        return failed(case.id, case.file, why, case.features)
+    return passed(case.id, case.file, case.features)
 
 
 def passed(case_id: str, file: str, features: Iterable[str] = ()) -> CaseResult:

@@ -17,30 +17,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
-
 from tests.conformance import task_expect, task_setup
 from tests.conformance import test_plugins as _registered  # noqa: F401
 from tests.conformance.corpus import Case, Folder
 from tests.conformance.deadline import Hung, deadline
 from tests.conformance.interpolation import Names
 from tests.conformance.problems import check_error
+from tests.conformance.quiet_api import quiet_api
 from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left_out, passed
 from tests.conformance.stub import Stub
 from tests.conformance.task_flows import NEEDS_SERVICES, run_on_cluster
 from tests.conformance.values import build, duration
-from tiercel.client.http import HttpApiClient
 from tiercel.definitions.memory import MemoryDefinitions
 from tiercel.errors import TiercelError
-from tiercel.queue.memory import MemoryBackend
-from tiercel.repository.memory import MemoryRepository
-from tiercel.runtime.adapters import Adapters
 from tiercel.runtime.clock import SystemClock
 from tiercel.secrets.encryption import Encryption
-from tiercel.secrets.environment import EnvironmentSecrets
 from tiercel.storage.keyvalues import StorageKeyValues
 from tiercel.storage.local import LocalStorage
-from tiercel.webserver.app import build as build_app
 from tiercel.worker.binding import bind
 from tiercel.worker.settings import WorkerSettings
 from tiercel.worker.single import Bench, RunOutcome
@@ -75,7 +68,7 @@ class Place:
                 local_files_allowed=local_files,
             ),
             environment={**os.environ, **secrets},
-            api=_api(self.storage, self.definitions),
+            api=quiet_api(self.storage, self.definitions),
         )
         self.names = Names(datetime.now(UTC))
         self.names.aliases["http"] = stub.url
@@ -102,21 +95,6 @@ class Place:
         """Return a case's data with its `${…}`, typed values and public addresses made."""
         found = build(self.names.fill(value), self.folder)
         return self.stub.local(found) if self.network else found
-
-
-def _api(storage: LocalStorage, definitions: MemoryDefinitions) -> HttpApiClient:
-    """Return the API of an installation that has these flows and files, and no executions."""
-    backend = MemoryBackend()
-    adapters = Adapters(
-        queue=backend,
-        storage=storage,
-        secrets=EnvironmentSecrets({}),
-        statestore=backend,
-        definitions=definitions,
-        repository=MemoryRepository(),
-    )
-    transport = httpx.ASGITransport(app=build_app(adapters), raise_app_exceptions=False)
-    return HttpApiClient("http://tiercel", transport=transport)
 
 
 def run_tasks_cases(folder: Path) -> list[CaseResult]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ import yaml
 
 import tests.conformance.test_plugins  # noqa: F401  (registers the types that the flows use)
 from tests.conformance.corpus import Case, Folder
-from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left_out, passed
+from tests.conformance.result import CaseResult, LeftOut, Mismatch, judged
 from tests.conformance.snippets import snippet_problems
 from tests.conformance.stages import NewerText, http_documents
 from tiercel.definitions.memory import MemoryDefinitions
@@ -41,19 +42,7 @@ def run_validation_cases(folder: Path) -> list[CaseResult]:
         ("snippets", _snippet_case),
         ("flow_service", _service_case),
     )
-    return [_result(run, corpus, case) for key, run in runs for case in corpus.cases(FILE, key)]
-
-
-def _result(run: Callable[[Folder, Case], None], corpus: Folder, case: Case) -> CaseResult:
-    try:
-        run(corpus, case)
-    except LeftOut as reason:
-        return left_out(case.id, FILE, str(reason), case.features)
-    except Mismatch as mismatch:
-        return failed(case.id, FILE, str(mismatch), case.features)
-    except Exception as error:  # a case must not end the run of all others
-        return failed(case.id, FILE, f"{type(error).__name__}: {error}", case.features)
-    return passed(case.id, FILE, case.features)
+    return [judged(case, partial(run, corpus, case)) for key, run in runs for case in corpus.cases(FILE, key)]
 
 
 def need(condition: bool, message: str) -> None:

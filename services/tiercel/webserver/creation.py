@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tiercel.errors import Conflict, NotFound, Refused
+from tiercel.messages.creation import created
 from tiercel.messages.execution_event import CreateExecution
 from tiercel.messages.topics import EXECUTION_EVENT
 from tiercel.model import ids
 from tiercel.model.execution import Breakpoint, Execution, ExecutionKind
 from tiercel.model.execution_json import execution_json
 from tiercel.model.flow import Flow
-from tiercel.model.state import State, StateChange
 from tiercel.queue.base import Outgoing
 from tiercel.webserver.query import Query, labels, read_instant
 
@@ -130,32 +130,6 @@ async def send(api: Api, event: CreateExecution) -> Execution:
     execution = created(event)
     api.reader.remember(execution)
     return execution
-
-
-def created(event: CreateExecution) -> Execution:
-    """Return the execution that the event describes, before anybody has worked on it."""
-    return Execution(
-        id=event.execution_id,
-        tenant_id=event.tenant_id,
-        namespace=event.namespace,
-        flow_id=event.flow_id,
-        flow_revision=event.flow_revision,
-        state=State.CREATED,
-        history=(StateChange(State.CREATED, event.at),),
-        labels=event.labels,
-        inputs=event.inputs,
-        variables=event.variables,
-        trigger=event.trigger,
-        parent=event.parent,
-        parent_id=event.parent_id,
-        original_id=event.original_id,
-        attempt_number=event.attempt_number,
-        original_created=event.original_created,
-        schedule_date=event.schedule_date,
-        kind=event.kind,
-        fixtures=event.fixtures,
-        breakpoints=event.breakpoints,
-    )
 
 
 def created_json(api: Api, execution: Execution, is_new: bool) -> dict[str, Any]:

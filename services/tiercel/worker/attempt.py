@@ -8,8 +8,6 @@ coroutine is cancelled. A task that goes on all the same is left behind by whoev
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
 import traceback
 from collections.abc import Mapping
 from datetime import timedelta
@@ -21,6 +19,7 @@ import msgspec
 from tiercel.errors import TaskFailed, TiercelError
 from tiercel.model.duration import format_duration
 from tiercel.model.state import State
+from tiercel.plugins import thread
 from tiercel.plugins.base import RunnableTask, TaskResult
 from tiercel.worker.context import TaskContext
 
@@ -139,27 +138,4 @@ def _shown(message: str, context: TaskContext) -> str:
 
 async def _in_thread(task: RunnableTask, context: TaskContext) -> Any:
     """Run a task that would hold the loop in a thread and an event loop of its own."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
-
-    def settle(result: Any, error: BaseException | None) -> None:
-        if not future.done():
-            if error is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error)
-
-    def work() -> None:
-        result: Any = None
-        failure: BaseException | None = None
-        try:
-            result = asyncio.run(task.run(context))
-        except BaseException as error:  # it crosses to the loop that waits, whatever it is
-            failure = error
-        # A loop that is closed has nobody left who waits.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, result, failure)
-
-    # Daemonic: a thread cannot be killed, and one that never returns must not hold the process.
-    threading.Thread(target=work, name=f"task-{context.task_run_id}", daemon=True).start()
-    return await future
+    return await thread.run(lambda: asyncio.run(task.run(context)), f"task-{context.task_run_id}")

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import dataclasses
 import inspect
-import threading
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, ClassVar, Final, TypeVar, get_type_hints
@@ -20,6 +19,7 @@ from typing import Annotated, Any, BinaryIO, ClassVar, Final, TypeVar, get_type_
 import msgspec
 
 from tiercel.model.property import DYNAMIC
+from tiercel.plugins import thread
 from tiercel.plugins.base import RunContext, RunnableTask, TaskResult
 from tiercel.plugins.registry import register
 
@@ -97,7 +97,7 @@ class FunctionTask(RunnableTask, frozen=True, kw_only=True):
         else:
             if takes_context:
                 values[CONTEXT] = BlockingContext(context, asyncio.get_running_loop())
-            result = await in_thread(function, values)
+            result = await thread.run(lambda: function(**values), f"task-{function.__name__}")
         return result if isinstance(result, TaskResult) else outputs_of(result)
 
 
@@ -171,32 +171,3 @@ def outputs_of(result: Any) -> dict[str, Any]:
         found: dict[str, Any] = msgspec.to_builtins(result)
         return found
     return {VALUE: result}
-
-
-async def in_thread(function: Callable[..., Any], values: Mapping[str, Any]) -> Any:
-    """Call a function in a thread; one that never returns holds neither the loop nor the end of the process."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
-
-    def settle(result: Any, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)
-
-    def work() -> None:
-        result: Any = None
-        failure: BaseException | None = None
-        try:
-            result = function(**values)
-        except StopIteration as error:
-            failure = RuntimeError(f"The function stopped an iteration that it did not begin: {error!r}")
-        except BaseException as error:  # it crosses to the loop that waits, whatever it is
-            failure = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-            loop.call_soon_threadsafe(settle, result, failure)
-
-    threading.Thread(target=work, name=f"task-{function.__name__}", daemon=True).start()
-    return await future

@@ -7,6 +7,7 @@ from tiercel.executor.core.draft import Draft
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.finishing import after_done, finish
 from tiercel.executor.core.plan import ROOT
+from tiercel.messages.creation import created
 from tiercel.messages.execution_event import (
     CreateExecution,
     DeleteRequested,
@@ -19,10 +20,9 @@ from tiercel.messages.execution_event import (
     StateRequested,
 )
 from tiercel.messages.topics import EXECUTION_EVENT
-from tiercel.model.execution import Execution
 from tiercel.model.flow import ConcurrencyBehavior, QuotaBehavior
 from tiercel.model.live import Branch, HeadRecord, TimerKind
-from tiercel.model.state import State, StateChange
+from tiercel.model.state import State
 from tiercel.queue.base import Outgoing
 
 
@@ -31,29 +31,7 @@ def create(draft: Draft, facts: Facts, event: CreateExecution) -> None:
     if draft.exists or (facts.plan is None and event.failed is None and event.parent is None):
         # Without a flow there is nothing to create; only who waits for the end is told so.
         return
-    execution = Execution(
-        id=event.execution_id,
-        tenant_id=event.tenant_id,
-        namespace=event.namespace,
-        flow_id=event.flow_id,
-        flow_revision=event.flow_revision,
-        state=State.CREATED,
-        history=(StateChange(State.CREATED, event.at),),
-        labels=event.labels,
-        inputs=event.inputs,
-        variables=event.variables,
-        trigger=event.trigger,
-        parent=event.parent,
-        parent_id=event.parent_id,
-        original_id=event.original_id or event.execution_id,
-        attempt_number=event.attempt_number,
-        original_created=event.original_created or event.at,
-        schedule_date=event.schedule_date,
-        kind=event.kind,
-        loop_run=event.loop_run,
-        fixtures=event.fixtures,
-        breakpoints=event.breakpoints,
-    )
+    execution = created(event)
     plan = facts.plan
     total = len(plan.branches["tasks"]) if plan is not None else 0
     draft.set_head(HeadRecord(execution=execution, branch=Branch(total=total)))

@@ -14,6 +14,7 @@ from tiercel.condition.evaluate import Subject, all_hold, upstream_of, when_hold
 from tiercel.errors import ExpressionError, NotFound, Refused
 from tiercel.expression.context import nested
 from tiercel.expression.rendering import Renderer
+from tiercel.messages.creation import created
 from tiercel.messages.execution_event import CreateExecution
 from tiercel.model.execution import TriggerInfo
 from tiercel.model.flow import Flow
@@ -108,7 +109,7 @@ def _holds(
         namespace=flow.namespace,
         flow_id=flow.id,
         variables=context,
-        execution=upstream_of(creation.created(event)),
+        execution=upstream_of(created(event)),
     )
     return when_holds(trigger.when, context, renderer.render) and all_hold(trigger.conditions, subject, renderer.render)
 
