@@ -255,6 +255,33 @@ async def test_basic_authentication_guards_all_but_open_paths(tmp_path: Path) ->
     await stage.close()
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "origin", "status"),
+    [
+        ("POST", "flows", "https://evil.example", 403),
+        ("POST", "executions/company.team/quick", "https://evil.example", 403),
+        ("DELETE", "flows/company.team/quick", "null", 403),
+        ("GET", "flows/search", "https://evil.example", 200),
+        ("POST", "executions/webhook/company.team/none/key", "https://evil.example", 404),
+        ("POST", "flows", "http://tiercel", 422),
+        ("POST", "flows", "https://ours.example", 422),
+        ("POST", "flows", None, 422),
+    ],
+)
+async def test_a_page_of_another_site_changes_nothing(
+    tmp_path: Path, method: str, path: str, origin: str | None, status: int
+) -> None:
+    """A browser asks for whoever is open in it; webhooks are for everybody who knows their key."""
+    stage = Stage(tmp_path, allowed_origins=("https://ours.example",))
+    headers = {"content-type": "text/plain"} | ({"origin": origin} if origin is not None else {})
+
+    answer = await stage.http.request(method, f"/api/v1/main/{path}", content="id: [", headers=headers)
+
+    assert status == answer.status_code, answer.text
+    assert origin == "https://ours.example" or "access-control-allow-origin" not in answer.headers
+    await stage.close()
+
+
 async def test_values_of_a_namespace_keep_their_type(stage: Stage) -> None:
     """JSON is JSON, a duration a duration, and anything else a text."""
     for key, body in (("a", '{"x": [1]}'), ("b", "PT1H"), ("c", "plain"), ("d", "42"), ("e", "2026-01-31")):

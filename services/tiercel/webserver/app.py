@@ -7,8 +7,6 @@ each route exists once. The route that creates executions is answered before any
 
 from __future__ import annotations
 
-import base64
-import hmac
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -23,6 +21,7 @@ from tiercel.model import ids
 from tiercel.runtime.adapters import Adapters
 from tiercel.webserver import metrics, problem
 from tiercel.webserver.context import Api
+from tiercel.webserver.gate import Gate, headers_of
 from tiercel.webserver.handlers import HANDLERS, creation
 from tiercel.webserver.settings import WebserverSettings
 
@@ -61,7 +60,7 @@ def build(adapters: Adapters, settings: WebserverSettings | None = None) -> WebA
         route_handlers=HANDLERS,
         state=State({"api": api}),
         exception_handlers={Exception: _on_error},
-        cors_config=CORSConfig(),
+        cors_config=CORSConfig(list(api.settings.allowed_origins)) if api.settings.allowed_origins else None,
         openapi_config=OpenAPIConfig(title="Tiercel", version="1", path="/api/docs"),
         request_max_body_size=None,
         logging_config=None,
@@ -74,9 +73,7 @@ class WebApp:
 
     def __init__(self, api: Api, litestar: Litestar) -> None:
         self.api, self.litestar = api, litestar
-        settings = api.settings
-        pair = f"{settings.username}:{settings.password}".encode()
-        self._credentials = b"Basic " + base64.b64encode(pair) if settings.username and settings.password else None
+        self._gate = Gate(api.settings)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -91,9 +88,14 @@ class WebApp:
             if "\0" in path or b"%00" in scope["query_string"]:
                 raise problem.BadQuery("The address contains the character NUL, which no name or value can contain.")
             scope, path = self._without_tenant(scope, path)
-            if self._credentials is not None and not self._may_enter(scope, path):
-                await self._ask_for_credentials(send, path)
-                return
+            if not self._gate.is_open(path):
+                headers = headers_of(scope)
+                if not self._gate.knows(headers):
+                    await self._ask_for_credentials(send, path)
+                    return
+                if self._gate.is_foreign(scope["method"], headers):
+                    await _turn_away(send, path)
+                    return
             if scope["method"] == "POST" and path.startswith(_CREATE):
                 parts = path[len(_CREATE) :].split("/")
                 if len(parts) == 2 and parts[0] not in _ACTIONS and await self._is_creation(scope, *parts):
@@ -130,16 +132,18 @@ class WebApp:
         named = {"tiercel.tenant": first, "tiercel.new": True, "tiercel.path": given}
         return {**scope, "path": path, "raw_path": path.encode(), **named}, path
 
-    def _may_enter(self, scope: Any, path: str) -> bool:
-        if any(path.startswith(url) for url in self.api.settings.open_urls):
-            return True
-        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        return hmac.compare_digest(given, self._credentials or b"")
-
     async def _ask_for_credentials(self, send: Any, path: str) -> None:
         body = {"message": "Unauthorized: give a user name and a password.", "_links": {"self": {"href": path}}}
         realm = f'Basic realm="{self.api.settings.realm}"'.encode()
         await respond(send, 401, _ENCODE(body), ((b"www-authenticate", realm),))
+
+
+async def _turn_away(send: Any, path: str) -> None:
+    message = (
+        "Forbidden: the page of another site must not change anything here;"
+        " 'webserver.allowed-origins' names those that may."
+    )
+    await respond(send, 403, _ENCODE({"message": message, "_links": {"self": {"href": path}}}))
 
 
 async def respond(send: Any, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:

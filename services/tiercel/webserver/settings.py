@@ -19,6 +19,8 @@ class WebserverSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Both set: every route but the open ones asks for them (basic authentication)."""
     realm: str = "Tiercel"
     open_urls: tuple[str, ...] = ("/ping", "/api/v1/executions/webhook/", "/api/v1/configs")
+    allowed_origins: tuple[str, ...] = ()
+    """Sites whose pages a browser may let ask and change things here, as `https://host`; `*` for all."""
     tenants: tuple[str, ...] = ("main",)
     command_wait_s: float = 5.0
     """How long an answer to a command waits for its effect; then it shows the state as it is."""

@@ -93,7 +93,12 @@ class BasicAuthSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_enabled(self) -> bool:
-        return self.username is not None if self.enabled is None else self.enabled
+        return bool(self.username) if self.enabled is None else self.enabled
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is something to ask for."""
+        return bool(self.username and self.password)
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -275,6 +280,11 @@ class _Reader:
             raise InvalidSettings("The settings are wrong:\n" + "\n".join(f"  - {error}" for error in self._errors))
         sections = {name: self._built(section, f"{name}.") for name, section in self._sections.items()}
         settings = self._built(Settings, "")
+        if settings.server.basic_auth.is_enabled and not settings.server.basic_auth.is_complete:
+            raise InvalidSettings(
+                "'server.basic-auth' is on without a user name or without a password: whoever reaches the API could run"
+                " any program. Set 'server.basic-auth.username' and 'server.basic-auth.password', or neither."
+            )
         return msgspec.structs.replace(settings, sections=sections, warnings=tuple(self._warnings))
 
     def _read_tree(self, tree: Mapping[Any, Any], prefix: str, origin: str) -> None:

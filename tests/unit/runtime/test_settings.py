@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -107,6 +108,31 @@ def test_an_unprotected_api_is_for_this_machine_only() -> None:
     hosts = [settings.load(overrides=overrides).api_host for overrides in ({}, protected, {"server.host": "::"})]
 
     assert ["127.0.0.1", "0.0.0.0", "::"] == hosts
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"username": "a"},
+        {"username": "a", "password": ""},
+        {"password": "b", "enabled": True},
+        {"username": "", "password": "b", "enabled": True},
+        {"enabled": True},
+    ],
+)
+def test_half_a_credential_ends_the_start(given: dict[str, Any]) -> None:
+    """An API that is thought to be protected and is not would listen on every address."""
+    with pytest.raises(InvalidSettings, match="without a user name or without a password"):
+        settings.load(overrides={f"server.basic-auth.{name}": value for name, value in given.items()})
+
+
+def test_an_empty_user_name_is_none() -> None:
+    """As files for containers write what is not set; the API then listens on this machine only."""
+    read = settings.load(
+        environment={"TIERCEL_SERVER_BASIC_AUTH_USERNAME": "", "TIERCEL_SERVER_BASIC_AUTH_PASSWORD": ""}
+    )
+
+    assert (False, "127.0.0.1") == (read.server.basic_auth.is_enabled, read.api_host)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -76,7 +77,7 @@ async def _trigger(call: Call, flow: Flow, key: str) -> WebhookTrigger:
     for trigger in flow.triggers:
         if isinstance(trigger, WebhookTrigger) and not trigger.disabled:
             rendered = await _rendered_key(call.api.expressions, flow, trigger.key, context)
-            if rendered is not None and rendered.strip() == key:
+            if rendered is not None and hmac.compare_digest(rendered.strip().encode(), key.encode()):
                 return trigger
     raise NotFound("Webhook not found")
 
