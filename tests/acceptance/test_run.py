@@ -6,6 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from backing.minio import MinioServer
+from backing.process import free_port
+
 GREET = """\
 id: greet
 namespace: acceptance
@@ -112,3 +117,24 @@ def test_a_flow_that_calls_another_one_gets_it_with_it(tmp_path: Path) -> None:
     done = run(tmp_path, written(tmp_path, "calling.yaml", CALLING), "--with", greet)
 
     assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_a_bucket_that_cannot_be_used_ends_the_run_before_it_begins(
+    minio_server: MinioServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sentence with the setting and what to do, instead of every service's complaints; a bucket is made."""
+    environment = minio_server.address.environment("run-bucket")
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    written(tmp_path, "greet.yaml", GREET)
+    assert 0 == run(tmp_path, "greet.yaml").returncode
+
+    monkeypatch.setenv("TIERCEL_STORAGE_S3_SECRET_KEY", "wrong-secret")
+    rejected = run(tmp_path, "greet.yaml")
+    monkeypatch.setenv("TIERCEL_STORAGE_S3_ENDPOINT", f"http://127.0.0.1:{free_port()}")
+    alone = run(tmp_path, "greet.yaml")
+
+    assert [2, 2] == [rejected.returncode, alone.returncode]
+    assert 1 == len(rejected.stderr.splitlines()), rejected.stderr
+    assert "correct 'storage.s3.secret-key'" in rejected.stderr
+    assert "('storage.s3.endpoint'): [Errno 111] Connection refused. Is it running?" in alone.stderr.splitlines()[-1]

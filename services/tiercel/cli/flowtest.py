@@ -131,10 +131,10 @@ async def _run(arguments: argparse.Namespace, found: Collected) -> list[SuiteRes
 @asynccontextmanager
 async def installation(settings: Settings) -> AsyncIterator[Api]:
     """Run what runs flows in this process until the block ends."""
-    adapters = wiring.in_memory(settings)
     own = settings.sections.get("webserver") or assembly.settings_class("webserver")()
-    api = Api(adapters, msgspec.structs.replace(own, **assembly.common_fields("webserver", settings)))
     async with AsyncExitStack() as stack:
+        adapters = await wiring.in_memory(settings, stack)
+        api = Api(adapters, msgspec.structs.replace(own, **assembly.common_fields("webserver", settings)))
         stack.push_async_callback(api.close)
         for name in STARTED:
             await stack.enter_async_context(assembly.make(name, settings, adapters))

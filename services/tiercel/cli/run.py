@@ -95,8 +95,8 @@ def _own_settings(arguments: argparse.Namespace) -> Settings:
 @asynccontextmanager
 async def in_process(settings: Settings) -> AsyncIterator[None]:
     """Run all services in this process until the block ends."""
-    adapters = wiring.in_memory(settings)
     async with AsyncExitStack() as stack:
+        adapters = await wiring.in_memory(settings, stack)
         for name in START_ORDER:
             await stack.enter_async_context(assembly.make(name, settings, adapters))
         yield

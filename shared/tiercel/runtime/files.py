@@ -36,11 +36,6 @@ async def connect(
     return MeteredStorage(bucket), {"storage": bucket.ping}
 
 
-def in_process(settings: Settings) -> Storage:
-    """Return internal storage for `tiercel run`, which checks nothing before it is used."""
-    return LocalStorage(settings.storage_path) if settings.storage.type == "local" else _s3(settings, patient=False)
-
-
 def _s3(settings: Settings, *, patient: bool) -> S3Storage:
     try:
         from tiercel.storage.s3.storage import S3Storage  # noqa: PLC0415 - an extra

@@ -56,10 +56,13 @@ ANSWERING: Final = frozenset({"webserver"})
 """Services that somebody waits for: they say that a backend is away, where others wait for it."""
 START_TIMEOUT_S: Final = 60.0
 """How long a starting process waits for a backend."""
+IN_MEMORY_TIMEOUT_S: Final = 5.0
+"""The same where somebody waits at a terminal."""
 
 
-def in_memory(settings: Settings) -> Adapters:
-    """Return adapters for all services in one process; only files outlive it."""
+async def in_memory(settings: Settings, stack: AsyncExitStack) -> Adapters:
+    """Return adapters for all services in one process; only files outlive it. The stack closes them."""
+    storage, _ = await files.connect(settings, stack, patient=False, timeout_s=IN_MEMORY_TIMEOUT_S)
     backend = MemoryBackend(partitions=settings.queue.partitions)
     return Adapters(
         queue=backend,
@@ -67,7 +70,7 @@ def in_memory(settings: Settings) -> Adapters:
         leases=backend,
         definitions=MemoryDefinitions(parse=parser(settings)),
         repository=MemoryRepository(),
-        storage=files.in_process(settings),
+        storage=storage,
         secrets=EnvironmentSecrets(),
         api=api_client(settings),
     )

@@ -19,6 +19,7 @@ import urllib3
 from minio import Minio
 from minio.credentials.providers import AWSConfigProvider, ChainedProvider, EnvAWSProvider, IamAwsProvider, Provider
 from minio.error import S3Error
+from minio.helpers import check_bucket_name
 from minio.sse import Sse, SseKMS, SseS3
 from tenacity import AsyncRetrying
 
@@ -147,6 +148,14 @@ def checked(settings: S3Settings) -> tuple[str, str]:
         wrong.append(f"'storage.s3.endpoint' is '{settings.endpoint}'; it must be like 'http://host:9000'.")
     if not settings.bucket:
         wrong.append("'storage.s3.bucket' is not set; name the bucket that files go to.")
+    else:
+        try:
+            check_bucket_name(settings.bucket)
+        except ValueError as error:
+            wrong.append(
+                f"'storage.s3.bucket' cannot be right: {error}. A bucket's name has 3 to 63 small letters, digits, "
+                "hyphens and dots."
+            )
     if (settings.access_key is None) != (settings.secret_key is None):
         wrong.append("'storage.s3.access-key' and 'storage.s3.secret-key' belong together; set both or none.")
     if settings.encryption == "kms" and not settings.kms_key_id:
