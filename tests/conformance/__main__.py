@@ -10,6 +10,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+import msgspec
+
 from tests.conformance import kinds
 from tests.conformance.corpus import ROOT, Case, Folder, folders
 from tests.conformance.left_out import compatibility, reason
@@ -25,9 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     lines: list[Line] = []
     for folder in folders(options.folder):
-        for file in (kinds.ENGINE_FILE, *kinds.FILES):
-            if not options.file or file in options.file:
-                lines += _run(folder, file, options)
+        if not options.file or kinds.ENGINE_FILE in options.file:
+            lines += _lines(folder, _engine_cases(folder, options))
+        others = [file for file in kinds.FILES if not options.file or file in options.file]
+        for results in _other_cases(folder, others, options).values():
+            lines += _lines(folder, results)
     print(table(lines, options.mode, tags=options.tags, failures=options.list_failures))
     if not (options.only or options.file or options.folder):
         write(lines, options.mode, ROOT / "build" / f"conformance-{options.mode}.json")
@@ -52,10 +56,20 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _run(folder: Folder, file: str, options: argparse.Namespace) -> list[Line]:
-    results = _engine_cases(folder, options) if file == kinds.ENGINE_FILE else kinds.run_file(folder, file)
+def _other_cases(folder: Folder, files: Sequence[str], options: argparse.Namespace) -> dict[str, list[CaseResult]]:
+    """Run the cases of the other files in this process, and then, in a real mode, on processes what these show."""
+    results = {file: kinds.run_file(folder, file) for file in files}
     if options.only:
-        results = [result for result in results if options.only in result.id]
+        results = {file: [one for one in found if options.only in one.id] for file, found in results.items()}
+    if options.mode == "memory":
+        return results
+    # Imported here, so that the files can be run where the services cannot be loaded.
+    from tests.conformance.live import run_live  # noqa: PLC0415
+
+    return run_live(folder, results, options.mode, options.jobs)
+
+
+def _lines(folder: Folder, results: Sequence[CaseResult]) -> list[Line]:
     return [Line(file=f"{folder.name}/{result.file}", case=result) for result in results]
 
 
@@ -78,7 +92,10 @@ def _engine_cases(folder: Folder, options: argparse.Namespace) -> list[CaseResul
         else:
             from tests.conformance import postgres  # noqa: PLC0415
 
-            found = postgres.run_cases(folder, tried, options.jobs, queue=options.mode)
+            found = [
+                msgspec.structs.replace(one, through_processes=one.result == Outcome.PASSED)
+                for one in postgres.run_cases(folder, tried, options.jobs, queue=options.mode)
+            ]
         results |= {result.id: result for result in found}
     return [results[case.id] for case in cases]
 

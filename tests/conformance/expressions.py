@@ -86,7 +86,7 @@ def _run_case(folder: Path, document: Mapping[str, Any], case: Mapping[str, Any]
     if "error" in expect:
         raise Mismatch(f"no error, but {value!r}")
     for key, wanted in expect.items():
-        _check(key, wanted, value, expect)
+        check_value(key, wanted, value, expect)
 
 
 def _evaluated(renderer: Renderer, world: World, case: Mapping[str, Any], variables: dict[str, Any]) -> Any:
@@ -130,7 +130,8 @@ def _root(error: BaseException) -> BaseException:
     return error
 
 
-def _check(key: str, wanted: Any, value: Any, expect: Mapping[str, Any]) -> None:
+def check_value(key: str, wanted: Any, value: Any, expect: Mapping[str, Any]) -> None:
+    """Compare a rendered value with one of the things that a case expects of it."""
     if key == "unordered":
         return
     check = _CHECKS.get(key)
@@ -214,7 +215,7 @@ def _run_typed_writer(folder: Path, document: Mapping[str, Any], case: Mapping[s
         return
     if "error" in expect:
         raise Mismatch(f"no error, but {value!r}")
-    _check("value", expect["value"], value, expect)
+    check_value("value", expect["value"], value, expect)
 
 
 def _run_function_arguments(folder: Path, document: Mapping[str, Any], case: Mapping[str, Any]) -> None:

@@ -53,6 +53,11 @@ def _run(corpus: Folder, case: Case) -> None:
         need("error" in expect and str(error) == expect["error"].get("equals", str(error)), str(error))
         return
     need("error" not in expect, "drawn, but should be refused")
+    compare_graph(graph, expect)
+
+
+def compare_graph(graph: FlowGraph, expect: Mapping[str, Any]) -> None:
+    """Compare a graph with what a case expects of it."""
     for name in ("nodes", "edges", "clusters"):
         if name in expect:
             need(len(getattr(graph, name)) == expect[name], f"{len(getattr(graph, name))} {name}, not {expect[name]}")

@@ -193,7 +193,7 @@ def run_cases(folder: Folder, cases: Sequence[Case], jobs: int = 1, *, queue: st
         environment |= (case.body.get("config") or {}).get("env", {})
     try:
         known = [*tenants, *map(_again, tenants)]
-        with _broker(queue) as broker, Installation(known, environment, broker) as installation, Stub(folder) as stub:
+        with broker_of(queue) as broker, Installation(known, environment, broker) as installation, Stub(folder) as stub:
             return asyncio.run(_run_all(installation, stub, folder, cases, tenants, side_by_side))
     except Exception as error:  # an installation that cannot be started fails every case, with the reason
         why = f"The installation failed: {type(error).__name__}: {error}"
@@ -201,7 +201,7 @@ def run_cases(folder: Folder, cases: Sequence[Case], jobs: int = 1, *, queue: st
 
 
 @contextlib.contextmanager
-def _broker(queue: str) -> Iterator[str | None]:
+def broker_of(queue: str) -> Iterator[str | None]:
     """Yield the address of a broker, where the queue needs one."""
     if queue != "kafka":
         yield None

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from tests.conformance.result import AGAIN, CaseResult, Outcome
+from tests.conformance.result import AGAIN, NO_PROCESS, CaseResult, Outcome
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,8 +24,9 @@ def summary(lines: Sequence[Line], mode: str) -> dict[str, Any]:
     """Return what the JSON report holds."""
     files: dict[str, dict[str, int]] = {}
     for line in lines:
-        counts = files.setdefault(line.file, {"total": 0, "passed": 0, "failed": 0, "left_out": 0})
+        counts = files.setdefault(line.file, {"total": 0, "passed": 0, "failed": 0, "left_out": 0, "on_processes": 0})
         counts["total"] += 1
+        counts["on_processes"] += line.case.through_processes
         counts[str(line.case.result)] += 1
     cases = [
         {"id": line.case.id, "file": line.file, "result": str(line.case.result), "why": line.case.why} for line in lines
@@ -43,16 +44,21 @@ def table(lines: Sequence[Line], mode: str, *, tags: bool, failures: bool) -> st
     """Return the report as text."""
     text: list[str] = []
     files: dict[str, dict[str, int]] = summary(lines, mode)["files"]
-    text.append(f"{'file':<44}{'total':>7}{'passed':>8}{'failed':>8}{'left out':>10}")
+    is_real = mode != "memory"
+    more = f"{'on processes':>14}" if is_real else ""
+    text.append(f"{'file':<44}{'total':>7}{'passed':>8}{'failed':>8}{'left out':>10}{more}")
     for name, counts in files.items():
-        text.append(_row(name, counts))
-    total = {key: sum(counts[key] for counts in files.values()) for key in ("total", "passed", "failed", "left_out")}
-    text.append(_row("all", total))
+        text.append(_row(name, counts, is_real=is_real))
+    names = ("total", "passed", "failed", "left_out", "on_processes")
+    total = {key: sum(counts[key] for counts in files.values()) for key in names}
+    text.append(_row("all", total, is_real=is_real))
     if tags:
         text += ["", *_tags(lines)]
     left = Counter(line.case.why for line in lines if line.case.result == Outcome.LEFT_OUT)
     if left:
         text += ["", "left out, by reason:"] + [f"  {count:>4}  {why}" for why, count in left.most_common()]
+    if is_real:
+        text += ["", *_same_code(lines)]
     again = [line for line in lines if line.case.why.startswith(AGAIN)]
     if again:
         text += ["", "passed only when tried once more, alone:"]
@@ -67,8 +73,18 @@ def _is_failed(line: Line) -> bool:
     return line.case.result == Outcome.FAILED
 
 
-def _row(name: str, counts: dict[str, int]) -> str:
-    return f"{name:<44}{counts['total']:>7}{counts['passed']:>8}{counts['failed']:>8}{counts['left_out']:>10}"
+def _same_code(lines: Sequence[Line]) -> list[str]:
+    """Count the cases that passed in the runner's own process only, by file and reason."""
+    passed = [line for line in lines if line.case.result == Outcome.PASSED and not line.case.through_processes]
+    counts = Counter((line.file, line.case.why or NO_PROCESS) for line in passed)
+    return ["passed in the runner's process only:"] + [
+        f"  {count:>4}  {file}: {why}" for (file, why), count in sorted(counts.items())
+    ]
+
+
+def _row(name: str, counts: dict[str, int], *, is_real: bool = False) -> str:
+    more = f"{counts['on_processes']:>14}" if is_real else ""
+    return f"{name:<44}{counts['total']:>7}{counts['passed']:>8}{counts['failed']:>8}{counts['left_out']:>10}{more}"
 
 
 def _tags(lines: Sequence[Line]) -> list[str]:

@@ -14,6 +14,9 @@ from tests.conformance.corpus import Case
 AGAIN: Final = "It passed when it was tried once more, alone; before:"
 """How `why` of a passed case begins that had failed beside others."""
 
+NO_PROCESS: Final = "same code in every mode, no process involved"
+"""What is said of a case that has passed in the runner's own process only."""
+
 
 class Outcome(StrEnum):
     """Passed, failed (`why` says how), or left out (`why` says for what reason)."""
@@ -32,6 +35,8 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
     features: tuple[str, ...] = ()
     seconds: float = 0.0
+    through_processes: bool = False
+    """True when running processes have shown it, not only the code in the runner's own process."""
 
 
 class Mismatch(Exception):
@@ -40,6 +45,10 @@ class Mismatch(Exception):
 
 class LeftOut(Exception):
     """A case that cannot be tried here; the message gives the reason."""
+
+
+class NoProcess(Exception):
+    """A case that running processes do not show; the message gives the reason."""
 
 
 def judged(case: Case, attempt: Callable[[], None]) -> CaseResult:

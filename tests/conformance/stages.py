@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from tests.conformance.corpus import Folder
@@ -23,8 +24,11 @@ NewerText: Final[dict[str, str]] = {
 def http_documents(corpus: Folder, body: dict[str, Any]) -> None:
     """Compare the reports on the documents of one or several files with what the validation address answers."""
     files = body["file"] if isinstance(body["file"], list) else [body["file"]]
-    reports = [report for file in files for report in check_flows(corpus.text(file))]
-    expect = body["expect"]
+    compare_documents([report for file in files for report in check_flows(corpus.text(file))], body["expect"])
+
+
+def compare_documents(reports: Sequence[Report], expect: Mapping[str, Any]) -> None:
+    """Compare reports on documents with what a case expects of them."""
     if "output_contains" in expect:
         said = "\n".join(
             [
@@ -41,7 +45,7 @@ def http_documents(corpus: Folder, body: dict[str, Any]) -> None:
         _compare(report, wanted)
 
 
-def _compare(report: Report, wanted: dict[str, Any]) -> None:
+def _compare(report: Report, wanted: Mapping[str, Any]) -> None:
     text = "\n".join(str(problem) for problem in report.problems)
     constraints = wanted.get("constraints", ...)
     if constraints is None:
