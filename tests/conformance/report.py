@@ -24,14 +24,14 @@ def summary(lines: Sequence[Line], mode: str) -> dict[str, Any]:
     """Return what the JSON report holds."""
     files: dict[str, dict[str, int]] = {}
     for line in lines:
-        counts = files.setdefault(line.file, {"total": 0, "passed": 0, "failed": 0, "left_out": 0, "on_processes": 0})
+        counts = files.setdefault(line.file, {"total": 0, "passed": 0, "failed": 0, "left_out": 0})
         counts["total"] += 1
-        counts["on_processes"] += line.case.through_processes
         counts[str(line.case.result)] += 1
     cases = [
         {"id": line.case.id, "file": line.file, "result": str(line.case.result), "why": line.case.why} for line in lines
     ]
-    return {"mode": mode, "files": files, "cases": cases}
+    shown = Counter(line.file for line in lines if line.case.through_processes)
+    return {"mode": mode, "files": files, "on_processes": {file: shown[file] for file in files}, "cases": cases}
 
 
 def write(lines: Sequence[Line], mode: str, path: Path) -> None:
@@ -43,21 +43,21 @@ def write(lines: Sequence[Line], mode: str, path: Path) -> None:
 def table(lines: Sequence[Line], mode: str, *, tags: bool, failures: bool) -> str:
     """Return the report as text."""
     text: list[str] = []
-    files: dict[str, dict[str, int]] = summary(lines, mode)["files"]
-    is_real = mode != "memory"
-    more = f"{'on processes':>14}" if is_real else ""
-    text.append(f"{'file':<44}{'total':>7}{'passed':>8}{'failed':>8}{'left out':>10}{more}")
+    counted = summary(lines, mode)
+    files: dict[str, dict[str, int]] = counted["files"]
+    shown: dict[str, int] | None = counted["on_processes"] if mode != "memory" else None
+    header = f"{'file':<44}{'total':>7}{'passed':>8}{'failed':>8}{'left out':>10}"
+    text.append(header if shown is None else f"{header}{'on processes':>14}")
     for name, counts in files.items():
-        text.append(_row(name, counts, is_real=is_real))
-    names = ("total", "passed", "failed", "left_out", "on_processes")
-    total = {key: sum(counts[key] for counts in files.values()) for key in names}
-    text.append(_row("all", total, is_real=is_real))
+        text.append(_row(name, counts) + ("" if shown is None else f"{shown[name]:>14}"))
+    total = {key: sum(counts[key] for counts in files.values()) for key in ("total", "passed", "failed", "left_out")}
+    text.append(_row("all", total) + ("" if shown is None else f"{sum(shown.values()):>14}"))
     if tags:
         text += ["", *_tags(lines)]
     left = Counter(line.case.why for line in lines if line.case.result == Outcome.LEFT_OUT)
     if left:
         text += ["", "left out, by reason:"] + [f"  {count:>4}  {why}" for why, count in left.most_common()]
-    if is_real:
+    if shown is not None:
         text += ["", *_same_code(lines)]
     again = [line for line in lines if line.case.why.startswith(AGAIN)]
     if again:
@@ -82,9 +82,8 @@ def _same_code(lines: Sequence[Line]) -> list[str]:
     ]
 
 
-def _row(name: str, counts: dict[str, int], *, is_real: bool = False) -> str:
-    more = f"{counts['on_processes']:>14}" if is_real else ""
-    return f"{name:<44}{counts['total']:>7}{counts['passed']:>8}{counts['failed']:>8}{counts['left_out']:>10}{more}"
+def _row(name: str, counts: dict[str, int]) -> str:
+    return f"{name:<44}{counts['total']:>7}{counts['passed']:>8}{counts['failed']:>8}{counts['left_out']:>10}"
 
 
 def _tags(lines: Sequence[Line]) -> list[str]:

@@ -232,6 +232,18 @@ def test_report_counts_by_file() -> None:
     assert found["cases"][1] == {"id": "b", "file": "corpus/cases.yaml", "result": "failed", "why": "why"}
 
 
+def test_when_processes_have_shown_a_case_then_the_report_counts_it_apart() -> None:
+    """In a real mode the report tells what running processes have shown from what only the runner's own code has."""
+    shown = msgspec.structs.replace(passed("a", "inputs.yaml"), through_processes=True)
+    lines = [report.Line(file=f"corpus/{one.file}", case=one) for one in (shown, passed("b", "inputs.yaml"))]
+
+    text = report.table(lines, "postgres", tags=False, failures=False)
+
+    assert {"corpus/inputs.yaml": 1} == report.summary(lines, "postgres")["on_processes"]
+    assert "     1  corpus/inputs.yaml: same code in every mode, no process involved" in text
+    assert "on processes" not in report.table(lines, "memory", tags=False, failures=False)
+
+
 @pytest.mark.parametrize("case_id", QUICK)
 def test_case_holds_on_the_cluster_in_memory(case_id: str) -> None:
     """Executor, worker, scheduler, indexer and webserver do together what the case says."""
