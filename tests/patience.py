@@ -14,6 +14,8 @@ from typing import Final, TypeVar
 PATIENCE_S: Final = 60.0
 LOOK_S: Final = 0.02
 """Between two looks at another process, a broker or a database: often enough for nobody to notice the wait."""
+FOR_EVER_S: Final = 3600.0
+"""A wait that is to be ended by a signal: it lasts so much longer than patience that its own end proves nothing."""
 T = TypeVar("T")
 
 

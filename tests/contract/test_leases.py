@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.backends import Backend
 from tests.contract.samples import SERVICE, changes, lease_for, leases_of
-from tests.patience import PATIENCE_S
+from tests.patience import FOR_EVER_S, PATIENCE_S
 from tiercel.messages.topics import partition_of
 from tiercel.queue.base import Lease
 from tiercel.statestore.base import JANITOR, LeaseLost
@@ -203,7 +203,7 @@ async def test_who_waits_for_leases_is_woken_by_a_release(backend: Backend) -> N
     await leases_of(backend.leases)
     for _ in range(2):
         await other.leases.changed(SERVICE, 0.01)
-    waiting = asyncio.create_task(other.leases.changed(SERVICE, 60))
+    waiting = asyncio.create_task(other.leases.changed(SERVICE, FOR_EVER_S))
     await asyncio.sleep(0)
 
     await backend.leases.release(SERVICE, "i1", [partition_of("a")])

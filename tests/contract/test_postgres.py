@@ -17,7 +17,7 @@ from tests.contract.backends import PostgresContract
 from tests.contract.cut import Cut
 from tests.contract.samples import SERVICE, changes, event, head, job, leases_of, run
 from tests.contract.steps import submit
-from tests.patience import PATIENCE_S, until
+from tests.patience import FOR_EVER_S, PATIENCE_S, until
 from tiercel.errors import InvalidSettings, OperatorError, Unavailable
 from tiercel.messages.broadcast import KillRun
 from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT, TOPICS
@@ -297,7 +297,7 @@ async def test_after_a_restart_of_the_server_everything_works_again(own_server: 
                 break
             except Unavailable:
                 failures += 1
-        waiting = asyncio.create_task(other.queue.wait(EXECUTION_EVENT, 60))
+        waiting = asyncio.create_task(other.queue.wait(EXECUTION_EVENT, FOR_EVER_S))
         await waiting  # the gap wakes everyone once
 
     assert failures < 10

@@ -19,7 +19,7 @@ from backing.process import free_port
 from backing.tools import Program
 from tests.contract.samples import event
 from tests.folders import let_through
-from tests.patience import PATIENCE_S, look_until
+from tests.patience import FOR_EVER_S, PATIENCE_S, look_until
 from tiercel.errors import InvalidSettings
 from tiercel.messages.topics import EXECUTION_EVENT, partition_of
 from tiercel.queue.postgres.node import PostgresNode
@@ -109,8 +109,8 @@ async def test_behind_a_pooler_of_sessions_messages_arrive_at_once(pooler: Poole
     await reader.wait(EXECUTION_EVENT, 5)
 
     await sender.emit(event("a"))
-    async with asyncio.timeout(PATIENCE_S):  # much less than the wait lasts when nobody ends it
-        await reader.wait(EXECUTION_EVENT, 3600)
+    async with asyncio.timeout(PATIENCE_S):
+        await reader.wait(EXECUTION_EVENT, FOR_EVER_S)
     found = await reader.read(EXECUTION_EVENT, [partition_of("a")], count=10)
     for queue in queues:
         await queue.close()

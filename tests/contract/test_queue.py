@@ -11,7 +11,7 @@ import pytest
 from tests.contract.backends import Backend
 from tests.contract.samples import SERVICE, event, job, leases_of, minutes
 from tests.contract.steps import ALL, arrived, submit, waiting
-from tests.patience import PATIENCE_S
+from tests.patience import FOR_EVER_S, PATIENCE_S
 from tiercel.messages.broadcast import FlowUpdated, KillRun
 from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT, HISTORY, WORKER_JOB, partition_of
 from tiercel.queue.base import Outgoing
@@ -207,7 +207,7 @@ async def test_a_wait_returns_when_a_message_is_sent(backend: Backend) -> None:
 
     for sender in (backend.queue, other.queue):
         await _settled(backend)
-        waiting = asyncio.create_task(backend.queue.wait(EXECUTION_EVENT, 60))
+        waiting = asyncio.create_task(backend.queue.wait(EXECUTION_EVENT, FOR_EVER_S))
         await asyncio.sleep(0)
         await sender.emit(event("a"))
         async with asyncio.timeout(PATIENCE_S):
@@ -223,7 +223,7 @@ async def test_what_is_sent_between_a_read_and_a_wait_is_not_missed(backend: Bac
         await backend.queue.wait(EXECUTION_EVENT, 0.01)
         ready.release()
         await gate.wait()
-        await backend.queue.wait(EXECUTION_EVENT, 60)
+        await backend.queue.wait(EXECUTION_EVENT, FOR_EVER_S)
 
     gate, ready = asyncio.Event(), asyncio.Semaphore(0)
     consumers = [asyncio.create_task(consume(gate)) for _ in range(2)]
@@ -245,7 +245,7 @@ async def test_a_wait_for_other_partitions_goes_on(backend: Backend) -> None:
         await _settled(backend)
 
     async def wait_for(parts: list[int]) -> None:
-        await backend.queue.wait(EXECUTION_EVENT, 60, partitions=parts)
+        await backend.queue.wait(EXECUTION_EVENT, FOR_EVER_S, partitions=parts)
 
     mine = asyncio.create_task(wait_for([part]))
     others = asyncio.create_task(wait_for([p for p in ALL if p != part]))
@@ -271,7 +271,7 @@ async def test_wake_makes_waits_return(backend: Backend) -> None:
     other = await backend.another()
     for _ in range(2):
         await other.queue.wait(WORKER_JOB, 0.01)
-    waiting = asyncio.create_task(other.queue.wait(WORKER_JOB, 60))
+    waiting = asyncio.create_task(other.queue.wait(WORKER_JOB, FOR_EVER_S))
     await asyncio.sleep(0)
 
     backend.queue.wake(WORKER_JOB)
@@ -298,7 +298,7 @@ async def test_no_wake_up_is_lost_under_load(backend: Backend) -> None:
                 assert await other.queue.acknowledge(EXECUTION_EVENT, found, leases)
                 got += len(found)
             else:
-                await other.queue.wait(EXECUTION_EVENT, 60)
+                await other.queue.wait(EXECUTION_EVENT, FOR_EVER_S)
         await producing
 
     assert total == got

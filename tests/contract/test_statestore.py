@@ -25,7 +25,7 @@ from tests.contract.samples import (
 )
 from tests.contract.steps import arrived, claimed, waiting
 from tests.contract.steps import seqs as of_jobs
-from tests.patience import PATIENCE_S
+from tests.patience import FOR_EVER_S, PATIENCE_S
 from tiercel.messages.topics import EXECUTION_EVENT, HISTORY, partition_of
 from tiercel.messages.worker_job import TaskJob
 from tiercel.model.live import OutputKind, Timer, TimerKind
@@ -391,7 +391,7 @@ async def test_who_follows_executions_is_told_of_a_commit(backend: Backend) -> N
     follower = (await backend.another()).queue
     await follower.wait(HISTORY, 5)  # the first wait returns as soon as the process hears of the topic
     await follower.wait(HISTORY, 0.01)
-    told = asyncio.create_task(follower.wait(HISTORY, 60))
+    told = asyncio.create_task(follower.wait(HISTORY, FOR_EVER_S))
 
     async with backend.state.transaction(await leases_of(backend.leases)) as unit:
         unit.emit(Outgoing(topic=HISTORY, key="a", message=event("a").message))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, get_args, get_type_hints
+from typing import Final
 
-import pytest
 import yaml
 
 from tests.architecture import metrics
@@ -14,7 +13,7 @@ from tests.architecture.tree import ROOT
 from tiercel import assembly
 from tiercel.cli.main import SERVICES, parser
 from tiercel.runtime import settings
-from tiercel.runtime.settings import QueueSettings, Settings, StorageSettings
+from tiercel.runtime.settings import Settings
 
 DEPLOY: Final = ROOT / "deploy"
 SUFFIXES: Final = ("_bucket", "_count", "_sum")
@@ -33,13 +32,6 @@ def settings_of(environment: Mapping[str, str], text: str = "") -> Settings:
     read = settings.load(environment=variables, sections={name: assembly.settings_class(name) for name in SERVICES})
     assert () == read.warnings
     return read
-
-
-def skip_unless_built(*, queue: str, storage: str) -> None:
-    """Skip a test about a backend that this tree does not have yet."""
-    for kind, wanted in ((QueueSettings, queue), (StorageSettings, storage)):
-        if wanted not in get_args(get_type_hints(kind)["type"]):
-            pytest.skip(f"'{wanted}' is no backend of this version")
 
 
 def metrics_in(texts: Iterable[str]) -> set[str]:
