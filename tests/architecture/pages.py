@@ -1,7 +1,7 @@
 """
 Pages that are drawn from code: `docs/dataflow.md` from the table of topics, `docs/state-machine.md` from the table of
-states, `docs/metrics.md` from the modules `metrics.py`, Grafana's dashboard from
-`dashboard.py`. `make docs` writes them, a test compares.
+states, `docs/metrics.md` from the modules `metrics.py`, `docs/service-settings.md` from the modules `settings.py`,
+Grafana's dashboard from `dashboard.py`. `make docs` writes them, a test compares.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Final
 
 from tests.architecture.dashboard import dashboard
 from tests.architecture.metrics import metrics
+from tests.architecture.service_settings import service_settings
 from tests.architecture.tree import ROOT, SERVICES
 from tiercel.messages.topics import TOPICS, Route, Topic
 from tiercel.model.state import EXECUTION_TRANSITIONS, TASK_RUN_TRANSITIONS, TERMINATED, State
@@ -91,6 +92,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "deploy/observability/grafana/tiercel.json": dashboard,
     "docs/dataflow.md": dataflow,
     "docs/metrics.md": metrics,
+    "docs/service-settings.md": service_settings,
     "docs/state-machine.md": state_machine,
 }
 

@@ -15,10 +15,14 @@ class IndexerSettings(msgspec.Struct, frozen=True, kw_only=True):
     linger_s: float = 0.08
     """Pause after a batch that was small, so that the next one is larger: lists lag by it, single reads do not."""
     wait_s: float = 1.0
+    """Safety net when a wake-up is lost."""
     lease_interval_s: float = 3.0
+    """How often its partitions are renewed: three tries before they are lost."""
     lease_ttl_s: float = 10.0
+    """An indexer that is silent for so long loses its partitions to others."""
     ledger_age: timedelta = timedelta(days=1)
     """For so long a batch of logs that comes again is known; the queue is never that far behind."""
     retention: timedelta | None = None
-    """History older than this is dropped, by whole weeks; None keeps everything."""
+    """History older than this is dropped, by whole weeks; without it everything is kept."""
     janitor_interval_s: float = 3600.0
+    """How often what is too old is dropped."""

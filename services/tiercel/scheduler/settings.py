@@ -16,6 +16,7 @@ class SchedulerSettings(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str = "UTC"
     """The zone of schedules that name none."""
     recover_missed_schedules: RecoverMissedSchedules = RecoverMissedSchedules.ALL
+    """What happens to dates that passed in a standstill, for triggers that do not say: ALL, LAST or NONE."""
     missed_grace_s: float = 30.0
     """A date that is late by no more than this at a takeover is not missed: its scheduler went, another takes over."""
     batch_count: int = 200
@@ -23,7 +24,9 @@ class SchedulerSettings(msgspec.Struct, frozen=True, kw_only=True):
     wait_s: float = 30.0
     """Safety net when a wake-up is lost."""
     lease_ttl_s: float = 10.0
+    """A scheduler that is silent for so long loses its triggers to others."""
     lease_renew_s: float = 3.0
+    """How often it renews them: three tries before they are lost."""
     horizon_s: float = 600.0
     """Dates further away are not kept in order, but looked for again in time."""
     reconcile_s: float = 600.0

@@ -22,6 +22,7 @@ class WebserverSettings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_origins: tuple[str, ...] = ()
     """Sites whose pages a browser may let ask and change things here, as `https://host`; `*` for all."""
     tenants: tuple[str, ...] = ("main",)
+    """Tenants that a path may name."""
     command_wait_s: float = 5.0
     """How long an answer to a command waits for its effect; then it shows the state as it is."""
     created_wait_s: float = 2.0

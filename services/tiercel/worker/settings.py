@@ -24,11 +24,13 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     """Lanes that this worker serves beside, or with `only_tags` instead of, the default one."""
     only_tags: bool = False
+    """Serve the lanes of the tags alone, and not the default one."""
     poll_s: float = 1.0
     """How long a claim waits when nobody wakes it: a safety net."""
     grace_s: float = 300.0
     """How long running tasks may take to end when the worker stops."""
     heartbeat_s: float = 3.0
+    """How often it says that it is there."""
     mute_s: float = 20.0
     """A worker that could not be heard for so long claims no more."""
     lost_s: float = 30.0
@@ -36,6 +38,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     kill_grace_s: float = 10.0
     """How long a killed task may take to end before it is left behind."""
     temporary_folder: str | None = None
+    """Where the folders of runs are made. Default: the system's."""
     cache_folder: str | None = None
     """What is kept from one task to the next: environments of Python scripts. Default: in the temporary folder."""
     containers_may: tuple[str, ...] = ()
@@ -43,11 +46,13 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     log_delay_s: float = 0.1
     """How long a line of log may wait for others when no task ends meanwhile."""
     log_lines_pending_max: int = 20_000
+    """Lines that wait to be sent; beyond this a script's output is read no further."""
     log_line_size_max: int = 32_768
     """Characters of one line; the rest is cut off."""
     log_lines_max: int = 100_000
     """Lines of one attempt; beyond this and the next one the rest is dropped, and a line says so."""
     log_size_max: int = 64 << 20
+    """Bytes of the lines of one attempt."""
     output_size_max: int = 16 << 20
     """Bytes of the outputs of one task run."""
     globals: dict[str, Any] = {}

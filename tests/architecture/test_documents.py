@@ -1,0 +1,75 @@
+"""What documents say exists, exists: pages that they link to, targets of make, commands, settings."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.architecture import service_settings
+from tests.architecture.tree import ROOT, SERVICES
+from tiercel.cli.main import parser
+
+DOCUMENTS: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md")])
+LINK: Final = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)(#[^)\s]+)?\)")
+COMMAND: Final = re.compile(r"^    (?:\.venv/bin/)?(tiercel [^>#…\[]*?)\s*(?:#.*|>.*)?$", re.MULTILINE)
+TARGET: Final = re.compile(r"\bmake ([a-z][a-z-]+)")
+NAMES: Final = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_link_leads_somewhere(name: str) -> None:
+    """To a file or folder of this tree, and to a heading that is there."""
+    page = ROOT / name
+    lost = [
+        found.group(0)
+        for found in LINK.finditer(page.read_text())
+        if not (target := page.parent / found.group(1)).exists()
+        or (found.group(2) and found.group(2)[1:] not in _anchors(target))
+    ]
+
+    assert [] == lost
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_is_one(name: str) -> None:
+    """The command line takes it as it is written."""
+    refused = [line for line in COMMAND.findall((ROOT / name).read_text()) if not _is_command(line)]
+
+    assert [] == refused
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_target_of_make_is_one(name: str) -> None:
+    """Where it stands as code: `make check`, or a line of its own."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    text = (ROOT / name).read_text()
+    code = [*re.findall(r"`([^`\n]+)`", text), *re.findall(r"^    (.+)$", text, re.MULTILINE)]
+
+    assert set() == {target for line in code for target in TARGET.findall(line)} - targets
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_setting_is_explained(service: str) -> None:
+    """A text under the field: the page of settings shows it."""
+    assert [] == [name for name, text in service_settings.own(service).items() if not text]
+
+
+def _anchors(page: Path) -> set[str]:
+    """Return the names of a page's headings in addresses."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _is_command(line: str) -> bool:
+    with contextlib.redirect_stderr(io.StringIO()):
+        try:
+            parser().parse_args(shlex.split(line)[1:])
+        except SystemExit:
+            return False
+    return True
