@@ -15,7 +15,6 @@ Every error that Tiercel raises on purpose, in one tree, branched by who must ac
     │   ├── InvalidSettings
     │   └── Unavailable          a backend cannot be reached now; callers wait and try again
     └── InternalError            a bug of ours
-        └── IllegalTransition
 """
 
 from __future__ import annotations
@@ -106,7 +105,3 @@ class Unavailable(OperatorError):
 
 class InternalError(TiercelError):
     """A bug of Tiercel's own."""
-
-
-class IllegalTransition(InternalError):
-    """A state was asked to change in a way that the table does not know."""

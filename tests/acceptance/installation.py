@@ -11,7 +11,7 @@ import psycopg
 
 from tests.patience import PATIENCE_S, until
 from tiercel.model.state import State
-from tiercel.runtime.embedded import DATABASE, HISTORY_DATABASE, ROLE
+from tiercel.runtime.embedded import DATABASE, ROLE
 from tiercel.testing.server import StandaloneServer
 
 API: Final = "/api/v1/main"
@@ -106,9 +106,6 @@ class Installation:
         async with await psycopg.AsyncConnection.connect(uri, autocommit=True) as connection:
             cursor = await connection.execute(statement.encode(), values)
             return await cursor.fetchall() if cursor.description else []
-
-    async def history_sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        return await self.sql(statement, *values, database=HISTORY_DATABASE)
 
     def actions(self, action: str) -> list[dict[str, Any]]:
         """Return what the processes have logged under a name."""

@@ -50,10 +50,6 @@ class FunctionCall(msgspec.Struct, frozen=True):
     name: str
     arguments: tuple[tuple[str, Any], ...] = ()
 
-    def argument(self, name: str) -> Any:
-        """Return an argument, DYNAMIC when it is not constant, None when it is not given."""
-        return dict(self.arguments).get(name)
-
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True):
     """What a text may reach; with `is_dynamic` it may also reach anything else."""

@@ -21,7 +21,7 @@ from tiercel.flowspec.scalars import BROKEN
 from tiercel.flowspec.validate import Extras, validate_flow
 from tiercel.flowspec.yaml import Document, read_documents
 from tiercel.model.flow import Dialect, Flow
-from tiercel.model.task import Task, Trigger
+from tiercel.model.task import Task
 
 _OLD_EXPRESSION: Final = re.compile(r"\{[{%][^}]*(?:\b(?:json|currentEachOutput)\s*\(|\|\s*json\b)")
 """Functions and a filter that 2.0 took away: an expression that uses one is of the older dialect."""
@@ -205,15 +205,6 @@ def bind_task(document: dict[str, Any]) -> Task:
     if task is BROKEN:
         raise InvalidFlow(findings.problems(None))
     return task  # type: ignore[no-any-return]  # the binder makes instances of the class it is given
-
-
-def bind_trigger(document: dict[str, Any]) -> Trigger:
-    """Make a trigger of its plain data; what it does not know is left out. Raises InvalidFlow when it cannot."""
-    findings = Findings(strict=False)
-    trigger = bind_typed(Trigger, document, None, findings)
-    if trigger is BROKEN:
-        raise InvalidFlow(findings.problems(None))
-    return trigger  # type: ignore[no-any-return]  # the binder makes instances of the class it is given
 
 
 def dialect_of(flow: Flow) -> Dialect:

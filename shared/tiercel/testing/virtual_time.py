@@ -10,11 +10,10 @@ of asyncio itself agree on what time it is.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import selectors
 import threading
 import time
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -66,15 +65,6 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         if self._outside > 0 or self._children or len(watched) > own:
             return True
         return any(thread.name.startswith(TASK_THREAD) for thread in threading.enumerate())
-
-    @contextlib.contextmanager
-    def outside_work(self) -> Iterator[None]:
-        """Let time pass as it really does while the block lasts."""
-        self._outside += 1
-        try:
-            yield
-        finally:
-            self._outside -= 1
 
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]  # as the loop calls it
         future = super().run_in_executor(executor, func, *args)

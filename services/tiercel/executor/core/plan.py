@@ -56,11 +56,6 @@ class Kind(Enum):
         """Tell whether its children are executions, which it counts itself."""
         return self in (Kind.LOOP, Kind.ITEMS)
 
-    @property
-    def is_job(self) -> bool:
-        """Tell whether a worker runs it."""
-        return self is Kind.RUNNABLE
-
 
 _WITH_CHILDREN: Final = frozenset(
     {

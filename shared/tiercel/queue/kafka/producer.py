@@ -12,7 +12,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -46,13 +46,12 @@ class Record(msgspec.Struct, frozen=True):
 class _Batch:
     """Records that are confirmed together."""
 
-    __slots__ = ("future", "left", "on_report", "records")
+    __slots__ = ("future", "left", "records")
 
     def __init__(self, records: Sequence[Record], future: asyncio.Future[None]) -> None:
         self.records = records
         self.future = future
         self.left = len(records)
-        self.on_report: Callable[[KafkaError | None, Message], None]
 
 
 class KafkaProducer:
