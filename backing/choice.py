@@ -106,10 +106,12 @@ def prepare_in_background(name: str) -> subprocess.Popen[bytes]:
 
 
 def takes_long(name: str) -> bool:
-    """Tell whether getting a service is a matter of minutes."""
+    """Tell whether getting a service is a matter of minutes; nothing is got for the answer."""
     if name in tools.TOOLS:
         return tools.takes_long(name)
-    return name.removeprefix(OWN) == "minio" and not minio_files.is_built() and _comes_from_registries(name)
+    if name.removeprefix(OWN) != "minio" or minio_files.is_built():
+        return False
+    return name.startswith(OWN) or not (os.environ.get(S3_VARIABLE) or containers.engine_host())
 
 
 def _comes_from_registries(name: str) -> bool:

@@ -59,9 +59,15 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 
 def host(name: str) -> str | None:
     """Return the address of the engine that runs this service, None when none answers or it cannot get the image."""
+    found = engine_host()
+    return found if found is not None and _has_image(found, IMAGES[name]) else None
+
+
+def engine_host() -> str | None:
+    """Return the address of this machine's engine, None when none answers."""
     given = os.environ.get(ENGINE_VARIABLE)
     found = given or engine.found_host()
-    return None if found is None or given == NO_ENGINE else _usable(found, IMAGES[name])
+    return found if found is not None and given != NO_ENGINE and _answers(found) else None
 
 
 @contextlib.contextmanager
@@ -108,23 +114,33 @@ def minio_server(host: str) -> Iterator[S3Address]:
 
 
 @lru_cache
-def _usable(host: str, image: str) -> str | None:
-    """Return the host when an engine answers there that has the image, or gets it."""
-
+def _answers(host: str) -> bool:
     async def ask(engine: Engine) -> None:
         async with asyncio.timeout(PING_TIMEOUT_S):  # a socket may be there that nobody serves
             await engine.ping()
+
+    return _succeeds(host, ask)
+
+
+@lru_cache
+def _has_image(host: str, image: str) -> bool:
+    """Tell whether an engine has an image; one that has not gets it."""
+
+    async def ask(engine: Engine) -> None:
         if not await engine.has_image(image):
             print(f"Fetching {image} …", file=sys.stderr, flush=True)
             await engine.pull(image, None)
 
+    return _succeeds(host, ask)
+
+
+def _succeeds(host: str, question: Callable[[Engine], Awaitable[None]]) -> bool:
     try:
-        _asked(host, ask)
+        _asked(host, question)
     except (TiercelError, TimeoutError) as error:
-        if Path(urlsplit(host).path).exists():  # else there is no engine, which is nothing to report
-            print(f"The container engine at '{host}' is not used: {error}", file=sys.stderr, flush=True)
-        return None
-    return host
+        print(f"The container engine at '{host}' is not used: {error or 'it is silent'}", file=sys.stderr, flush=True)
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -26,13 +26,12 @@ PID_MAX = 1 << 22
 
 
 @pytest.fixture(autouse=True)
-def nothing_known(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """No address is given, and nobody knows yet which engine can be used."""
     for variable in (choice.KAFKA_VARIABLE, choice.S3_VARIABLE, "DOCKER_HOST", "CONTAINER_HOST"):
         monkeypatch.delenv(variable, raising=False)
-    containers._usable.cache_clear()
-    yield
-    containers._usable.cache_clear()
+    containers._answers.cache_clear()
+    containers._has_image.cache_clear()
 
 
 @pytest.fixture
@@ -131,6 +130,18 @@ async def test_an_image_that_is_missing_is_fetched_once(fake: FakeEngine) -> Non
 
     name, _, tag = IMAGES["minio"].rpartition(":")
     assert [(name, tag)] == [(pull["fromImage"], pull["tag"]) for pull in fake.pulls]
+
+
+async def test_who_asks_whether_it_takes_long_has_nothing_fetched(
+    fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of tests that needs no object store must not wait for one."""
+    monkeypatch.setattr(minio_files, "is_built", lambda: False)
+    fake.images = set()
+
+    assert not await asyncio.to_thread(choice.takes_long, "minio")
+    assert await asyncio.to_thread(choice.takes_long, "own-minio")
+    assert [] == fake.pulls
 
 
 async def test_where_an_image_cannot_be_had_the_service_comes_from_the_registries(
