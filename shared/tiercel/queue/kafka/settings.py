@@ -28,7 +28,7 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Partitions of the topic by which workers get their jobs; fixed when an installation is made."""
     message_size_max: int = 32 << 20
     """Bytes of one message, above all a task run's outputs (`worker.output-size-max`)."""
-    linger_ms: float = 0.5
-    """How long a message waits for others in a busy process."""
+    linger_ms: float = 0
+    """How long a message waits for others; those that are sent together, or while others are under way, do anyway."""
     pending_max: int = 50_000
     """Messages of a process that wait for the brokers' confirmation; beyond this nothing more is taken."""
