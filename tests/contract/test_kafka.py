@@ -44,7 +44,7 @@ class Held(KafkaProducer):
     def hold(self) -> None:
         self.kept: list[Any] = []
 
-    def send(self, records: Any) -> asyncio.Future[None]:
+    def send(self, records: Any, *, soon: bool = False) -> asyncio.Future[None]:
         self.kept.append(list(records))
         return self._loop.create_future()
 

@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from tiercel.errors import TiercelError, Unavailable
 from tiercel.messages import codec
-from tiercel.messages.topics import WORKER_JOB
+from tiercel.messages.topics import HISTORY, WORKER_JOB
 from tiercel.messages.worker_job import WorkerJob
 from tiercel.queue.base import Outgoing, started_events
 from tiercel.queue.kafka import metrics
@@ -59,7 +59,7 @@ class Outbox:
         self._seq = 0
         self._confirmed = 0
         self._cleared = 0
-        self._sent: deque[tuple[int, int, asyncio.Future[None]]] = deque()
+        self._sent: deque[tuple[int, int, tuple[asyncio.Future[None], ...]]] = deque()
         self._doubtful = False
         self._inheriting = asyncio.Lock()
         self._sweeper = asyncio.get_running_loop().create_task(self._sweep(), name=f"kafka.outbox.{service}")
@@ -118,10 +118,17 @@ class Outbox:
             )
 
     def committed(self, records: Sequence[Record]) -> None:
-        """Send what a transaction has kept; called with the turn, after its commit."""
+        """
+        Send what a transaction has kept; called with the turn, after its commit.
+
+        History goes a moment later, together with that of what follows: nobody's next step waits for it.
+        """
         self._cleared = self._confirmed
         if records:
-            self._sent.append((self._seq, len(records), self._link.producer.send(records)))
+            history = self._link.layout.name(HISTORY)
+            at_once = self._link.producer.send([record for record in records if record.topic != history])
+            soon = self._link.producer.send([record for record in records if record.topic == history], soon=True)
+            self._sent.append((self._seq, len(records), (at_once, soon)))
             metrics.RELAYED.inc(len(records))
 
     def doubt(self) -> None:
@@ -160,9 +167,9 @@ class Outbox:
 
     def _settle(self) -> None:
         """Note how far everything is confirmed."""
-        while self._sent and self._sent[0][2].done():
-            last, _, future = self._sent[0]
-            if future.cancelled():
+        while self._sent and all(future.done() for future in self._sent[0][2]):
+            last, _, futures = self._sent[0]
+            if any(future.cancelled() for future in futures):
                 return
             self._confirmed = last
             self._sent.popleft()
@@ -194,7 +201,7 @@ class Outbox:
         """Stop looking, and wait for the transaction that is under way."""
         self._sweeper.cancel()
         await asyncio.gather(self._sweeper, return_exceptions=True)
-        pending = [future for _, _, future in self._sent]
+        pending = [future for _, _, futures in self._sent for future in futures]
         if pending:
             await asyncio.wait(pending, timeout=CONFIRM_S / 3)  # what is not confirmed stays a row
         try:

@@ -30,6 +30,8 @@ POLL_S: Final = 1.0
 RENEW_PAUSE_S: Final = 1.0
 """Between two clients, when the first has failed for good."""
 CLOSE_S: Final = 5.0
+SOON_S: Final = 0.02
+"""How long records that nobody is eager for wait for company, and leave the brokers to others."""
 OVERHEAD: Final = 4096
 """Bytes that a record may be larger than its value."""
 
@@ -63,6 +65,9 @@ class KafkaProducer:
         self._size_max = settings.message_size_max - OVERHEAD
         self._loop = asyncio.get_running_loop()
         self._unconfirmed: deque[_Batch] = deque()
+        self._delayed: list[_Batch] = []
+        """Those of `_unconfirmed` that wait for company."""
+        self._delay: asyncio.TimerHandle | None = None
         self._pending = 0
         self._lock = threading.Lock()
         self._finished: list[_Batch] = []
@@ -92,8 +97,12 @@ class KafkaProducer:
         if self._pending >= self._pending_max:
             raise Unavailable(f"{self._pending} messages wait for Kafka's confirmation; are the brokers up?")
 
-    def send(self, records: Sequence[Record]) -> asyncio.Future[None]:
-        """Send records after all that were sent before; the future is done when all of them are confirmed."""
+    def send(self, records: Sequence[Record], *, soon: bool = False) -> asyncio.Future[None]:
+        """
+        Send records after all that were sent before; the future is done when all of them are confirmed.
+
+        Those that go `soon` are overtaken by others meanwhile: no partition may get both from one origin.
+        """
         future: asyncio.Future[None] = self._loop.create_future()
         if not records:
             future.set_result(None)
@@ -103,12 +112,16 @@ class KafkaProducer:
         self._pending += len(records)
         metrics.UNCONFIRMED.set(self._pending)
         if self._renewing is None:
-            self._produce(batch)
+            if soon:
+                self._produce_soon(batch)
+            else:
+                self._produce(batch)
         return future
 
     async def close(self) -> None:
         """Wait a moment for confirmations, then give up what is not confirmed."""
         self._closed = True
+        self._produce_delayed()
         waiting = [batch.future for batch in self._unconfirmed]
         if waiting:
             await asyncio.wait(waiting, timeout=CLOSE_S)  # brokers that are away must not hold up the stop
@@ -150,6 +163,20 @@ class KafkaProducer:
         except (KafkaException, BufferError) as error:
             said = error.args[0] if error.args else error
             self._fail(said, generation)
+
+    def _produce_soon(self, batch: _Batch) -> None:
+        self._delayed.append(batch)
+        if self._delay is None:
+            self._delay = self._loop.call_later(SOON_S, self._produce_delayed)
+
+    def _produce_delayed(self) -> None:
+        if self._delay is not None:
+            self._delay.cancel()
+            self._delay = None
+        delayed, self._delayed = self._delayed, []
+        for batch in delayed:
+            if self._renewing is None:  # otherwise they are sent with all that is not confirmed
+                self._produce(batch)
 
     def _hear(self, client: Any, generation: int) -> None:
         """Serve the library's reports: the body of a thread."""
@@ -194,6 +221,7 @@ class KafkaProducer:
         self._settle()
         self._client = self._open()
         self._renewing = None
+        self._delayed.clear()
         generation = self._generation
         for batch in list(self._unconfirmed):
             if generation == self._generation and self._renewing is None:
