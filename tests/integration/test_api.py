@@ -60,7 +60,7 @@ async def test_a_flow_lives_through_create_update_and_delete(stage: Stage) -> No
     created = await stage.call("POST", "flows", content=HELLO)
     same = await stage.call("PUT", "flows/company.team/hello", content=HELLO)
     updated = await stage.call("PUT", "flows/company.team/hello", content=HELLO + "description: new\n")
-    await stage.call("POST", "flows", 409, content=HELLO)
+    await stage.call("POST", "flows", 422, content=HELLO)
     await stage.call("DELETE", "flows/company.team/hello", 204)
     await stage.call("GET", "flows/company.team/hello", 404)
     deleted = await stage.call("GET", "flows/company.team/hello?allowDeleted=true")

@@ -34,6 +34,7 @@ RESOURCES: Final = frozenset(
         "metrics",
         "namespaces",
         "outputs",
+        "pebble",
         "plugins",
         "secrets",
         "services",

@@ -7,7 +7,7 @@ flows when it starts.
 
 from __future__ import annotations
 
-from tiercel.errors import InvalidFlow, NotFound
+from tiercel.errors import Conflict, InvalidFlow, NotFound, Problem
 from tiercel.flowspec.parse import Outside, parse_flow, parse_flows, update_problems
 from tiercel.messages.broadcast import FlowUpdated
 from tiercel.messages.topics import BROADCAST, TRIGGER_EVENT
@@ -33,8 +33,11 @@ def outside(call: Call) -> Outside:
 
 
 async def create(api: Api, flow: Flow) -> Flow:
-    """Store a new flow; raise Conflict when it exists."""
-    stored = await api.definitions.create(flow)
+    """Store a new flow; raise InvalidFlow when it exists."""
+    try:
+        stored = await api.definitions.create(flow)
+    except Conflict as error:
+        raise InvalidFlow([Problem("flow.id", f"Flow id already exists: {error}")]) from error
     await announce(api, stored, None)
     return stored
 

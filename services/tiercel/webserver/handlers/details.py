@@ -12,7 +12,7 @@ from litestar.params import FromPath
 from tiercel.errors import NotFound, Refused
 from tiercel.flowspec.document import label_list
 from tiercel.model.execution_json import execution_json
-from tiercel.model.flow import Dialect, Flow, Task
+from tiercel.model.flow import Flow, Task
 from tiercel.repository.base import Page
 from tiercel.webserver import evaluation, query
 from tiercel.webserver.context import Call
@@ -160,23 +160,6 @@ async def _evaluated(request: AnyRequest, execution_id: str, task_run_id: str | 
     return Response(await evaluation.evaluated(call.api, flow, view, run, expression))
 
 
-@post("/api/v1/expressions/render", status_code=200, tags=["Expressions"])
-async def render_expression(request: AnyRequest) -> dict[str, Any]:
-    """Render an expression with variables that the body gives."""
-    call = Call(request)
-    body = await request.json()
-    if not isinstance(body, Mapping) or not isinstance(body.get("expression"), str):
-        raise Refused('The body must be {"expression": …, "variables": {…}}.')
-    variables = body.get("variables") or {}
-    if not isinstance(variables, Mapping):
-        raise Refused("The variables must be a map.")
-    text = body["expression"]
-    result = await call.api.expressions.rendered(
-        call.tenant_id, Dialect.V2, lambda renderer: renderer.render(text, variables), mask_secrets=True
-    )
-    return {"expression": text, "rendered": result}
-
-
 @get("/api/v1/executions/distinct-field-values", tags=["Executions"])
 async def distinct_values(request: AnyRequest) -> list[str]:
     """Return the values of a field among the newest executions that the filters find."""
@@ -223,7 +206,6 @@ HANDLERS: Final[list[Any]] = [
     task_run_outputs,
     eval_execution,
     eval_task_run,
-    render_expression,
     distinct_values,
     export_executions,
 ]

@@ -13,9 +13,9 @@ from tiercel.definitions.base import FlowRow
 from tiercel.errors import NotFound, Refused
 from tiercel.flowspec.document import flow_document, label_list
 from tiercel.model.flow import Flow
-from tiercel.repository.filter import Field, Op
-from tiercel.webserver import deployment, query
+from tiercel.webserver import deployment
 from tiercel.webserver.context import Call
+from tiercel.webserver.flowsearch import search
 from tiercel.webserver.problem import TooLarge
 
 AnyRequest = Request[Any, Any, AppState]
@@ -136,28 +136,6 @@ async def search_flows(request: AnyRequest) -> dict[str, Any]:
     call = Call(request)
     rows, total = await search(call)
     return {"results": [await _shown(call, row) for row in rows], "total": total}
-
-
-async def search(call: Call, size: int | None = None) -> tuple[list[FlowRow], int]:
-    """Return the flows that the query asks for, and how many there are in all."""
-    page = call.query.page()
-    wanted = call.query.filters("FLOW", query.FLOW_FIELDS, call.api.clock.now())
-    values = {
-        each.field: each.value for each in wanted if each.op in (Op.EQUALS, Op.PREFIX, Op.STARTS_WITH, Op.CONTAINS)
-    }
-    labels = dict(each.value for each in wanted if each.field is Field.LABELS)
-    return await call.api.definitions.search(
-        call.tenant_id,
-        query=values.get(Field.QUERY) or values.get(Field.FLOW_ID),
-        namespace=values.get(Field.NAMESPACE),
-        labels=labels or None,
-        sort=tuple((_SORTS.get(sort.field, sort.field), not sort.descending) for sort in page.sort),
-        page=page.number if size is None else 1,
-        size=size or page.size,
-    )
-
-
-_SORTS: Final = {"updated": "updated_at"}
 
 
 async def _shown(call: Call, row: FlowRow) -> dict[str, Any]:

@@ -20,8 +20,9 @@ from tiercel.flowspec.yaml import read_documents
 from tiercel.model.flow import Flow
 from tiercel.webserver import deployment, multipart
 from tiercel.webserver.context import Call
+from tiercel.webserver.flowsearch import search
 from tiercel.webserver.handlers.actions import read_form
-from tiercel.webserver.handlers.flows import flow_json, search, source_of
+from tiercel.webserver.handlers.flows import flow_json, source_of
 
 AnyRequest = Request[Any, Any, AppState]
 _BASE: Final = "/api/v1/flows"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import msgspec
-from litestar import Request, delete, get
+from litestar import Request, Response, delete, get
 from litestar.datastructures import State as AppState
 from litestar.params import FromPath
 from litestar.response import Stream
@@ -62,22 +62,35 @@ async def search_logs(request: AnyRequest) -> dict[str, Any]:
 
 
 @get("/api/v1/logs/{execution_id:str}", tags=["Logs"])
-async def execution_logs(request: AnyRequest, execution_id: FromPath[str]) -> list[dict[str, Any]]:
-    """Return the lines of an execution, the oldest first."""
+async def execution_logs(request: AnyRequest, execution_id: FromPath[str]) -> Response[list[dict[str, Any]]]:
+    """
+    Return the lines of an execution, the oldest first: all of them, but no more than fit into one answer.
+
+    `size` asks for fewer. When there are more, the header `link` names the address of those that follow.
+    """
     call = Call(request)
-    page = Page(size=LINES_MAX, total=False)
+    size = min(call.query.number("size", LINES_MAX, least=1) or LINES_MAX, LINES_MAX)
+    page = Page(size=size, cursor=call.query.one("cursor") or None, total=False)
     found = await call.api.repository.logs(call.tenant_id, filters_of(call, execution_id), page)
-    return [line_json(line) for line in found.results]
+    headers = {} if found.cursor is None else {"link": _next(request, found.cursor)}
+    return Response([line_json(line) for line in found.results], headers=headers)
 
 
-@delete("/api/v1/logs/{execution_id:str}", status_code=204, tags=["Logs"])
+def _next(request: AnyRequest, cursor: str) -> str:
+    scope: Any = request.scope
+    kept = [(name, value) for name, value in Call(request).query.pairs if name != "cursor"]
+    address = f"{scope.get('tiercel.path', scope['path'])}?{urlencode([*kept, ('cursor', cursor)])}"
+    return f'<{address}>; rel="next"'
+
+
+@delete("/api/v1/logs/{execution_id:str}", status_code=200, tags=["Logs"])
 async def delete_execution_logs(request: AnyRequest, execution_id: FromPath[str]) -> None:
     """Delete lines of an execution."""
     call = Call(request)
     await call.api.repository.delete_logs(call.tenant_id, filters_of(call, execution_id))
 
 
-@delete("/api/v1/logs/{namespace:str}/{flow_id:str}", status_code=204, tags=["Logs"])
+@delete("/api/v1/logs/{namespace:str}/{flow_id:str}", status_code=200, tags=["Logs"])
 async def delete_flow_logs(request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str]) -> None:
     """Delete lines of a flow (of one trigger of it)."""
     call = Call(request)

@@ -45,8 +45,35 @@ async def schema(request: AnyRequest, kind: FromPath[str]) -> Response[bytes]:
 
 
 @get("/api/v1/plugins", tags=["Plugins"])
-async def plugins() -> list[dict[str, Any]]:
-    """List all types by group: the name of a type without its last word."""
+async def plugins(request: AnyRequest) -> Any:
+    """List all types by group, the name of a type without its last word; a page of them when one is asked for."""
+    call, found = Call(request), _groups()
+    if call.query.one("page") is None and call.query.one("size") is None:
+        return found
+    page = call.query.page()
+    return {"results": found[(page.number - 1) * page.size : page.number * page.size], "total": len(found)}
+
+
+@get("/api/v1/plugins/groups/subgroups", tags=["Plugins"])
+async def subgroups() -> list[dict[str, Any]]:
+    """List all types by group."""
+    return _groups()
+
+
+@get("/api/v1/plugins/triggers", tags=["Plugins"])
+async def triggers() -> dict[str, Any]:
+    """List the types of triggers."""
+    found = [{"cls": name, "deprecated": bool(cls.DEPRECATED)} for name, cls in generate.author_types(Trigger)]
+    return {"results": found, "total": len(found)}
+
+
+@get(["/api/v1/plugins/icons", "/api/v1/plugins/icons/groups"], tags=["Plugins"])
+async def icons() -> dict[str, Any]:
+    """Return the icons of types: there are none."""
+    return {}
+
+
+def _groups() -> list[dict[str, Any]]:
     groups: dict[str, dict[str, Any]] = {}
     for name, base in _LISTS.items():
         for each, cls in generate.author_types(base):
@@ -99,4 +126,4 @@ def markdown(name: str, schema: Schema) -> str:
     return "\n".join(lines) + "\n"
 
 
-HANDLERS: Final[list[Any]] = [schema, plugins, inputs, input_type, properties, documented]
+HANDLERS: Final[list[Any]] = [schema, plugins, subgroups, triggers, icons, inputs, input_type, properties, documented]

@@ -1,0 +1,91 @@
+"""
+Which flows a query asks for.
+
+The store looks for words, a namespace with those below it, and labels; every other filter is tried here on what it
+found. No filter is passed over: what is deleted "by query" is what the query says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from tiercel.definitions.base import FlowRow
+from tiercel.repository.filter import Field, Filter, Op, matches
+from tiercel.webserver import query
+from tiercel.webserver.context import Call
+from tiercel.webserver.problem import BadFilter
+
+FLOWS_MAX: Final = 10_000
+"""Flows that are looked at where the store cannot tell by itself."""
+_SORTS: Final = {"updated": "updated_at"}
+_VALUES: Final[Mapping[Field, Callable[[FlowRow], str]]] = {
+    Field.NAMESPACE: lambda row: row.namespace,
+    Field.FLOW_ID: lambda row: row.id,
+}
+_SYSTEM: Final = "system"
+
+
+async def search(call: Call, size: int | None = None) -> tuple[list[FlowRow], int]:
+    """Return the flows that the query asks for (a page of them without `size`), and how many there are in all."""
+    page = call.query.page()
+    wanted = call.query.filters("FLOW", query.FLOW_FIELDS, call.api.clock.now())
+    words = [str(each.value) for each in wanted if each.field is Field.QUERY and each.op is not Op.NOT_EQUALS]
+    below = [str(each.value) for each in wanted if each.field is Field.NAMESPACE and each.op is Op.PREFIX]
+    rest = [each for each in wanted if not _is_of_store(each)]
+    number, length = (page.number, page.size) if size is None else (1, size)
+    rows, total = await call.api.definitions.search(
+        call.tenant_id,
+        query=" ".join(words) or None,
+        namespace=below[0] if below else None,
+        labels=dict(each.value for each in wanted if each.field is Field.LABELS and each.op is Op.EQUALS) or None,
+        sort=tuple((_SORTS.get(sort.field, sort.field), not sort.descending) for sort in page.sort),
+        page=number if not rest and len(below) < 2 else 1,
+        size=length if not rest and len(below) < 2 else FLOWS_MAX,
+    )
+    if not rest and len(below) < 2:
+        return rows, total
+    found = [row for row in rows if _holds(row, wanted)]
+    return found[(number - 1) * length : number * length], len(found)
+
+
+def _is_of_store(wanted: Filter) -> bool:
+    match wanted.field:
+        case Field.QUERY:
+            return wanted.op is not Op.NOT_EQUALS
+        case Field.NAMESPACE:
+            return wanted.op is Op.PREFIX
+        case Field.LABELS:
+            return wanted.op is Op.EQUALS
+        case _:
+            return False
+
+
+def _holds(row: FlowRow, wanted: Iterable[Filter]) -> bool:
+    return all(_matches(row, each) for each in wanted)
+
+
+def _matches(row: FlowRow, wanted: Filter) -> bool:
+    match wanted.field:
+        case Field.QUERY:
+            text = f"{row.namespace}.{row.id}\n{row.description or ''}"
+            hit = all(matches(text, Op.CONTAINS, word) for word in str(wanted.value).split())
+            return hit is not (wanted.op is Op.NOT_EQUALS)
+        case Field.SCOPE:
+            return any((row.namespace == _SYSTEM) is (scope == "SYSTEM") for scope in wanted.value)
+        case Field.LABELS:
+            return _has_label(row, wanted)
+        case _:
+            return matches(_VALUES[wanted.field](row), wanted.op, wanted.value)
+
+
+def _has_label(row: FlowRow, wanted: Filter) -> bool:
+    key, value = wanted.value
+    have: Any = row.labels.get(key)
+    match wanted.op:
+        case Op.EQUALS | Op.NOT_EQUALS | Op.CONTAINS:
+            return matches(have, wanted.op, value)
+        case Op.IN | Op.NOT_IN:
+            return matches(have, wanted.op, [part.strip() for part in str(value).split(",")])
+        case _:
+            raise BadFilter(f"Labels of flows cannot be compared by {wanted.op}; use EQUALS, NOT_EQUALS, IN or NOT_IN.")
