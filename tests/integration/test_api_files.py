@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,17 @@ import pytest
 from tests.integration.api_stage import Stage
 
 FILES = "namespaces/company.team/files"
+
+
+def packed(files: Mapping[str, bytes], *, encrypted: bool = False) -> bytes:
+    """Return an archive of files; one that says that they are encrypted when asked to."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+        for entry in archive.infolist():
+            entry.flag_bits |= encrypted
+    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -46,18 +57,11 @@ async def test_a_file_is_read_as_it_was(stage: Stage) -> None:
 
 async def test_an_archive_is_unpacked_into_its_folder(stage: Stage) -> None:
     """What is no archive, and names that lead out, are refused with a sentence."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("sub/a.txt", "packed")
-    escaping = io.BytesIO()
-    with zipfile.ZipFile(escaping, "w") as archive:
-        archive.writestr("../../x.txt", "out")
-
-    await put(stage, "/in/", packed.getvalue(), "files.zip")
+    await put(stage, "/in/", packed({"sub/a.txt": b"packed"}), "files.zip")
 
     assert "packed" == await stage.call("GET", f"{FILES}?path=/in/sub/a.txt")
     assert "not a zip archive" in await put(stage, "/in/", b"no zip", "files.zip", 422)
-    assert ".." in await put(stage, "/in/", escaping.getvalue(), "files.zip", 422)
+    assert ".." in await put(stage, "/in/", packed({"../../x.txt": b"out"}), "files.zip", 422)
 
 
 async def test_a_moved_folder_keeps_its_revisions(stage: Stage) -> None:
@@ -70,3 +74,22 @@ async def test_a_moved_folder_keeps_its_revisions(stage: Stage) -> None:
 
     assert "one" == await stage.call("GET", f"{FILES}?path=/new/a.txt&revision=1")
     await stage.call("PUT", f"{FILES}?from=/new/a.txt&to=/taken.txt", 409)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "status", "reason"),
+    [
+        ("flows.zip", packed({"a.yaml": b"#" * 5000}), 422, "more than"),
+        ("flows.zip", packed({f"{n}.yaml": b"" for n in range(10_001)}), 422, "more than"),
+        ("flows.zip", packed({"a.yaml": b"#" * 500}, encrypted=True), 422, "encrypted"),
+        ("flows.yaml", b"#" * 5000, 413, "larger than"),
+    ],
+)
+async def test_what_is_imported_is_bounded(tmp_path: Path, name: str, content: bytes, status: int, reason: str) -> None:
+    """A small archive may hold very much: nothing is unpacked that is larger than a body may be."""
+    stage = Stage(tmp_path, body_max=4096)
+
+    refused = await stage.call("POST", "flows/import", status, files={"fileUpload": (name, content)})
+
+    assert reason in refused["message"]
+    await stage.close()

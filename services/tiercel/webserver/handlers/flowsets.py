@@ -18,11 +18,13 @@ from tiercel.flowspec.fragment import check_task_document, check_trigger_documen
 from tiercel.flowspec.parse import Report, check_flows
 from tiercel.flowspec.yaml import read_documents
 from tiercel.model.flow import Flow
+from tiercel.webserver import archive as archives
 from tiercel.webserver import deployment, multipart
 from tiercel.webserver.context import Call
 from tiercel.webserver.flowsearch import search
 from tiercel.webserver.handlers.actions import read_form
 from tiercel.webserver.handlers.flows import flow_json, source_of
+from tiercel.webserver.problem import TooLarge
 
 AnyRequest = Request[Any, Any, AppState]
 _BASE: Final = "/api/v1/flows"
@@ -39,7 +41,7 @@ async def validate_flows(request: AnyRequest) -> list[dict[str, Any]]:
         await read_form(request, form, call.api.settings.text_part_max)
         found: list[dict[str, Any]] = []
         for upload in form.uploads:
-            source = upload.path.read_text("utf-8", "replace")
+            source = _content(upload, call.api.settings.body_max).decode("utf-8", "replace")
             found += await _validated(call, source, upload.file_name, len(found))
         return found
 
@@ -272,7 +274,9 @@ async def import_flows(request: AnyRequest) -> list[str]:
         if not form.uploads:
             raise Refused("The body must be 'multipart/form-data' with a part 'fileUpload' that has a file name.")
         upload = form.uploads[0]
-        sources = _unpacked(upload) if upload.file_name.lower().endswith(".zip") else [_text(upload.path.read_bytes())]
+        size_max = call.api.settings.body_max
+        is_archive = upload.file_name.lower().endswith(".zip")
+        sources = _unpacked(upload, size_max) if is_archive else [_text(_content(upload, size_max))]
     wrong: list[str] = []
     for source in sources:
         try:
@@ -286,13 +290,17 @@ async def import_flows(request: AnyRequest) -> list[str]:
     return wrong
 
 
-def _unpacked(upload: multipart.Upload) -> list[str]:
-    try:
-        with zipfile.ZipFile(upload.path) as archive:
-            names = [name for name in archive.namelist() if name.endswith((".yml", ".yaml"))]
-            return [_text(archive.read(name)) for name in sorted(names)]
-    except zipfile.BadZipFile:
-        raise Refused(f"'{upload.file_name}' is not a zip archive.") from None
+def _unpacked(upload: multipart.Upload, size_max: int) -> list[str]:
+    with archives.opened(upload, size_max) as (archive, entries):
+        flows = [entry for entry in entries if entry.filename.endswith((".yml", ".yaml"))]
+        return [_text(archive.read(entry)) for entry in sorted(flows, key=lambda entry: entry.filename)]
+
+
+def _content(upload: multipart.Upload, size_max: int) -> bytes:
+    """Return what is in an uploaded file of flows: as much as may stand in a body."""
+    if upload.path.stat().st_size > size_max:
+        raise TooLarge(f"'{upload.file_name}' is larger than {size_max} bytes; send its flows in parts.")
+    return upload.path.read_bytes()
 
 
 def _text(content: bytes) -> str:

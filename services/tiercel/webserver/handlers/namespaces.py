@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any, Final
@@ -20,6 +19,7 @@ from tiercel.errors import Conflict, NotFound, Refused
 from tiercel.storage import uris
 from tiercel.storage.base import FileAttributes
 from tiercel.storage.namespace_files import NamespaceFolder
+from tiercel.webserver import archive as archives
 from tiercel.webserver import multipart
 from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.actions import read_form
@@ -32,9 +32,7 @@ _FILES: Final = f"{_BASE}/{{namespace:str}}/files"
 EXPORT_MAX: Final = 256 << 20
 """Bytes of the files of one exported archive."""
 UNPACKED_MAX: Final = 1 << 30
-"""Bytes of the files of one imported archive: a small one may hold very much."""
-ENTRIES_MAX: Final = 10_000
-"""Files of one imported archive."""
+"""Bytes of the files of one imported archive."""
 
 
 @get(f"{_BASE}/search", tags=["Namespaces"])
@@ -183,22 +181,13 @@ def files_of(call: Call, namespace: str) -> NamespaceFolder:
 
 
 async def _unpack(files: NamespaceFolder, folder: str, upload: multipart.Upload) -> None:
-    try:
-        with zipfile.ZipFile(upload.path) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-            if len(entries) > ENTRIES_MAX or sum(entry.file_size for entry in entries) > UNPACKED_MAX:
-                raise Refused(
-                    f"The archive holds more than {ENTRIES_MAX} files or {UNPACKED_MAX} bytes; send it in parts."
-                )
-            paths = [uris.path_of(folder + entry.filename.lstrip("/")) for entry in entries]
-            for path, entry in zip(paths, entries, strict=True):
-                await files.put(path, _pieces(archive, entry))
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
-        raise Refused(f"'{upload.file_name}' is not a zip archive that can be unpacked: {error}.") from None
+    with archives.opened(upload, UNPACKED_MAX) as (archive, entries):
+        paths = [uris.path_of(folder + entry.filename.lstrip("/")) for entry in entries]
+        for path, entry in zip(paths, entries, strict=True):
+            await files.put(path, _pieces(archive, entry))
 
 
 async def _pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> AsyncIterator[bytes]:
-    # An entry is never longer than its header says: the reader stops there.
     with archive.open(entry) as content:
         while piece := content.read(1 << 20):
             yield piece
