@@ -98,6 +98,18 @@ def test_every_wait_for_time_gives_its_reason() -> None:
     assert [] == silent
 
 
+def test_every_sleep_of_a_test_gives_its_reason() -> None:
+    """Nothing sleeps to wait; what sleeps at all says on that line or above it what for."""
+    silent = [
+        f"{tree.short(path)}:{number}"
+        for path in tree.tests()
+        for number in tree.sleeps(path)
+        if not tree.is_explained(path, number)
+    ]
+
+    assert [] == silent
+
+
 def test_every_exception_to_a_rule_gives_its_reason() -> None:
     """Who catches everything, or silences a checker, says why on the same line."""
     silent = [

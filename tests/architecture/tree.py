@@ -22,6 +22,11 @@ def tools() -> list[Path]:
     return sorted(path for name in ("backing", "bench", "demo") for path in (ROOT / name).rglob("*.py"))
 
 
+def tests() -> list[Path]:
+    """Return every Python module below `tests`."""
+    return sorted((ROOT / "tests").rglob("*.py"))
+
+
 def packages() -> list[Path]:
     """Return every folder below the namespace that holds modules."""
     return sorted({path.parent for path in modules()} - set(SOURCE_ROOTS))
@@ -41,14 +46,27 @@ def functions(path: Path) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionD
 
 
 def timed_waits(path: Path) -> list[int]:
-    """Return the lines of a module that call `sleep`, `asyncio.timeout` or `asyncio.wait` with a time limit."""
-    calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
-    return sorted({call.lineno for call in calls if _waits_for_time(call)})
+    """Return the lines of a module that sleep, or set a time limit to something."""
+    return sorted({call.lineno for call in _calls(path) if _sleeps(call) or _is_limit(call)})
 
 
-def _waits_for_time(call: ast.Call) -> bool:
+def sleeps(path: Path) -> list[int]:
+    """Return the lines of a module that sleep."""
+    return sorted({call.lineno for call in _calls(path) if _sleeps(call)})
+
+
+def _calls(path: Path) -> Iterator[ast.Call]:
+    return (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+
+
+def _sleeps(call: ast.Call) -> bool:
+    """Tell whether time passes: a sleep of 0 lets others have their turn."""
+    return isinstance(call.func, ast.Attribute) and call.func.attr == "sleep" and ast.unparse(call.args[0]) != "0"
+
+
+def _is_limit(call: ast.Call) -> bool:
     match call.func:
-        case ast.Attribute(attr="sleep") | ast.Attribute(value=ast.Name(id="asyncio"), attr="timeout" | "wait_for"):
+        case ast.Attribute(value=ast.Name(id="asyncio"), attr="timeout" | "wait_for"):
             return True
         case ast.Attribute(value=ast.Name(id="asyncio"), attr="wait"):
             return any(keyword.arg == "timeout" for keyword in call.keywords)

@@ -32,6 +32,9 @@ from tiercel.statestore.base import Loaded, StateStore
 from tiercel.storage.base import Storage
 from tiercel.webserver.context import Api
 
+SETTLE_LOOK_S = 0.02
+"""Between two looks whether history has been written down."""
+
 KINDS = ("NORMAL", "TEST", "PLAYGROUND", "LOOP")
 
 
@@ -141,7 +144,7 @@ class Engine:
         while self.now() < deadline:
             if not any(depth.messages for depth in await self.queue.depths() if depth.topic == HISTORY.name):
                 return
-            await self.sleep(0.02)
+            await self.sleep(SETTLE_LOOK_S)  # depths tell nobody when they change
 
     def now(self) -> datetime:
         """Return the present of the engine."""
@@ -149,7 +152,7 @@ class Engine:
 
     async def sleep(self, seconds: float) -> None:
         """Let time pass."""
-        await self.clock.sleep(seconds)
+        await self.clock.sleep(seconds)  # what the case asks for
 
 
 def _is_done(loaded: Loaded) -> bool:

@@ -22,6 +22,9 @@ from tiercel.storage.keyvalues import KeyExpired, StorageKeyValues
 from tiercel.storage.local import LocalStorage
 from tiercel.storage.namespace_files import NamespaceFolder, OnConflict
 
+TICK_S = 0.005
+"""Longer than the grain of a version's instant."""
+
 
 async def namespace_file(case: Case, base: Path) -> None:
     """Where a file of a namespace lies."""
@@ -94,7 +97,7 @@ async def kv_store(case: Case, base: Path) -> None:
             case "put":
                 ttl: timedelta | None = duration(body["ttl"]) if body.get("ttl") else None
                 await keys.put("io.kestra.test", body["key"], body["value"], ttl=ttl)
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(TICK_S)  # two versions must not have the same instant
             case "get":
                 await _get(keys, body)
             case "list":

@@ -49,6 +49,9 @@ from tiercel.webserver.context import Api
 from tiercel.webserver.settings import WebserverSettings
 from tiercel.worker.settings import WorkerSettings
 
+LOOK_S = 0.1
+"""Between two looks at a server that starts or forgets."""
+
 START_TIMEOUT_S: Final = 90.0
 CASE_DEADLINE_S: Final = 150.0
 STOP_TIMEOUT_S: Final = 60.0
@@ -136,7 +139,7 @@ class Installation:
             with contextlib.suppress(httpx.HTTPError):
                 if httpx.get(f"http://127.0.0.1:{self.port}/ping", timeout=2).status_code < 500:
                     return
-            time.sleep(0.1)
+            time.sleep(LOOK_S)  # the server is another process
         log = (self._folder / "server.log").read_text("utf-8", "replace")
         raise RuntimeError(f"The installation did not start: {log[-2000:]}")
 
@@ -308,7 +311,7 @@ async def _forget_executions(engine: Engine) -> None:
         await engine.settle()
         left = await engine.executions()
         if left:
-            await engine.sleep(0.2)
+            await engine.sleep(LOOK_S)  # what is deleted disappears from lists through the indexer
 
 
 def _flows(case: Case, folder: Folder) -> Iterator[dict[str, Any]]:

@@ -31,7 +31,7 @@ async def poll_address(source: str, scratch: Path) -> None:
             news = FlowUpdated(tenant_id="main", namespace=flow.namespace, flow_id=flow.id, revision=1)
             await engine.queue.emit(Outgoing(topic=BROADCAST, key="", message=news))
             for _ in range(PATIENCE_S):
-                await engine.clock.sleep(1.0)
+                await engine.clock.sleep(1.0)  # virtual time: it passes at once
                 made = [state.last_triggered_date for state in await engine.statestore.triggers()]
                 if any(made):
                     return

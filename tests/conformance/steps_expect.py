@@ -17,6 +17,9 @@ from tests.conformance.world import World, verb
 from tiercel.model.execution import LogEntry
 from tiercel.repository.filter import level_rank
 
+LOOK_S = 0.05
+"""Between two checks of what must hold for a while."""
+
 
 @verb("expect")
 async def expect(world: World, body: dict[str, Any]) -> None:
@@ -44,7 +47,7 @@ async def _during(world: World, length: str, attempt: Callable[[], Awaitable[Non
     end = world.engine.now() + duration(length)
     while world.engine.now() < end:
         await attempt()
-        await world.engine.sleep(0.05)
+        await world.engine.sleep(LOOK_S)  # that it holds all the while is what is looked at
     await attempt()
 
 

@@ -224,7 +224,7 @@ class CorpusPollingTrigger(PollingTrigger, frozen=True, kw_only=True):
     duration: int = 1000
 
     async def evaluate(self, context: RunContext) -> dict[str, Any]:
-        await asyncio.sleep(self.duration / 1000)
+        await asyncio.sleep(self.duration / 1000)  # what the case asks for
         return {}
 
 

@@ -32,7 +32,7 @@ async def until(
     while (answer := await ask()) is None:
         if engine.now() >= deadline:
             raise Mismatch(f"After {timeout or AWAIT_TIMEOUT}: {await missing()}")
-        await engine.sleep(pause)
+        await engine.sleep(pause)  # an engine behind an API tells nobody
         pause = min(POLL_S_MAX, pause * 1.3)
     return answer
 
@@ -47,5 +47,5 @@ async def eventually(engine: Engine, check: Callable[[], Awaitable[None]], timeo
         except Mismatch:
             if engine.now() >= deadline:
                 raise
-        await engine.sleep(pause)
+        await engine.sleep(pause)  # an engine behind an API tells nobody
         pause = min(0.25, pause * 1.5)

@@ -18,16 +18,20 @@ from tests.contract.backends import KafkaContract
 from tests.contract.cut import Cut
 from tests.contract.samples import changes, event, job, leases_of, minutes
 from tests.contract.steps import ALL, arrived, claimed, seqs, submit, waiting
-from tests.patience import PATIENCE_S, until
+from tests.patience import LOOK_S, PATIENCE_S, at_last, until
 from tiercel.errors import InternalError, OperatorError, Refused, Unavailable
 from tiercel.messages import codec
 from tiercel.messages.broadcast import KillRun
 from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT, HISTORY, partition_of
-from tiercel.queue.base import Outgoing, Queue
+from tiercel.queue.base import Delivery, Outgoing, Queue
 from tiercel.queue.kafka.dispatcher import Dispatcher
 from tiercel.queue.kafka.link import SILENT_MAX_S, KafkaLink
 from tiercel.queue.kafka.producer import KafkaProducer, Record
 from tiercel.statestore.base import DISPATCHER, LeaseLost, StaleState
+
+GAP_S = 0.1
+RESTART_S = 90.0
+"""How long after a restart of the broker everything must have arrived."""
 
 
 @pytest.fixture
@@ -229,7 +233,7 @@ async def test_an_offset_that_is_gone_is_an_alarm(kafka_contract: KafkaContract)
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 await kafka_contract.queue.read(EXECUTION_EVENT, ALL, count=1)
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(LOOK_S)  # the consumer's thread learns of it from the broker
 
 
 async def test_bytes_that_are_no_message_are_delivered_with_their_error(kafka_contract: KafkaContract) -> None:
@@ -342,26 +346,29 @@ async def test_after_a_restart_of_the_broker_everything_goes_on(
             async with contract.state.transaction([]) as unit:
                 unit.emit(event("a", minute))
             sent.append(minute)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(GAP_S)  # a steady pace, over the whole of the restart
 
     sending = asyncio.create_task(send())
     await asyncio.to_thread(kafka_broker.restart, immediately=immediately)
     await sending
     await submit(contract, job("a", 1))
-    async with asyncio.timeout(90):
-        while True:
-            with contextlib.suppress(Unavailable):
-                if len(found := await other.queue.read(EXECUTION_EVENT, ALL, count=1000)) >= len(sent) + 1:
-                    break
-            await asyncio.sleep(0.1)
-        while True:
-            try:
-                await contract.queue.emit(Outgoing(topic=BROADCAST, key="", message=KillRun(execution_id="b")))
-                break
-            except Unavailable:
-                await asyncio.sleep(0.1)
+
+    async def look() -> list[Delivery[Any]]:
+        with contextlib.suppress(Unavailable):
+            return list(await other.queue.read(EXECUTION_EVENT, ALL, count=1000))
+        return []
+
+    async def tell() -> bool:
+        with contextlib.suppress(Unavailable):
+            await contract.queue.emit(Outgoing(topic=BROADCAST, key="", message=KillRun(execution_id="b")))
+            return True
+        return False
+
+    found = await at_last(look, lambda read: len(read) > len(sent), within_s=RESTART_S)
+    await until(tell, "a broadcast to be taken", within_s=RESTART_S)
+    async with asyncio.timeout(PATIENCE_S):
         heard = await anext(line)
-        jobs = await claimed(contract.queue, 1, 2)
+    jobs = await claimed(contract.queue, 1, 2)
 
     events = [delivery.message for delivery in found]
     told = [int(message.at.minute) for message in events if hasattr(message, "at") and not hasattr(message, "worker")]

@@ -15,6 +15,7 @@ from backing.kafka import KafkaBroker
 from tests.contract.backends import KafkaContract
 from tests.contract.samples import event, minutes
 from tests.contract.steps import ALL
+from tests.patience import PATIENCE_S, at_last, until
 from tiercel.errors import Unavailable
 from tiercel.messages.topics import EXECUTION_EVENT
 
@@ -45,25 +46,25 @@ async def test_a_full_disk_of_the_broker_is_waited_for(
         for minute in range(1, 20):
             async with contract.state.transaction([]) as unit:
                 unit.emit(*(event("a", minute) for _ in range(1)), *(event(f"k{n}", minute) for n in range(200)))
-        refused = False
-        async with asyncio.timeout(60):
-            while not refused:
-                try:
-                    await contract.queue.emit(*(event(f"k{n}", 59) for n in range(200)))
-                    await asyncio.sleep(0.05)
-                except Unavailable:
-                    refused = True
+
+        async def refused() -> bool:
+            try:
+                await contract.queue.emit(*(event(f"k{n}", 59) for n in range(200)))
+            except Unavailable:
+                return True
+            return False
+
+        await until(refused, "the broker to refuse what it cannot write")
         ballast.unlink()
         await asyncio.to_thread(broker.restart, immediately=True)
 
-        found: list[int] = []
-        async with asyncio.timeout(90):
-            while len(found) < 20:
-                with contextlib.suppress(Unavailable):
-                    read = await contract.queue.read(EXECUTION_EVENT, ALL, count=100_000)
-                    found = minutes([delivery for delivery in read if delivery.key == "a"])
-                await asyncio.sleep(0.2)
-        assert list(range(20)) == found
+        async def found() -> list[int]:
+            with contextlib.suppress(Unavailable):
+                read = await contract.queue.read(EXECUTION_EVENT, ALL, count=100_000)
+                return minutes([delivery for delivery in read if delivery.key == "a"])
+            return []
+
+        assert list(range(20)) == await at_last(found, lambda each: len(each) >= 20, within_s=2 * PATIENCE_S)
         await contract.close()
 
 

@@ -324,7 +324,7 @@ async def _rested(cluster: MemoryCluster, execution_id: str) -> str:
     """Return the state that an execution comes to in more than an hour of virtual time."""
     wait_s, state = 0.01, "nothing"
     while wait_s < VIRTUAL_TIME_MAX_S:
-        await cluster.clock.sleep(wait_s)
+        await cluster.clock.sleep(wait_s)  # virtual time: it passes at once
         loaded = (await cluster.backend.load([execution_id])).get(execution_id)
         if loaded is not None:
             state = str(loaded.head.execution.state)

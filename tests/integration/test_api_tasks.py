@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.integration.api_stage import Stage, running
+from tests.patience import until
 from tiercel.client.http import HttpApiClient
 from tiercel.errors import Conflict, NotFound, OperatorError, Unavailable
 from tiercel.expression import ion
@@ -66,8 +67,7 @@ async def run(bench: Bench, kind: str, **properties: Any) -> RunOutcome:
 async def executed(stage: Stage, flow: str = "quick") -> str:
     """Run a flow until it rests and history has it."""
     id_ = str((await stage.call("POST", f"executions/company.team/{flow}?wait=true"))["id"])
-    while not await stage.repository.execution("main", id_):
-        await stage.adapters.clock.sleep(0.01)
+    await until(lambda: stage.repository.execution("main", id_), f"history to have '{id_}'")
     return id_
 
 
@@ -94,8 +94,11 @@ async def test_executions_are_purged_with_what_belongs_to_them(stage: Stage, ben
     first = await run(bench, "core.execution.PurgeExecutions", **purge)
 
     assert (3, 1, 1) == tuple(first.outputs[name] for name in ("executionsCount", "logsCount", "storagesCount"))
-    while await stage.repository.executions("main", ended):
-        await stage.adapters.clock.sleep(0.01)
+
+    async def is_purged() -> bool:
+        return not await stage.repository.executions("main", ended)
+
+    await until(is_purged, "history to lose what is purged")
     assert 0 == (await run(bench, "core.execution.PurgeExecutions", **purge)).outputs["executionsCount"]
     assert await stage.repository.execution("main", waiting) is not None
 

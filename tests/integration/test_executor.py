@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.patience import PATIENCE_S
+from tests.patience import until
 from tests.statemachine.flows import flow, group
 from tiercel.definitions.memory import MemoryDefinitions
 from tiercel.executor.handlers import execution_event as handler
@@ -77,19 +78,15 @@ class Desk:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait for a condition of the backend."""
-        async with asyncio.timeout(PATIENCE_S):
-            while not await _true(condition()):  # noqa: ASYNC110 - the memory backend tells nobody
-                await asyncio.sleep(0.005)
+        await until(lambda: _true(condition()), "the condition")
 
     async def ended(self, *execution_ids: str) -> list[State]:
         """Wait until executions are over, and return their states."""
-        states = []
-        async with asyncio.timeout(PATIENCE_S):
-            for execution_id in execution_ids:
-                while (head := await self.head(execution_id)) is None or not head.done:  # noqa: ASYNC110 - as above
-                    await asyncio.sleep(0.005)
-                states.append(head.execution.state)
-        return states
+        return [await until(partial(self._end, each), f"'{each}' to end") for each in execution_ids]
+
+    async def _end(self, execution_id: str) -> State | None:
+        head = await self.head(execution_id)
+        return head.execution.state if head is not None and head.done else None
 
 
 @pytest.fixture

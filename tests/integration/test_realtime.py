@@ -53,7 +53,7 @@ class Stream(RealtimeTrigger, frozen=True, kw_only=True):
                 if word == "fail":
                     raise TaskFailed("There is nothing to listen to.")
                 context.log("INFO", f"heard {word}")
-                await asyncio.sleep(1)
+                await asyncio.sleep(1)  # virtual time: it passes at once
                 yield {"word": word}
             await asyncio.get_running_loop().create_future()
         finally:
@@ -102,7 +102,7 @@ class Stage:
         """Wait until something holds."""
         async with asyncio.timeout(seconds):
             while not await condition():
-                await self.cluster.clock.sleep(0.1)
+                await self.cluster.clock.sleep(0.1)  # virtual time: it passes at once
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_a_stream_ends_when_its_flow_is_deleted(stage: Callable[[], Stage]) -> N
             assert not ended
             await here.delete()
             await here.until(_has_ended)
-            await asyncio.sleep(600)
+            await asyncio.sleep(600)  # virtual time: much longer than a word takes
             return await here.words()
 
     assert ["one"] == run_virtual(main())
@@ -155,7 +155,7 @@ def test_a_stream_that_fails_is_tried_again_and_says_why(stage: Callable[[], Sta
         here = stage()
         async with here.cluster:
             await here.deploy("fail")
-            await asyncio.sleep(150)
+            await asyncio.sleep(150)  # virtual time: two intervals and a half
             [state] = await here.cluster.backend.triggers()
             return state.error, await here.logs()
 

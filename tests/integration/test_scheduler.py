@@ -127,6 +127,7 @@ async def test_the_loops_follow_the_clock_news_and_ends_by_themselves(tmp_path: 
         settings = {"lease_ttl_s": 10.0, "lock_check_s": 1e6}
         async with world.scheduler(**settings), world.scheduler(**settings):
             for hour in range(1, 6):
+                # Virtual time: it passes at once.
                 await clock.sleep((utc(f"2024-07-15T0{hour}:00:01+00:00") - clock.now()).total_seconds())
                 commands = await world.created()
                 seen += [(uid_of(command).rpartition("/")[0], clock.now().strftime("%H:%M")) for command in commands]
@@ -158,12 +159,12 @@ def test_what_a_scheduler_leaves_behind_goes_on_with_another(tmp_path: Path, cle
         first = world.scheduler(lease_ttl_s=10.0)
         await first.__aenter__()
         async with world.scheduler(lease_ttl_s=10.0), world.scheduler(lease_ttl_s=10.0):
-            await clock.sleep(3600.0)
+            await clock.sleep(3600.0)  # virtual time: it passes at once
             if clean:
                 await first.__aexit__()
             else:
                 crash(first)
-            await clock.sleep(2 * 3600.0)
+            await clock.sleep(2 * 3600.0)  # virtual time: it passes at once
         return Counter(command.schedule_date for command in await world.created())
 
     assert {utc(f"2024-07-15T0{hour}:00:00+00:00"): 40 for hour in (1, 2, 3)} == run_virtual(day())

@@ -152,7 +152,7 @@ class Stubborn(RunnableTask, frozen=True, kw_only=True):
     async def run(self, context: RunContext) -> None:
         while True:
             try:
-                await asyncio.sleep(60)
+                await asyncio.sleep(60)  # it is cancelled long before
             except asyncio.CancelledError:
                 if asyncio.current_task().cancelling() > 1:  # type: ignore[union-attr]
                     raise

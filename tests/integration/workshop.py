@@ -78,7 +78,7 @@ class Workshop:
                 if isinstance(job, TaskJob):
                     self.claimed.append(job)
                     await self._finish(job, answer(job))
-            await asyncio.sleep(0 if jobs else LOOK_S)
+            await asyncio.sleep(0 if jobs else LOOK_S)  # a worker that claims by looking
 
     async def _finish(self, job: TaskJob, state: State) -> None:
         outputs = {"of": job.task_id, "value": job.value}

@@ -14,7 +14,7 @@ def test_hours_of_sleep_take_no_time() -> None:
     async def sleep() -> float:
         clock = LoopClock()
         before = clock.now()
-        await asyncio.gather(clock.sleep(3600), asyncio.sleep(1800))
+        await asyncio.gather(clock.sleep(3600), asyncio.sleep(1800))  # virtual time is what is tested
         return (clock.now() - before).total_seconds()
 
     passed = run_virtual(sleep())
@@ -27,7 +27,7 @@ def test_sleepers_wake_in_the_order_of_their_deadlines() -> None:
     woken: list[int] = []
 
     async def sleeper(hours: int) -> None:
-        await asyncio.sleep(hours * 3600)
+        await asyncio.sleep(hours * 3600)  # virtual time is what is tested
         woken.append(hours)
 
     async def main() -> None:

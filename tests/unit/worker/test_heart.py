@@ -37,7 +37,7 @@ async def _silences(*phases: tuple[str, float]) -> list[float]:
     beating = asyncio.create_task(heart.run(lambda: told.append((clock.now() - began).total_seconds())))
     for state, seconds in phases:
         line.state = state
-        await clock.sleep(seconds)
+        await clock.sleep(seconds)  # virtual time: it passes at once
     beating.cancel()
     return [round(second) for second in told]
 
