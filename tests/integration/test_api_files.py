@@ -77,6 +77,36 @@ async def test_a_moved_folder_keeps_its_revisions(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("POST", "flows", (413, 5120)),
+        ("PUT", "namespaces/company.team/kv/key", (413, 5120)),
+        ("POST", "expressions/render", (413, 5120)),
+        ("DELETE", "executions/by-ids", (413, 5120)),
+        ("POST", "executions/company.team/none", (404, 0)),
+        ("POST", "executions/webhook/company.team/none/key", (404, 0)),
+    ],
+)
+async def test_a_body_is_read_no_further_than_it_may_be(
+    tmp_path: Path, method: str, path: str, expected: tuple[int, int]
+) -> None:
+    """Whoever reads it: what comes in pieces without an end would fill the memory before anybody looks at it."""
+    stage = Stage(tmp_path, body_max=4096)
+    sent = 0
+
+    async def pieces() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < 1 << 20:
+            sent += 1024
+            yield b"#" * 1024
+
+    answer = await stage.http.request(method, f"/api/v1/main/{path}", content=pieces())
+
+    assert expected == (answer.status_code, sent)
+    await stage.close()
+
+
+@pytest.mark.parametrize(
     ("name", "content", "status", "reason"),
     [
         ("flows.zip", packed({"a.yaml": b"#" * 5000}), 422, "more than"),

@@ -89,8 +89,10 @@ class WebApp:
             if "\0" in path or b"%00" in scope["query_string"]:
                 raise problem.BadQuery("The address contains the character NUL, which no name or value can contain.")
             scope, path = self._without_tenant(scope, path)
+            headers = headers_of(scope)
+            if not headers.get(b"content-type", b"").startswith(b"multipart/"):
+                receive = _bounded(receive, self.api.settings.body_max)
             if not self._gate.is_open(path):
-                headers = headers_of(scope)
                 if not self._gate.knows(headers):
                     await self._ask_for_credentials(send, path)
                     return
@@ -137,6 +139,21 @@ class WebApp:
         body = {"message": "Unauthorized: give a user name and a password.", "_links": {"self": {"href": path}}}
         realm = f'Basic realm="{self.api.settings.realm}"'.encode()
         await respond(send, 401, _ENCODE(body), ((b"www-authenticate", realm),))
+
+
+def _bounded(receive: Any, size_max: int) -> Any:
+    """Return what receives a request; a body that grows beyond its bound is TooLarge before it is in memory."""
+    size = 0
+
+    async def received() -> Any:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > size_max:
+            raise problem.TooLarge(f"The body has more than {size_max} bytes.")
+        return message
+
+    return received
 
 
 async def _turn_away(send: Any, path: str) -> None:

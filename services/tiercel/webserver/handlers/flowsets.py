@@ -298,7 +298,7 @@ def _unpacked(upload: multipart.Upload, size_max: int) -> list[str]:
 
 def _content(upload: multipart.Upload, size_max: int) -> bytes:
     """Return what is in an uploaded file of flows: as much as may stand in a body."""
-    if upload.path.stat().st_size > size_max:
+    if upload.size > size_max:
         raise TooLarge(f"'{upload.file_name}' is larger than {size_max} bytes; send its flows in parts.")
     return upload.path.read_bytes()
 
