@@ -12,7 +12,7 @@ import asyncio
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from enum import Enum
 from pathlib import Path
@@ -29,6 +29,7 @@ from tiercel.executor.service import ExecutorService
 from tiercel.flowspec.parse import check_document, check_flow
 from tiercel.indexer.service import IndexerService
 from tiercel.model.input import Input
+from tiercel.model.property import Dynamic
 from tiercel.model.state import State
 from tiercel.model.task import Condition, Retry, Task, Trigger
 from tiercel.plugins.base import RunnableTask, TaskRunner
@@ -51,13 +52,22 @@ VARIABLES: Final[dict[str, Any]] = {
     "inputs": {"text": "x", "list": [1, {"a": None}], "number": 3},
     "outputs": {"t": {"value": "[1, 2]"}},
 }
+RENDERINGS: Final = (
+    "{{ 'wrong' }}",
+    "{{ 0 - 1 }}",
+    "{{ 1.5 }}",
+    "{{ 'P999999999D' }}",
+    "{{ [null] }}",
+    "{{ {'a': 1} }}",
+)
+"""Expressions that may stand everywhere, and give what few properties can take."""
 TEXTS: Final = (
     "x", "", " ", "{{ nope }}", "{{ inputs.text }}", "{{ inputs.list }}", "{{ inputs.number }}", "{{ 1 + 'x' }}",
     "{{ [] }}", "{{ null }}", "{{", "{% if %}", "kestra:///company/team/_files/a.ion", "kestra:///nope", "kestra:///../x",
     "nsfile:///a.ion", "file:///etc/passwd", "PT0.01S", "-PT1S", "PT1M", "[1, 2]", "[", '{"a": 1}', "1", "-1", "1e400",
     "true", "INFO", "é\u0000",
     "2024-01-01T00:00:00Z", "2024-01-01", "a/b", "**", "[a-", "glob:**", "(a+", ".a", "http://127.0.0.1:1/x", "::",
-    "GET", "UTF-8",
+    "GET", "UTF-8", *RENDERINGS,
 )  # fmt: skip
 WRONG: Final = (
     None,
@@ -145,6 +155,25 @@ class Flows:
             flow["variables"] = {"v": self._random.choice(WRONG)}
         return flow
 
+    def rendered_wrong(self, rendering: str) -> Iterator[dict[str, Any]]:
+        """Yield a flow for each property of each type that the executor runs itself: there the expression stands."""
+        for kind in self.all:
+            cls = REGISTRY.find(kind)
+            if kind in self.runnable or cls is None:
+                continue
+            fields = [each for each in msgspec.structs.fields(cls) if each.encode_name not in ("id", "type")]
+            needed = {each.encode_name: self._needed(each.type) for each in fields if each.required}
+            quick = {each.encode_name: QUICK["checkFrequency"] for each in fields if each.name == "check_frequency"}
+            for field in fields:
+                if _is_dynamic(field.type):
+                    task = {"id": "t", "type": kind, **needed, **quick, field.encode_name: rendering}
+                    yield {"namespace": "company.team", "tasks": [task]}
+
+    def _needed(self, annotation: Any) -> Any:
+        """Return a value that serves, where any would be too wild."""
+        plain = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+        return "team" if plain in (str, Any) or str in get_args(plain) else self._value(annotation, 3)
+
     def _properties(self, cls: Any, depth: int) -> dict[str, Any]:
         properties: dict[str, Any] = {}
         for field in msgspec.structs.fields(cls):
@@ -166,7 +195,7 @@ class Flows:
         if get_origin(annotation) in (Union, type(int | str)):
             parts = [part for part in get_args(annotation) if part is not type(None)]
             literal = [part for part in parts if part in (timedelta, datetime) or _is_enum(part)]
-            return self._value(random.choice(literal if literal and random.random() < 0.9 else parts), depth)
+            return self._value(random.choice(literal if literal and random.random() < 0.7 else parts), depth)
         origin = get_origin(annotation) or annotation
         if origin in (tuple, list, frozenset, set):
             of = [part for part in get_args(annotation) if part is not Ellipsis]
@@ -225,6 +254,10 @@ class Flows:
         if kind is time:
             return "10:00:00"
         return random.choice(TEXTS if kind is str else (*TEXTS, *WRONG))
+
+
+def _is_dynamic(annotation: Any) -> bool:
+    return any(isinstance(mark, Dynamic) for mark in getattr(annotation, "__metadata__", ()))
 
 
 def _is_enum(annotation: Any) -> bool:

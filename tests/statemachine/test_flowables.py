@@ -73,7 +73,7 @@ def test_a_number_of_children_that_is_none_fails_the_flowable() -> None:
     machine = Machine(flow(group("Parallel", "p", "a", concurrent="{{ 'many' }}"))).create()
 
     assert [("p", "FAILED")] == machine.states()
-    assert ["'concurrent' of task 'p' must be a number from 0 on, but it is 'many'."] == machine.logs
+    assert ["'concurrent' must be a number from 0 on, but it is 'many'."] == machine.logs
 
 
 def test_parallel_sends_all_children_at_once() -> None:

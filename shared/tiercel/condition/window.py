@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from tiercel.model.duration import later
 from tiercel.plugins.core.condition.execution import MultipleCondition
 from tiercel.plugins.core.trigger.flow import TimeWindow, TimeWindowType, Window
 from tiercel.schedule.zone import find_zone
@@ -109,7 +110,7 @@ def _every(length: timedelta, shift: timedelta, now: datetime) -> Bounds:
 
 
 def _from_now(length: timedelta, now: datetime) -> Bounds:
-    return Bounds(now, now + length)
+    return Bounds(now, later(now, length))
 
 
 def _between(begin: time, end: time, now: datetime) -> Bounds:

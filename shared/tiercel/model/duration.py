@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 _DURATION: Final = re.compile(
@@ -46,6 +46,14 @@ def parse_duration(value: str | int | float | timedelta) -> timedelta:
     except OverflowError as error:
         raise ValueError(f"The duration '{value}' is too long; write at most 999999999 days.") from error
     return -length if match["sign"] == "-" else length
+
+
+def later(at: datetime, length: timedelta) -> datetime:
+    """Return the instant so much later (or earlier); what lies beyond all years is the last (or first) instant."""
+    try:
+        return at + length
+    except OverflowError:
+        return (datetime.max if length > timedelta() else datetime.min).replace(tzinfo=UTC)
 
 
 def format_duration(length: timedelta) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from tiercel.errors import Conflict, NotFound, Refused
 from tiercel.expression import ion
-from tiercel.model.duration import parse_duration
+from tiercel.model.duration import later, parse_duration
 from tiercel.runtime.clock import Clock, SystemClock
 from tiercel.storage import uris
 from tiercel.storage.base import FileAttributes, KeyValueEntry, Storage
@@ -108,7 +108,7 @@ class StorageKeyValues:
             raise KeyExists(f"Cannot set value for key '{key}'. Key already exists and `overwrite` is set to `false`.")
         now = self._clock.now()
         if expires is None and ttl is not None:
-            expires = now + ttl
+            expires = later(now, ttl)
         metadata = {"creationDate": (before.creation_date if before else now).isoformat()}
         if expires is not None:
             metadata["expirationDate"] = expires.astimezone(UTC).isoformat()

@@ -21,7 +21,7 @@ from tiercel.executor.core.ending import set_outputs
 from tiercel.executor.core.facts import Facts, Missing, Want
 from tiercel.executor.core.plan import Kind, Node
 from tiercel.executor.core.rendering import Rendering
-from tiercel.model.duration import parse_duration
+from tiercel.model.duration import later
 from tiercel.model.live import Branch, OutputKind, OutputRecord, TimerKind
 from tiercel.model.state import State
 from tiercel.plugins.core.flow.each import EachParallel, EachSequential, ForEach
@@ -29,6 +29,8 @@ from tiercel.plugins.core.flow.loop import CheckFrequency, LoopUntil
 
 INLINE_VALUES: Final = 2048
 """Values that together are not larger (bytes of JSON) stay in the loop's own record."""
+INTERVAL: Final = timedelta(minutes=1)
+"""How long a LoopUntil waits between two rounds, unless it says."""
 WAIT_FOR: Final = CheckFrequency(max_iterations=100, max_duration="PT1H", interval="PT1S")
 """What a WaitFor does not say (reference 4.5): the type got its newer name and newer defaults together."""
 
@@ -130,8 +132,9 @@ def end_round(draft: Draft, facts: Facts, seq: int, node: Node) -> State | None:
     set_outputs(draft, seq, {"iterationCount": branch.iteration})
     if _is_over(draft, branch, task, rendering):
         return State.FAILED if rendering.holds(task.fail_on_max_reached) else State.SUCCESS
-    interval = parse_duration(rendering.text(frequency_of(task).interval) or "PT1M")
-    draft.set_timer(TimerKind.LOOP_CHECK, seq, draft.at + max(interval, timedelta(0)))
+    interval = rendering.duration(frequency_of(task).interval, "interval")
+    wait = INTERVAL if interval is None else max(interval, timedelta())
+    draft.set_timer(TimerKind.LOOP_CHECK, seq, later(draft.at, wait))
     draft.set_branch(seq, replace(branch, data={**branch.data, "waits": True}))
     return None
 
@@ -150,12 +153,12 @@ def frequency_of(task: LoopUntil) -> CheckFrequency:
 
 def _is_over(draft: Draft, branch: Branch, task: LoopUntil, rendering: Rendering) -> bool:
     frequency = frequency_of(task)
-    most = rendering.text(frequency.max_iterations)
-    if most is not None and branch.iteration > int(most):
+    most = rendering.number(frequency.max_iterations, "maxIterations")
+    if most is not None and branch.iteration > most:
         return True
-    longest = rendering.text(frequency.max_duration)
+    longest = rendering.duration(frequency.max_duration, "maxDuration")
     started = datetime.fromisoformat(branch.data["started"])
-    return longest is not None and draft.at >= started + parse_duration(longest)
+    return longest is not None and draft.at >= later(started, longest)
 
 
 def next_round(draft: Draft, facts: Facts, seq: int) -> None:

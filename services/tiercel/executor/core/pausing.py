@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from tiercel.executor.core import interruptions
@@ -11,7 +10,7 @@ from tiercel.executor.core.ending import end_attempt, set_outputs
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.plan import ROOT, Node
 from tiercel.executor.core.rendering import Rendering
-from tiercel.model.duration import parse_duration
+from tiercel.model.duration import later
 from tiercel.model.live import Branch, RunRecord, TimerKind
 from tiercel.model.state import State
 from tiercel.plugins.core.flow.pause import Pause, PauseBehavior
@@ -25,15 +24,15 @@ def begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
     task = node.task
     assert isinstance(task, Pause)
     rendering = Rendering(draft, facts, draft.get(seq).run, node)
-    behavior = PauseBehavior(rendering.text(task.behavior) or PauseBehavior.RESUME)
-    duration = rendering.text(_text(task.pause_duration))
-    timeout = rendering.text(_text(task.timeout))
+    behavior = rendering.choice(task.behavior, PauseBehavior, "behavior") or PauseBehavior.RESUME
+    duration = rendering.duration(task.pause_duration, "pauseDuration")
+    timeout = rendering.duration(task.timeout, "timeout")
     record = draft.get(seq)
     branch = Branch(total=len(node.branches.get("tasks", ())), data={"behavior": str(behavior)})
     if duration is not None:
-        draft.set_timer(TimerKind.PAUSE_END, seq, draft.at + parse_duration(duration))
+        draft.set_timer(TimerKind.PAUSE_END, seq, later(draft.at, duration))
     elif timeout is not None:
-        draft.set_timer(TimerKind.PAUSE_END, seq, draft.at + parse_duration(timeout))
+        draft.set_timer(TimerKind.PAUSE_END, seq, later(draft.at, timeout))
         branch = replace(branch, data={"behavior": str(PauseBehavior.FAIL)})
     draft.put(replace(record, branch=branch))
     draft.turn(seq, State.PAUSED)
@@ -42,10 +41,6 @@ def begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
     if task.on_pause is not None and not task.on_pause.disabled:
         draft.set_branch(seq, replace(branch, behind=1))
         draft.pending_starts.append((seq, node.branches["onPause"][0]))
-
-
-def _text(value: Any) -> Any:
-    return str(value.total_seconds()) if isinstance(value, timedelta) else value
 
 
 def is_pause(draft: Draft, record: RunRecord, node: Node | None) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any, Final
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -14,8 +17,12 @@ from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.host import FactsHost
 from tiercel.executor.core.plan import Node
 from tiercel.expression.rendering import Renderer
+from tiercel.model.duration import parse_duration
 from tiercel.model.execution import TaskRun
 
+E = TypeVar("E", bound=StrEnum)
+
+_SECONDS: Final = re.compile(r"\d+(\.\d+)?")
 FALSE_TEXTS: Final = frozenset({"", "false", "0", "-0"})
 """What a condition's text is when it does not hold (reference 2)."""
 
@@ -56,6 +63,37 @@ class Rendering:
     def value(self, value: Any) -> Any:
         """Render all texts inside maps and lists."""
         return self._renderer.render_value(value, self.context)
+
+    def duration(self, value: Any, name: str) -> timedelta | None:
+        """Render a duration, or a number of seconds; None stays None, and so is a text that renders to nothing."""
+        if value is None or isinstance(value, timedelta):
+            return value
+        text = self.text(value)
+        if text is None or not text.strip():
+            return None
+        try:
+            return parse_duration(float(text) if _SECONDS.fullmatch(text.strip()) else text)
+        except ValueError as error:
+            raise ExpressionError(f"'{name}': {error}") from error
+
+    def number(self, value: Any, name: str) -> int | None:
+        """Render a whole number from 0 on; None stays None, and so is a text that renders to nothing."""
+        text = self.text(value)
+        if text is None or not text.strip():
+            return None
+        if not text.strip().isdecimal():
+            raise ExpressionError(f"'{name}' must be a number from 0 on, but it is '{text}'.")
+        return int(text)
+
+    def choice(self, value: Any, kind: type[E], name: str) -> E | None:
+        """Render one of a few names; None stays None, and so is a text that renders to nothing."""
+        text = self.text(value)
+        if text is None or not text.strip():
+            return None
+        try:
+            return kind(text.strip())
+        except ValueError as error:
+            raise ExpressionError(f"'{name}' must be one of {', '.join(kind)}, but it is '{text}'.") from error
 
     def holds(self, condition: Any) -> bool:
         """Render a condition and tell whether it holds."""

@@ -8,6 +8,7 @@ from random import Random  # reason: seeded from the task run, so that every pas
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.plan import Kind, Node
+from tiercel.model.duration import later
 from tiercel.model.execution import TaskRun
 from tiercel.model.flow import Retry, RetryBehavior
 from tiercel.model.live import TimerKind
@@ -34,8 +35,11 @@ def delay(policy: Retry, attempt: int, seed: str, dialect: str = "2.x") -> timed
     match policy.type:
         case "exponential":
             old = dialect == "1.x"
-            factor = int(policy.delay_factor) * (attempt - 1) if old else policy.delay_factor ** min(attempt - 1, 64)
-            wait = (policy.interval or timedelta(0)) * factor
+            try:
+                factor = int(policy.delay_factor) * (attempt - 1) if old else policy.delay_factor ** (attempt - 1)
+                wait = (policy.interval or timedelta(0)) * factor
+            except (OverflowError, ValueError):
+                wait = timedelta.max
             return min(wait, policy.max_interval) if policy.max_interval is not None else wait
         case "random":
             low = (policy.min_interval or timedelta(0)).total_seconds()
@@ -52,12 +56,12 @@ def next_date(policy: Retry, run: TaskRun, draft: Draft, dialect: str) -> dateti
     tried = execution.attempt_number if of_flow else run.attempt
     if policy.max_attempts is not None and tried >= policy.max_attempts:
         return None
-    due = draft.at + delay(policy, max(1, tried), f"{run.id}:{tried}", dialect)
+    due = later(draft.at, delay(policy, max(1, tried), f"{run.id}:{tried}", dialect))
     if policy.max_duration is not None:
         began = run.attempts[0].history[0].date if run.attempts else run.history[0].date
         if of_flow:
             began = execution.original_created or execution.history[0].date
-        if due > began + policy.max_duration:
+        if due > later(began, policy.max_duration):
             return None
     return due
 

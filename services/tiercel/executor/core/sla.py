@@ -11,7 +11,7 @@ from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.plan import FlowPlan
 from tiercel.executor.core.rendering import Rendering
 from tiercel.executor.core.updates import merged
-from tiercel.model.duration import format_duration
+from tiercel.model.duration import format_duration, later
 from tiercel.model.flow import Sla
 from tiercel.model.live import TimerKind
 from tiercel.model.state import State
@@ -21,7 +21,7 @@ def arm(draft: Draft, plan: FlowPlan) -> None:
     """Set a timer for each agreement on the duration."""
     for place, agreement in enumerate(plan.flow.sla):
         if agreement.type == "MAX_DURATION" and agreement.duration is not None:
-            draft.set_timer(TimerKind.SLA, place, draft.at + agreement.duration)
+            draft.set_timer(TimerKind.SLA, place, later(draft.at, agreement.duration))
 
 
 def expired(draft: Draft, facts: Facts, place: int) -> None:

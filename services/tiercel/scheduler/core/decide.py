@@ -22,6 +22,7 @@ from tiercel.messages.trigger_event import (
     TriggerReturned,
 )
 from tiercel.model import ids
+from tiercel.model.duration import later
 from tiercel.model.trigger_state import TriggerState
 from tiercel.plugins.core.trigger.schedule import RecoverMissedSchedules
 from tiercel.scheduler.core import backfill, commands, dates, firing
@@ -231,7 +232,7 @@ def _rested(state: TriggerState, plan: TriggerPlan | None, now: datetime) -> Tri
         worker_id=None,
         alive_at=None,
         evaluated_at=now,
-        next_evaluation_date=now + interval if interval is not None else state.next_evaluation_date,
+        next_evaluation_date=later(now, interval) if interval is not None else state.next_evaluation_date,
     )
 
 

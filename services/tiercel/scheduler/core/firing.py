@@ -9,6 +9,7 @@ import msgspec
 from tiercel.condition.evaluate import Render
 from tiercel.errors import ExpressionError
 from tiercel.model import ids
+from tiercel.model.duration import later
 from tiercel.model.trigger_state import TriggerState
 from tiercel.scheduler.core import dates
 from tiercel.scheduler.core.effects import Effect, Evaluate, Fire, Note, Stop
@@ -77,15 +78,15 @@ def failed(
 def evaluation(state: TriggerState, plan: TriggerPlan, now: datetime, render: Render) -> Outcome:
     """Have a worker evaluate the trigger, if its conditions hold."""
     assert plan.interval is not None
-    later = msgspec.structs.replace(state, evaluated_at=now, next_evaluation_date=now + plan.interval)
+    rested = msgspec.structs.replace(state, evaluated_at=now, next_evaluation_date=later(now, plan.interval))
     try:
         if not dates.counts(plan, now, render):
-            return later, ()
+            return rested, ()
     except ExpressionError as error:
         execution_id = ids.derived_id(now, plan.uid, str(state.version), "failed")
         text = f"The conditions of trigger '{plan.trigger.id}' cannot be evaluated: {error}"
         fire = Fire(execution_id=execution_id, date=now, variables={}, scheduled=False, failed=text)
-        return later, (fire,)
+        return rested, (fire,)
     waiting = msgspec.structs.replace(
         state, evaluated_at=now, evaluating_since=now, locked=True, worker_id=None, alive_at=None
     )

@@ -98,8 +98,8 @@ class Template(BranchingTask, frozen=True, kw_only=True):
     REMOVED: ClassVar[bool] = True
     DEPRECATED: ClassVar[bool] = True
 
-    namespace: Annotated[str, NOT_EMPTY]
-    template_id: Annotated[str, NOT_EMPTY]
+    namespace: Annotated[str, NOT_EMPTY, Meta(pattern=r"[a-z0-9][a-z0-9._-]*")]
+    template_id: Annotated[str, NOT_EMPTY, Meta(pattern=r"[a-zA-Z0-9][a-zA-Z0-9._-]*")]
     tenant_id: str | None = None
     args: Annotated[dict[str, Any] | None, DYNAMIC] = None
     tasks: tuple[Task, ...] = ()
