@@ -24,6 +24,7 @@ from tiercel.messages.execution_event import (
     ReplayRequested,
     RestartRequested,
     ResumeRequested,
+    ReviewRequested,
     StateRequested,
     UnqueueRequested,
 )
@@ -32,6 +33,7 @@ from tiercel.messages.topics import EXECUTION_EVENT, HISTORY
 from tiercel.model import ids
 from tiercel.model.execution import Breakpoint, Execution
 from tiercel.model.state import State
+from tiercel.plugins.core.flow.approval import Decision
 from tiercel.queue.base import Outgoing
 from tiercel.webserver.context import Api
 from tiercel.webserver.problem import BulkRefused
@@ -92,6 +94,26 @@ def resume(inputs: dict[str, Any] | None = None, by: str | None = None) -> Comma
         refusal=lambda e: f"Cannot resume execution: {_state(e)}, expected PAUSED.",
         bulk_refusal=lambda e: f"execution not in a paused state, {_state(e)}",
         event=lambda api, e: ResumeRequested(execution_id=e.id, at=api.clock.now(), inputs=inputs, resumed_by=by),
+    )
+
+
+def review(
+    decision: Decision, run_id: str, comment: str | None = None, inputs: dict[str, Any] | None = None
+) -> Command:
+    """Approve or deny what an Approval asks for."""
+    return Command(
+        name="review",
+        allows=lambda e: not e.state.is_terminated,
+        refusal=lambda e: f"Cannot review execution: it has ended already, {_state(e)}.",
+        bulk_refusal=lambda e: f"execution already finished, {_state(e)}",
+        event=lambda api, e: ReviewRequested(
+            execution_id=e.id,
+            at=api.clock.now(),
+            decision=str(decision),
+            task_run_id=run_id,
+            comment=comment,
+            inputs=inputs,
+        ),
     )
 
 

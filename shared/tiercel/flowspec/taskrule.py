@@ -13,6 +13,7 @@ from tiercel.flowspec.yaml import Path
 from tiercel.model.flow import Dialect
 from tiercel.model.task import Retry, Task, WorkerSelector
 from tiercel.plugins.base import FlowableTask, RunnableTask
+from tiercel.plugins.core.flow.approval import Approval
 from tiercel.plugins.core.flow.choice import Switch
 from tiercel.plugins.core.flow.loop import Loop
 from tiercel.plugins.core.flow.parallel import Dag
@@ -53,6 +54,9 @@ def check_task(task: Task, path: Path, dialect: Dialect, findings: Findings) -> 
         case PurgeFlows():
             if task.behavior.before is not None and task.behavior.keep_amount is not None:
                 findings.at((*path, "behavior"), "Cannot set both 'before' and 'keepAmount' properties")
+        case Approval():
+            check_input_names(task.inputs, (*path, "inputs"), findings)
+            check_inputs(task.inputs, (*path, "inputs"), dialect, findings)
         case Loop():
             check_output_names(task.outputs, (*path, "outputs"), findings)
         case _:
@@ -74,7 +78,7 @@ def check_selector(selector: WorkerSelector | None, path: Path, findings: Findin
 
 def runnable_only(task: Task) -> Iterator[str]:
     """Yield a warning for each property of a flowable that only a runnable task heeds."""
-    if isinstance(task, FlowableTask) and not isinstance(task, Pause | WorkingDirectory):
+    if isinstance(task, FlowableTask) and not isinstance(task, Approval | Pause | WorkingDirectory):
         for attribute, name in _RUNNABLE_ONLY:
             if getattr(task, attribute) is not None:
                 yield f"The task '{task.id}' cannot use the '{name}' property as it's only relevant for runnable tasks."

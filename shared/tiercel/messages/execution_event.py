@@ -199,6 +199,16 @@ class ResumeRequested(Event, frozen=True, kw_only=True):
     resumed_by: str | None = None
 
 
+class ReviewRequested(Event, frozen=True, kw_only=True):
+    """Approve or deny what an Approval asks for: the one of the task run, or the first that waits."""
+
+    decision: str
+    task_run_id: str | None = None
+    comment: str | None = None
+    inputs: dict[str, Any] | None = None
+    by: str | None = None
+
+
 class BreakpointLeft(Event, frozen=True, kw_only=True):
     """Go on from a breakpoint; `breakpoints` are those that hold from now on."""
 
@@ -356,6 +366,7 @@ ExecutionEvent = (
     | KillRequested
     | PauseRequested
     | ResumeRequested
+    | ReviewRequested
     | BreakpointLeft
     | RestartRequested
     | ReplayRequested

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tiercel.errors import FlowAuthorError
-from tiercel.executor.core import batches, finishing, interruptions, iterations, loops
+from tiercel.executor.core import approving, batches, finishing, interruptions, iterations, loops
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import guess, list_of
 from tiercel.executor.core.facts import Facts
@@ -330,7 +330,9 @@ def _each_parallel(draft: Draft, facts: Facts, seq: int, nodes: tuple[Node, ...]
 
 
 def _rounds(draft: Draft, facts: Facts, seq: int, node: Node | None) -> bool:
-    """Tell whether a LoopUntil goes on after this round; its outcome is noted in its counters when not."""
+    """Tell whether a LoopUntil goes on after this round (or an Approval asks now); its outcome is noted when not."""
+    if node is not None and node.kind is Kind.APPROVAL:
+        return approving.ask(draft, facts, seq, node)
     if node is None or node.kind is not Kind.LOOP_UNTIL or draft.branch(seq).data.get("decided"):
         return False
     state = loops.end_round(draft, facts, seq, node)
@@ -352,6 +354,8 @@ def _finish_flowable(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
     if draft.leave is not None:
         # What an Exit stands in ends as the execution does.
         state = draft.leave
+    elif node.kind is Kind.APPROVAL:
+        state = approving.outcome(draft, facts, seq, node, state)
     expired = branch.data.get("expired")
     if expired is not None and state is State.SUCCESS:
         state = State(expired)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final, assert_never
 
 from tiercel.executor.core import (
+    approving,
     breakpoints,
     correcting,
     interruptions,
@@ -22,7 +23,7 @@ from tiercel.executor.core.aggregate import Aggregate
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.loops import next_round
-from tiercel.executor.core.plan import ROOT
+from tiercel.executor.core.plan import ROOT, Kind
 from tiercel.executor.core.starting import end
 from tiercel.messages import execution_event as events
 from tiercel.model.live import TimerKind
@@ -45,6 +46,7 @@ ExecutionOnly = (
     | events.KillRequested
     | events.PauseRequested
     | events.ResumeRequested
+    | events.ReviewRequested
     | events.BreakpointLeft
     | events.RestartRequested
     | events.ReplayRequested
@@ -148,6 +150,8 @@ def _apply_command(draft: Draft, facts: Facts, event: ExecutionOnly) -> None:
             pausing.suspend(draft)
         case events.ResumeRequested(inputs=inputs, resumed_by=by):
             pausing.resume(draft, facts, inputs, by)
+        case events.ReviewRequested():
+            approving.review(draft, facts, event)
         case events.BreakpointLeft(breakpoints=following):
             breakpoints.go_on(draft, facts, following)
         case events.RestartRequested():
@@ -214,9 +218,13 @@ def _timer_due(draft: Draft, facts: Facts, event: events.TimerDue) -> None:
 
 
 def _pause_over(draft: Draft, facts: Facts, seq: int) -> None:
+    record = draft.run(seq)
+    node = reports.node_of(facts, record) if record is not None else None
+    if node is not None and node.kind is Kind.APPROVAL:
+        approving.expire(draft, seq, node)
+        return
     state = pausing.expire(draft, facts, seq)
-    node = reports.node_of(facts, draft.get(seq)) if state is State.CANCELLED else None
-    if node is not None:
+    if node is not None and state is State.CANCELLED:
         end(draft, facts, seq, node, State.CANCELLED)
         draft.leave = State.CANCELLED
     elif state is not None:

@@ -15,6 +15,7 @@ import msgspec
 from tiercel.model.execution import LoopRun
 from tiercel.model.flow import Flow, Task
 from tiercel.plugins.base import ExecutableTask, ExecutionTask, FlowableTask
+from tiercel.plugins.core.flow.approval import Approval
 from tiercel.plugins.core.flow.choice import If, Switch
 from tiercel.plugins.core.flow.each import EachParallel, EachSequential, ForEach
 from tiercel.plugins.core.flow.items import Items, steps_of
@@ -39,6 +40,7 @@ class Kind(Enum):
     EACH_PARALLEL = "each_parallel"
     CHOICE = "choice"
     PAUSE = "pause"
+    APPROVAL = "approval"
     LOOP_UNTIL = "loop_until"
     LOOP = "loop"
     SUBFLOW = "subflow"
@@ -66,6 +68,7 @@ _WITH_CHILDREN: Final = frozenset(
         Kind.EACH_PARALLEL,
         Kind.CHOICE,
         Kind.PAUSE,
+        Kind.APPROVAL,
         Kind.LOOP_UNTIL,
     }
 )
@@ -80,6 +83,7 @@ _KINDS: Final[tuple[tuple[type[Task], Kind], ...]] = (
     (If, Kind.CHOICE),
     (Switch, Kind.CHOICE),
     (Pause, Kind.PAUSE),
+    (Approval, Kind.APPROVAL),
     (LoopUntil, Kind.LOOP_UNTIL),
     (Loop, Kind.LOOP),
     (Subflow, Kind.SUBFLOW),

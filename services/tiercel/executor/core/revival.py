@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tiercel.executor.core import approving
 from tiercel.executor.core.ending import decides
 from tiercel.executor.core.plan import FlowPlan, Kind, Node
 from tiercel.model import ids
@@ -82,6 +83,11 @@ def _branch(run: TaskRun, node: Node, children: list[TaskRun], plan: FlowPlan | 
         data = {"started": run.history[0].date.isoformat()}
     elif node.kind is Kind.PAUSE:
         data = {"resumed": True}
+    elif node.kind is Kind.APPROVAL and own:
+        last = plan.nodes.get(own[-1].task_id) if plan is not None else None
+        name = last.branch if last is not None else name
+        data = approving.revived(name)
+        children = [child for child in own if plan is not None and plan.nodes[child.task_id].branch == name]
     counted = _counted(children, len(node.branches.get(name, ())), plan)
     return msgspec.structs.replace(counted, name=name, data=data, iteration=max(1, run.iteration or 1))
 

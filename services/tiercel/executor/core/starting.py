@@ -7,7 +7,18 @@ Nothing here recurses into children: what has children is put on the draft's lis
 from __future__ import annotations
 
 from tiercel.errors import ExpressionError, FlowAuthorError
-from tiercel.executor.core import batches, iterations, jobs, loops, pausing, retrying, routing, subflow, updates
+from tiercel.executor.core import (
+    approving,
+    batches,
+    iterations,
+    jobs,
+    loops,
+    pausing,
+    retrying,
+    routing,
+    subflow,
+    updates,
+)
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import allowed, begin_attempt, count_end, end_attempt, set_outputs
 from tiercel.executor.core.facts import Facts
@@ -91,6 +102,9 @@ def _begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
         case Kind.PAUSE:
             _running(draft, seq)
             pausing.begin(draft, facts, seq, node)
+        case Kind.APPROVAL:
+            _running(draft, seq)
+            approving.begin(draft, facts, seq, node)
         case Kind.LOOP:
             _running(draft, seq)
             iterations.begin(draft, facts, seq, node)
@@ -154,14 +168,7 @@ def _begin_flowable(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
 def _limit(rendering: Rendering, task: Task) -> int:
     """Return how many children there may be at a time, where that is an expression."""
     assert isinstance(task, Parallel | Dag)
-    text = rendering.text(task.concurrent)
-    try:
-        limit = int(text or 0)
-    except ValueError:
-        limit = -1
-    if limit < 0:
-        raise ExpressionError(f"'concurrent' of task '{task.id}' must be a number from 0 on, but it is '{text}'.")
-    return limit
+    return rendering.number(task.concurrent, "concurrent") or 0
 
 
 def fail(draft: Draft, facts: Facts, seq: int, node: Node, reason: str) -> None:

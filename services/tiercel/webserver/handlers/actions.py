@@ -16,6 +16,7 @@ from tiercel.model.execution import Execution
 from tiercel.model.flow import Flow, walk
 from tiercel.model.input import Input
 from tiercel.model.state import State
+from tiercel.plugins.core.flow.approval import Approval
 from tiercel.plugins.core.flow.pause import Pause
 from tiercel.storage import uris
 from tiercel.webserver import command, creation, inputs, multipart, query
@@ -107,6 +108,8 @@ async def _asked(call: Call, execution: Execution) -> tuple[Flow, tuple[Input, .
         task = tasks.get(run.task_id)
         if run.state is State.PAUSED and isinstance(task, Pause):
             return flow, task.on_resume
+        if run.state is State.PAUSED and isinstance(task, Approval):
+            raise Conflict(f"The approval '{task.id}' waits for a decision; give it to '…/actions/review'.")
     return flow, ()
 
 
