@@ -174,18 +174,18 @@ tasks:
 """
 
 
-def sleeps(count: int) -> str:
-    """Return the flow `sleeps`: a loop whose children take a second each."""
+def sleeps(count: int, limit: int = 0, duration: str = "PT1S", namespace: str = "bench") -> str:
+    """Return the flow `sleeps`: a loop whose children only take time."""
     return f"""\
 id: sleeps
-namespace: bench
+namespace: {namespace}
 tasks:
   - id: loop
     type: io.kestra.plugin.core.flow.ForEach
     values: "{{{{ range(1, {count}) }}}}"
-    concurrencyLimit: 0
+    concurrencyLimit: {limit}
     tasks:
       - id: wait
         type: io.kestra.plugin.core.flow.Sleep
-        duration: PT1S
+        duration: {duration}
 """

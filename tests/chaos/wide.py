@@ -38,20 +38,8 @@ READERS: Final = 8
 
 NAMESPACE: Final = "wide"
 LOOP: Final = "iterations-{count}-0"
-SLOW: Final = """\
-id: slow
-namespace: wide
-tasks:
-  - id: each
-    type: io.kestra.plugin.core.flow.ForEach
-    values: "{{{{ range(1, {count}) }}}}"
-    concurrencyLimit: {limit}
-    tasks:
-      - id: item
-        type: io.kestra.plugin.core.flow.Sleep
-        duration: PT0.2S
-"""
-"""Its tasks take a while: a worker dies with some in hand."""
+SLOW: Final = "PT0.2S"
+"""How long the tasks of one loop take: a worker dies with some in hand."""
 SUM: Final = """\
   - id: sum
     type: io.kestra.plugin.core.debug.Return
@@ -88,7 +76,7 @@ def loops(count: int) -> list[SiegeFlow]:
     batches = {"make": 1, "each": 1, "each_split": 1, "each_items": 1, "each_merge": 1}
     return [
         *(SiegeFlow(id=f"loop-{count}-{n}", source=flows.loop(count, n, NAMESPACE), runs=runs) for n in (0, LIMIT)),
-        SiegeFlow(id="slow", source=SLOW.format(count=slow, limit=LIMIT), runs={"each": 1, "item": slow}),
+        SiegeFlow(id="sleeps", source=flows.sleeps(slow, LIMIT, SLOW, NAMESPACE), runs={"loop": 1, "wait": slow}),
         SiegeFlow(
             id=LOOP.format(count=count),
             source=flows.iterations(count, 0, NAMESPACE) + SUM,

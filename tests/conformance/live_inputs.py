@@ -20,7 +20,7 @@ from tests.conformance.live_texts import deploy
 from tests.conformance.paths import walk
 from tests.conformance.result import NoProcess
 from tests.conformance.steps_execute import form
-from tests.conformance.validation import need
+from tests.conformance.validation import check_text, need
 from tests.conformance.values import Upload, build
 from tests.conformance.world import World
 from tiercel.secrets.encryption import is_sealed
@@ -120,14 +120,7 @@ def _renamed(value: Any, execution_id: str) -> Any:
 
 def _check_error(expect: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
     said = [each["message"] for each in answer.get("_embedded", {}).get("errors", ())] or [answer["message"]]
-    text = "\n".join(said)
-    contains = expect.get("contains", [])
-    for part in [contains] if isinstance(contains, str) else contains:
-        need(part in text, f"{part!r} is not in {text!r}")
-    if "equals" in expect:
-        need(text == expect["equals"], f"{text!r} is not {expect['equals']!r}")
-    if "lines_in_any_order" in expect:
-        need(sorted(text.splitlines()) == sorted(expect["lines_in_any_order"]), f"got {text!r}")
+    check_text(expect, "\n".join(said))
 
 
 async def run_resolve(engine: Engine, folder: Folder, case: Case) -> None:

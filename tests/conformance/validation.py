@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -49,6 +49,17 @@ def need(condition: bool, message: str) -> None:
     """Raise a mismatch when something does not hold."""
     if not condition:
         raise Mismatch(message)
+
+
+def check_text(expect: Mapping[str, Any], text: str) -> None:
+    """Raise a mismatch when the text of an error is not what the case expects."""
+    contains = expect.get("contains", [])
+    for part in [contains] if isinstance(contains, str) else contains:
+        need(part in text, f"{part!r} is not in {text!r}")
+    if "equals" in expect:
+        need(text == expect["equals"], f"{text!r} is not {expect['equals']!r}")
+    if "lines_in_any_order" in expect:
+        need(sorted(text.splitlines()) == sorted(expect["lines_in_any_order"]), f"got {text!r}")
 
 
 def joined(problems: Sequence[Problem]) -> str:
