@@ -72,3 +72,11 @@ def test_the_trigger_tells_its_origin_in_the_new_dialect(properties: dict[str, A
 
     wanted = {"n": 1, **({"_context": {"id": "t", "type": "some.Trigger"}} if origin else {})}
     assert wanted == jobs["a"].context["trigger"]
+
+
+def test_a_task_with_nothing_around_it_has_no_parents() -> None:
+    """`parents` is there and empty; `parent` is not there."""
+    jobs = running(Machine(flow("a")).create())
+
+    assert [] == jobs["a"].context["parents"]
+    assert "parent" not in jobs["a"].context

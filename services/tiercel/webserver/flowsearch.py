@@ -8,13 +8,12 @@ found. No filter is passed over: what is deleted "by query" is what the query sa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from tiercel.definitions.base import FlowRow
 from tiercel.repository.filter import Field, Filter, Op, matches
 from tiercel.webserver import query
 from tiercel.webserver.context import Call
-from tiercel.webserver.problem import BadFilter
 
 FLOWS_MAX: Final = 10_000
 """Flows that are looked at where the store cannot tell by itself."""
@@ -74,18 +73,7 @@ def _matches(row: FlowRow, wanted: Filter) -> bool:
         case Field.SCOPE:
             return any((row.namespace == _SYSTEM) is (scope == "SYSTEM") for scope in wanted.value)
         case Field.LABELS:
-            return _has_label(row, wanted)
+            key, value = wanted.value
+            return matches(row.labels.get(key), wanted.op, value)
         case _:
             return matches(_VALUES[wanted.field](row), wanted.op, wanted.value)
-
-
-def _has_label(row: FlowRow, wanted: Filter) -> bool:
-    key, value = wanted.value
-    have: Any = row.labels.get(key)
-    match wanted.op:
-        case Op.EQUALS | Op.NOT_EQUALS | Op.CONTAINS:
-            return matches(have, wanted.op, value)
-        case Op.IN | Op.NOT_IN:
-            return matches(have, wanted.op, [part.strip() for part in str(value).split(",")])
-        case _:
-            raise BadFilter(f"Labels of flows cannot be compared by {wanted.op}; use EQUALS, NOT_EQUALS, IN or NOT_IN.")

@@ -24,6 +24,9 @@ from tiercel.webserver.problem import BadFilter, BadQuery
 SIZE_MAX: Final = 1000
 _KEY: Final = re.compile(r"filters\[([^\]]+)\]\[([^\]]+)\](?:\[(.+)\])?")
 _UNDERLINE: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_SCOPES: Final = ("USER", "SYSTEM")
+_CHILDREN: Final = ("CHILD", "MAIN")
+_LEVEL_OPS: Final = frozenset({Op.EQUALS, Op.GREATER_THAN_OR_EQUAL_TO, Op.IN})
 _TIME_RANGE: Final = "timeRange"
 _NAMES: Final = {"query": "q", "minLevel": "level", "taskrunId": "taskRunId", "attempt": "attemptNumber"}
 
@@ -158,6 +161,8 @@ class Query:
         for key, value in self.pairs:
             match = _KEY.fullmatch(key)
             if match is None:
+                if key.startswith("filters["):
+                    raise BadFilter(f"'{key}' is not a filter; write it as filters[namespace][EQUALS]=company.team.")
                 continue
             name, operation, part = _NAMES.get(match[1], match[1]), match[2], match[3]
             if name == _TIME_RANGE:
@@ -171,10 +176,24 @@ class Query:
                 )
             op = _operation(operation)
             if by_name[name] is Field.LABELS:
-                pair = (part, value) if part else label(value)
-                yield name, Filter(field=Field.LABELS, op=op, value=pair)
+                for each in _label_filters(op, *((part, value) if part else label(value))):
+                    yield name, each
             else:
                 yield name, _filter(by_name[name], op, value)
+
+
+def _label_filters(op: Op, key: str, value: str) -> Iterable[Filter]:
+    """Yield what a condition on a label comes to: it is there with this value, or it is not."""
+    match op:
+        case Op.EQUALS | Op.NOT_EQUALS:
+            yield Filter(field=Field.LABELS, op=op, value=(key, value))
+        case Op.NOT_IN:
+            for part in value.split(","):
+                yield Filter(field=Field.LABELS, op=Op.NOT_EQUALS, value=(key, part.strip()))
+        case Op.IN | Op.CONTAINS if "," not in value:
+            yield Filter(field=Field.LABELS, value=(key, value))
+        case _:
+            raise BadFilter(f"A label cannot be compared by {op} with '{value}'; use EQUALS, NOT_EQUALS or NOT_IN.")
 
 
 def label(text: str) -> tuple[str, str]:
@@ -252,6 +271,24 @@ def _state(text: str) -> str:
         raise Refused(f"'{text}' is not a state; use one of {', '.join(State)}.") from None
 
 
+def _either(field: Field, op: Op, given: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    """Return which of the few words a field has are wanted; what is not wanted is turned into what is."""
+    if unknown := [word for word in given if word not in known]:
+        raise Refused(f"'{unknown[0]}' is no value of {field}; use one of {', '.join(known)}.")
+    if op in (Op.EQUALS, Op.IN):
+        return given
+    if op not in (Op.NOT_EQUALS, Op.NOT_IN) or len(set(given)) == len(known):
+        raise BadFilter(f"'{field}' cannot be compared by {op} with {', '.join(given)}; use EQUALS or NOT_EQUALS.")
+    return tuple(word for word in known if word not in given)
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise BadFilter(f"'{pattern}' is not a regular expression: {error}.") from None
+
+
 def _filter(field: Field, op: Op, value: str) -> Filter:
     wanted: Any = tuple(part.strip() for part in value.split(",")) if op in (Op.IN, Op.NOT_IN) else value
     match field:
@@ -264,12 +301,15 @@ def _filter(field: Field, op: Op, value: str) -> Filter:
             checked = tuple(_state(state) for state in states)
             wanted = checked if isinstance(wanted, tuple) else checked[0]
         case Field.SCOPE:
-            wanted = tuple(scope.strip().upper() for scope in value.split(","))
+            wanted = _either(field, op, tuple(scope.strip().upper() for scope in value.split(",")), _SCOPES)
+            op = Op.EQUALS
         case Field.KIND:
             kinds = wanted if isinstance(wanted, tuple) else (wanted,)
             if unknown := [kind for kind in kinds if kind not in ExecutionKind.__members__]:
                 raise Refused(f"'{unknown[0]}' is not a kind; use one of {', '.join(ExecutionKind)}.")
         case Field.MIN_LEVEL:
+            if op not in _LEVEL_OPS:
+                raise BadFilter(f"A level cannot be compared by {op}; use EQUALS for the least level, or IN.")
             for level in wanted if isinstance(wanted, tuple) else (wanted,):
                 level_rank(level)
             wanted = tuple(each.upper() for each in wanted) if isinstance(wanted, tuple) else value.upper()
@@ -277,6 +317,8 @@ def _filter(field: Field, op: Op, value: str) -> Filter:
             if not value.isdigit():
                 raise Refused(f"The attempt number must be a whole number, not '{value}'.")
         case Field.CHILD_FILTER:
-            if value not in ("CHILD", "MAIN"):
-                raise Refused(f"The child filter is CHILD or MAIN, not '{value}'.")
+            (wanted,) = _either(field, op, (value,), _CHILDREN)
+            op = Op.EQUALS
+    if op is Op.REGEX:
+        _check_pattern(value)
     return Filter(field=field, op=op, value=wanted)

@@ -63,13 +63,37 @@ def test_a_time_range_ends_now() -> None:
         ("startDate=yesterday", "must be an instant"),
         ("labels=novalue", "Invalid label"),
         ("kind=OTHER", "is not a kind"),
-        ("childFilter=BOTH", "CHILD or MAIN"),
+        ("childFilter=BOTH", "use one of CHILD, MAIN"),
+        ("scope=ALL", "use one of USER, SYSTEM"),
+        ("filters[namespace]=x", "is not a filter; write it as"),
+        ("filters[flowId][REGEX]=(", "is not a regular expression"),
+        ("filters[labels][IN][k]=a,b", "A label cannot be compared by IN"),
+        ("filters[labels][STARTS_WITH][k]=a", "A label cannot be compared by STARTS_WITH"),
+        ("filters[scope][REGEX]=USER", "'scope' cannot be compared by REGEX"),
+        ("filters[scope][NOT_IN]=USER,SYSTEM", "'scope' cannot be compared by NOT_IN"),
     ],
 )
 def test_bad_values_are_refused_with_a_sentence(text: str, says: str) -> None:
     """Each message names the value and what is allowed."""
     with pytest.raises(Refused, match=says):
         filters(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("filters[scope][NOT_EQUALS]=SYSTEM", [Filter(field=Field.SCOPE, value=("USER",))]),
+        ("filters[childFilter][NOT_EQUALS]=MAIN", [Filter(field=Field.CHILD_FILTER, value="CHILD")]),
+        ("filters[labels][IN][k]=a", [Filter(field=Field.LABELS, value=("k", "a"))]),
+        (
+            "filters[labels][NOT_IN][k]=a,b",
+            [Filter(field=Field.LABELS, op=Op.NOT_EQUALS, value=("k", each)) for each in ("a", "b")],
+        ),
+    ],
+)
+def test_a_negative_condition_is_turned_into_what_is_wanted(text: str, expected: list[Filter]) -> None:
+    """None of the operations is taken for EQUALS: what is deleted by query is what the query says."""
+    assert expected == filters(text)
 
 
 def test_a_field_of_another_resource_is_refused() -> None:
@@ -85,6 +109,8 @@ def test_log_levels_are_checked() -> None:
     query = Query("minLevel=warn")
 
     assert [Filter(field=Field.MIN_LEVEL, value="WARN")] == query.filters("LOG", LOG_FIELDS, NOW)
+    with pytest.raises(BadFilter, match="A level cannot be compared by NOT_EQUALS"):
+        Query("filters[level][NOT_EQUALS]=ERROR").filters("LOG", LOG_FIELDS, NOW)
     with pytest.raises(Refused, match="'LOUD' is not a log level"):
         Query("level=LOUD").filters("LOG", LOG_FIELDS, NOW)
 

@@ -329,8 +329,8 @@ def context_of(
         plain["trigger"] = _trigger_of(execution, flow)
     if run is not None:
         makers["taskrun"] = lambda: taskrun_of(draft, run)
+        makers["parents"] = lambda: parents_of(draft, run, facts)
         if run.parent is not None:
-            makers["parents"] = lambda: parents_of(draft, run, facts)
             makers["parent"] = lambda: (context["parents"] or [{}])[0]
     if node is not None:
         plain["task"] = {"id": node.id, "type": node.task.type}

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
-from tiercel.errors import Unavailable
+from tiercel.errors import Refused, Unavailable
 from tiercel.runtime.postgres import metrics
 from tiercel.runtime.postgres.pool import is_silent, setting_statement
 
@@ -58,6 +58,10 @@ class Pool:
             metrics.FAILURES.labels(_NAME).inc()
             raise Unavailable(
                 "A query of the history took longer than 30 s and was given up; narrow it by namespace or time."
+            ) from error
+        except psycopg.errors.InvalidRegularExpression as error:
+            raise Refused(
+                f"A filter is not a regular expression that PostgreSQL knows: {error.diag.message_primary}."
             ) from error
         except (PoolTimeout, PoolClosed, psycopg.OperationalError, psycopg.InterfaceError) as error:
             metrics.FAILURES.labels(_NAME).inc()
