@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Final
+
+FORGOTTEN_AFTER: Final = 10
+"""Time-outs of silence; one that still held something was taken for lost long before."""
 
 
 class Liveness:
@@ -23,6 +27,8 @@ class Liveness:
 
     def hear(self, worker: str, now: datetime, lanes: tuple[str, ...] = ()) -> None:
         """A worker lives, and takes jobs of these lanes."""
+        if worker not in self._heard:
+            self._forget_silent(now)
         self._heard[worker] = now
         self._lanes[worker] = lanes
 
@@ -47,6 +53,12 @@ class Liveness:
             return []
         silent_since = now - self._timeout
         return [worker for worker in set(holders) if self._heard.get(worker, self._connected_since) <= silent_since]
+
+    def _forget_silent(self, now: datetime) -> None:
+        """Forget workers that have left without holding anything: where they come and go, they are ever more."""
+        since = now - FORGOTTEN_AFTER * self._timeout
+        for worker in [worker for worker, heard in self._heard.items() if heard < since]:
+            self.forget(worker)
 
     def forget(self, worker: str) -> None:
         """A worker's attempts were given to others."""

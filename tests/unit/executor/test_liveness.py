@@ -50,3 +50,23 @@ def test_a_judge_that_was_away_judges_nobody_for_as_long() -> None:
 def test_a_worker_that_was_never_heard_is_lost_after_the_timeout() -> None:
     """It held something before this executor started, and says nothing."""
     assert ["w"] == connected(60).lost(["w"], after(59))
+
+
+def test_workers_that_have_left_are_forgotten_in_the_end() -> None:
+    """Pods come and go under new names; what is known of them must not grow for ever, nor change who is lost."""
+    liveness = connected(10_000)
+    for number in range(1000):
+        liveness.hear(f"w{number}", after(10 * number))
+
+    assert 100 > len(liveness._heard)
+    assert ["w0"] == liveness.lost(["w0", "w999"], after(10_000))
+
+
+def test_a_judge_that_was_away_for_long_forgets_nobody_to_their_harm() -> None:
+    """The first that it hears again makes it forget the others; these are not lost before they could be heard."""
+    liveness = connected(30)
+    liveness.hear("w", after(27))
+    liveness.contact(after(1000))
+    liveness.hear("new", after(1000))
+
+    assert [] == liveness.lost(["w"], after(1029))
