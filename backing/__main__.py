@@ -11,16 +11,27 @@ lock     resolve the jars of Kafka anew and write `kafka.lock`
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import tempfile
 import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from typing import Final
 
-from backing import cache, choice, kafka_files, tools
+from backing import choice, containers, kafka_files, tools
+from backing.minio import S3Address
 from tiercel.errors import TiercelError
+
+LONG_S: Final = 5.0
+"""What has taken longer is worth a word."""
+ADDRESSES: Final[Mapping[str, Callable[[Path], AbstractContextManager[str | S3Address]]]] = {
+    "kafka": choice.kafka_address,
+    "minio": choice.s3_address,
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -55,24 +66,24 @@ def prepare(name: str) -> None:
     if choice.takes_long(name):
         print(f"Building {name}, once: about eight minutes of two cores …", flush=True)
     choice.prepare(name)
-    if time.monotonic() - began > 1:
-        print(f"{name} is in '{cache.root()}' after {time.monotonic() - began:.0f} s.", flush=True)
+    if time.monotonic() - began > LONG_S:
+        print(f"{name} can be started, after {time.monotonic() - began:.0f} s.", flush=True)
 
 
 def run(names: list[str]) -> None:
-    """Start them and wait for a signal."""
+    """Start them and wait for a signal; one whose address is given runs already."""
     with tempfile.TemporaryDirectory(prefix="tiercel-services-") as folder, ExitStack() as stack:
-        if "kafka" in names:
+        for name in names:
+            variable = choice.VARIABLES[name]
             began = time.monotonic()
-            broker = stack.enter_context(choice.kafka_address(Path(folder) / "kafka"))
-            print(f"Kafka is ready after {time.monotonic() - began:.1f} s:")
-            print(f"    export {choice.KAFKA_VARIABLE}={broker}")
-        if "minio" in names:
-            began = time.monotonic()
-            store = stack.enter_context(choice.s3_address(Path(folder) / "minio"))
-            print(f"MinIO is ready after {time.monotonic() - began:.1f} s:")
-            print(f"    export {choice.S3_VARIABLE}={store.url}")
-        print("Ctrl-C stops them and deletes their data.", flush=True)
+            address = stack.enter_context(ADDRESSES[name](Path(folder) / name))
+            if os.environ.get(variable):
+                print(f"{name} is the one that {variable} names.")
+                continue
+            place = "as a process" if containers.host(name) is None else "in a container"
+            print(f"{name} is ready after {time.monotonic() - began:.1f} s, {place}:")
+            print(f"    export {variable}={address.url if isinstance(address, S3Address) else address}")
+        print("Ctrl-C stops what was started and deletes its data.", flush=True)
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -26,8 +26,9 @@ from backing import kafka, kafka_files, minio
 from backing.minio import S3Address
 from backing.process import POLL_S, START_TIMEOUT_S, free_port
 from tiercel.errors import TiercelError, Unavailable
-from tiercel.plugins.scripts import engine
-from tiercel.plugins.scripts.engine import Engine
+
+if TYPE_CHECKING:
+    from tiercel.plugins.scripts.engine import Engine
 
 ENGINE_VARIABLE: Final = "TIERCEL_TEST_ENGINE"
 NO_ENGINE: Final = "none"
@@ -65,6 +66,8 @@ def host(name: str) -> str | None:
 
 def engine_host() -> str | None:
     """Return the address of this machine's engine, None when none answers."""
+    from tiercel.plugins.scripts import engine  # noqa: PLC0415 takes half a second, which runs without services save
+
     given = os.environ.get(ENGINE_VARIABLE)
     found = given or engine.found_host()
     return found if found is not None and given != NO_ENGINE and _answers(found) else None
@@ -207,6 +210,8 @@ async def _remove_left(engine: Engine) -> None:
 
 def _asked(host: str, question: Callable[[Engine], Awaitable[T]]) -> T:
     """Ask an engine, in a thread: who calls may be inside of an event loop."""
+
+    from tiercel.plugins.scripts.engine import Engine  # noqa: PLC0415 as above
 
     async def ask() -> T:
         async with Engine(host) as engine:

@@ -19,6 +19,7 @@ import msgspec
 
 from backing import minio_files
 from backing.process import BackingProcess
+from tiercel.errors import InvalidSettings
 
 ACCESS_KEY: Final = "tiercel-tests"
 SECRET_KEY: Final = "only-for-tests-on-this-machine"
@@ -51,10 +52,10 @@ class S3Address(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def read(cls, url: str) -> S3Address:
-        """Read an address; raise ValueError when a part is missing."""
+        """Read an address; raise InvalidSettings when a part is missing."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not (parts.hostname and parts.username and parts.password):
-            raise ValueError(f"'{url}' is not an address like 'http://key:secret@host:port'.")
+            raise InvalidSettings(f"'{url}' is not an address like 'http://key:secret@host:port'.")
         place = parts.netloc.rpartition("@")[2]
         return cls(
             endpoint=f"{parts.scheme}://{place}",

@@ -11,6 +11,7 @@ import pytest
 from backing import cache, choice, containers, java, kafka_files, minio_files
 from backing.minio import S3Address
 from tests.architecture.tree import ROOT
+from tiercel.errors import InvalidSettings
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +109,7 @@ def test_an_s3_address_is_read_as_it_is_written() -> None:
 @pytest.mark.parametrize("url", ["store:9000", "http://store:9000", "http://key@store", "ftp://a:b@c"])
 def test_an_s3_address_without_a_part_is_refused(url: str) -> None:
     """The sentence shows how an address looks."""
-    with pytest.raises(ValueError, match="is not an address like 'http://key:secret@host:port'"):
+    with pytest.raises(InvalidSettings, match="is not an address like 'http://key:secret@host:port'"):
         S3Address.read(url)
 
 
