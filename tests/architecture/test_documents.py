@@ -54,6 +54,17 @@ def test_every_target_of_make_is_one(name: str) -> None:
     assert set() == {target for line in code for target in TARGET.findall(line)} - targets
 
 
+def test_decisions_are_numbered_and_have_one_form() -> None:
+    """`0007-title.md` is `# 7. Title`, and has a context, a decision and a consequence; no number is left out."""
+    decisions = sorted((ROOT / "docs/adr").glob("*.md"))
+    numbers = [int(page.name[:4]) for page in decisions]
+    parts = ("**Context.**", "**Decision.**", "**Consequence.**")
+
+    assert list(range(1, len(decisions) + 1)) == numbers
+    assert [] == [page.name for page in decisions if not page.read_text().startswith(f"# {int(page.name[:4])}. ")]
+    assert [] == [page.name for page in decisions if not all(part in page.read_text() for part in parts)]
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_setting_is_explained(service: str) -> None:
     """A text under the field: the page of settings shows it."""

@@ -118,7 +118,7 @@ def as_json(reports: list[FlowReport]) -> dict[str, Any]:
 
 
 def as_text(reports: list[FlowReport]) -> Iterator[str]:
-    """Return the reports for people, the shortest thing to read first last: the summary."""
+    """Return the reports for people; the summary stands last, where it is seen."""
     for report in reports:
         yield f"{report.file}: {report.flow} {report.status}"
         for note in report.notes:
@@ -132,7 +132,7 @@ def as_text(reports: list[FlowReport]) -> Iterator[str]:
         yield from (f"  {count:>6}  {name}" for name, count in missing.items())
     yield ""
     counts = ", ".join(f"{count} {status}" for status, count in _counts(reports).items() if count)
-    yield f"{len(reports)} flows: {counts}"
+    yield f"{len(reports)} flow{'s' * (len(reports) != 1)}: {counts}"
 
 
 def _counts(reports: list[FlowReport]) -> dict[Status, int]:

@@ -68,7 +68,7 @@ def test_a_flow_that_is_up_to_date_runs_as_it_is(tmp_path: Path, capsys: pytest.
     file = tmp_path / "fine.yaml"
     file.write_text(FINE)
 
-    assert (0, f"{file}: demo.fine runs as it is\n\n1 flows: 1 runs as it is\n") == check(capsys, str(file))
+    assert (0, f"{file}: demo.fine runs as it is\n\n1 flow: 1 runs as it is\n") == check(capsys, str(file))
 
 
 def test_names_that_are_not_the_newest_are_shown_with_their_places(
