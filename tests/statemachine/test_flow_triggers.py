@@ -151,6 +151,21 @@ def test_inputs_that_cannot_be_rendered_start_nothing_in_the_old_dialect() -> No
     assert "t0" in listening.logs[-1]
 
 
+@pytest.mark.parametrize("labels", ["{{ 'x' }}", [1], "{{ [1] }}"])
+def test_labels_that_are_none_are_not_met(labels: Any) -> None:
+    """Neither a dependency nor a condition breaks over them."""
+    assert [] == Listening(depends("a", labels=labels)).hears(upstream())
+    assert [] == Listening({"conditions": [condition("ExecutionLabels", labels=labels)]}).hears(upstream())
+
+
+def test_labels_may_be_an_expression() -> None:
+    """It gives a map, or a list of keys and values, as JSON."""
+    listening = Listening(depends("a", labels="{{ {'team': 'x'} }}"))
+
+    assert [] == listening.hears(upstream())
+    assert 1 == len(listening.hears(upstream(labels=(("team", "x"),))))
+
+
 def test_the_trigger_tells_when_the_upstream_ran_and_which_tasks_where_the_flow_asks() -> None:
     """Dates are always there; the first failed task and the last one are for flows that name them."""
     runs = [

@@ -132,10 +132,8 @@ def _execution_holds(condition: Condition, subject: Subject, render: Render) -> 
         case on_execution.ExecutionNamespace():
             return _namespace_holds(condition, execution.namespace, subject, render)
         case on_execution.ExecutionLabels():
-            wanted = _pairs(condition.labels)
-            return all(
-                execution.labels.get(key) == _text(value, subject, render) for key, value in wanted if key is not None
-            )
+            wanted = label_pairs(condition.labels, subject.variables, render)
+            return all(execution.labels.get(key) == _text(value, subject, render) for key, value in wanted)
         case on_execution.ExecutionStatus():
             return _state_chosen(execution.state, condition.in_, condition.not_in, subject, render)
         case on_execution.ExecutionOutputs():
@@ -252,8 +250,22 @@ def _text(value: Any, subject: Subject, render: Render) -> str:
     return render(str(value), subject.variables)
 
 
-def _pairs(labels: Any) -> list[tuple[Any, Any]]:
-    """Return labels that are written as a map or as a list of key and value."""
+def label_pairs(labels: Any, variables: Mapping[str, Any], render: Render) -> list[tuple[str, Any]]:
+    """
+    Return labels that are written as a map, as a list of key and value, or as an expression that gives either as JSON.
+
+    Values are still to be rendered. Raises ExpressionError for anything else.
+    """
+    if isinstance(labels, str):
+        text = render(labels, variables)
+        try:
+            labels = msgspec.json.decode(text.encode())
+        except ValueError as error:
+            raise ExpressionError(f"Labels must be JSON where they are a text, but '{text[:200]}' is not.") from error
+    if labels is None:
+        return []
     if isinstance(labels, Mapping):
-        return list(labels.items())
-    return [(label.get("key"), label.get("value")) for label in labels]
+        return [(str(key), value) for key, value in labels.items()]
+    if not isinstance(labels, list | tuple) or any(not isinstance(each, Mapping) for each in labels):
+        raise ExpressionError("Labels must be a map, or a list of maps with 'key' and 'value'.")
+    return [(str(each["key"]), each.get("value")) for each in labels if each.get("key") is not None]

@@ -7,16 +7,16 @@ collects what was met in a window (`results`, `satisfied`); its owner keeps the 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from tiercel.condition.evaluate import Render, Subject, Upstream, holds, is_true, when_holds
+from tiercel.condition.evaluate import Render, Subject, Upstream, holds, is_true, label_pairs, when_holds
 from tiercel.condition.label import CORRELATION_ID, trigger_labels
 from tiercel.condition.window import time_window_of
 from tiercel.errors import ExpressionError
+from tiercel.expression import java_regex
 from tiercel.model.execution import Execution, ExecutionKind
 from tiercel.model.flow import Flow
 from tiercel.model.state import TERMINATED, State
@@ -246,9 +246,16 @@ def _compared(one: PreconditionFilter, subject: Subject, render: Render) -> bool
         case FilterType.ENDS_WITH:
             return value.endswith(wanted)
         case FilterType.REGEX:
-            return re.fullmatch(wanted, value) is not None
+            return _matches(wanted, value)
         case FilterType.CONTAINS:
             return wanted in value
+
+
+def _matches(pattern: str, value: str) -> bool:
+    try:
+        return java_regex.full_match(pattern, value)
+    except (ValueError, TimeoutError) as error:
+        raise ExpressionError(f"The pattern '{pattern}' cannot be matched: {error}") from error
 
 
 def _field(one: PreconditionFilter, subject: Subject, render: Render) -> str:
@@ -267,7 +274,7 @@ def _field(one: PreconditionFilter, subject: Subject, render: Render) -> str:
 def _labelled(execution: Upstream, labels: Any, subject: Subject, render: Render) -> bool:
     if not labels:
         return True
-    pairs = labels.items() if isinstance(labels, Mapping) else [(each["key"], each["value"]) for each in labels]
+    pairs = label_pairs(labels, subject.variables, render)
     return all(execution.labels.get(key) == render(str(value), subject.variables) for key, value in pairs)
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import Final
 
 from tiercel.errors import ExpressionError
+
+YEARS: Final = range(2, 9999)
+"""Years whose dates can be told in every time zone."""
 
 
 def read_moment(text: str, zone: tzinfo = UTC) -> datetime:
@@ -13,6 +17,8 @@ def read_moment(text: str, zone: tzinfo = UTC) -> datetime:
         found = datetime.fromisoformat(_plain(text))
     except ValueError as error:
         raise ExpressionError(f"'{text}' is not a date with time; write it as '2024-12-31T23:59:59Z'.") from error
+    if found.year not in YEARS:
+        raise ExpressionError(f"'{text}' lies outside the years {YEARS.start} to {YEARS.stop - 1}.")
     return found if found.tzinfo else found.replace(tzinfo=zone)
 
 

@@ -19,6 +19,8 @@ from tiercel.plugins.core.trigger.flow import TimeWindow, TimeWindowType, Window
 from tiercel.schedule.zone import find_zone
 
 DAY: Final = timedelta(days=1)
+LENGTH_MAX: Final = timedelta(days=3660)
+"""Windows last ten years at most: longer ones would never be seen to end."""
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
@@ -103,6 +105,8 @@ def _second_generation(rule: Window, now: datetime) -> Bounds:
 
 def _every(length: timedelta, shift: timedelta, now: datetime) -> Bounds:
     """Windows that follow one another from midnight on, all shifted; the one that holds `now`."""
+    length = min(max(length, _MILLISECOND), LENGTH_MAX)
+    shift = min(max(shift, -LENGTH_MAX), LENGTH_MAX)
     shifted = now - shift
     midnight = shifted.replace(hour=0, minute=0, second=0, microsecond=0)
     begin = midnight if length >= DAY else midnight + length * ((shifted - midnight) // length)

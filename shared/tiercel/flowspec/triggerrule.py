@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from tiercel.condition.moment import read_moment
+from tiercel.condition.window import LENGTH_MAX
+from tiercel.errors import ExpressionError
+from tiercel.expression import java_regex
 from tiercel.flowspec.findings import Findings
 from tiercel.flowspec.yaml import Path
 from tiercel.model.flow import Trigger
+from tiercel.plugins.base import PollingTrigger
 from tiercel.plugins.core.condition.execution import MultipleCondition
 from tiercel.plugins.core.trigger.flow import (
     DependencyMode,
@@ -25,6 +30,7 @@ from tiercel.plugins.core.trigger.webhook import Webhook, WebhookTrigger
 from tiercel.schedule.cron import InvalidCron, parse_cron
 
 CONTENT_TYPES: Final = ("application/json", "text/plain")
+_CAMEL: Final = {"window_advance": "windowAdvance"}
 _LISTS: Final = (FilterType.IN, FilterType.NOT_IN)
 
 _FORBIDDEN: Final[dict[TimeWindowType, tuple[str, ...]]] = {
@@ -61,6 +67,8 @@ def check_trigger(trigger: Trigger, path: Path, findings: Findings) -> None:
             _check_schedule(trigger, path, findings)
         case WebhookTrigger():
             _check_webhook(trigger, path, findings)
+        case PollingTrigger() if trigger.interval <= timedelta():
+            findings.at((*path, "interval"), "must be longer than nothing")
         case FlowTrigger():
             _check_flow_trigger(trigger, path, findings)
         case _:
@@ -78,6 +86,13 @@ def _check_schedule(trigger: Schedule | ScheduleOnDates, path: Path, findings: F
         refusal = zone_problem(trigger.timezone)
         if refusal is not None:
             findings.at((*path, "timezone"), refusal)
+    if isinstance(trigger, ScheduleOnDates) and isinstance(trigger.dates, list):
+        for index, text in enumerate(trigger.dates):
+            if "{{" not in str(text):
+                try:
+                    read_moment(str(text))
+                except ExpressionError as error:
+                    findings.at((*path, "dates", index), str(error))
     if isinstance(trigger, Schedule):
         message = cron_problem(trigger.cron, with_seconds=trigger.with_seconds)
         if message is not None:
@@ -126,6 +141,8 @@ def _check_flow_trigger(trigger: FlowTrigger, path: Path, findings: Findings) ->
     if trigger.window is not None:
         for message in window_problems(trigger.window):
             findings.at((*path, "window"), message)
+        for name, message in length_problems(trigger.window):
+            findings.at((*path, "window", name), message)
         zone = trigger.window.timezone
         refusal = zone_problem(zone) if zone is not None else None
         if refusal is not None:
@@ -135,6 +152,8 @@ def _check_flow_trigger(trigger: FlowTrigger, path: Path, findings: Findings) ->
     if trigger.preconditions.time_window is not None:
         for message in time_window_problems(trigger.preconditions.time_window):
             findings.at((*path, "preconditions", "timeWindow"), message)
+        for name, message in length_problems(trigger.preconditions.time_window):
+            findings.at((*path, "preconditions", "timeWindow", _CAMEL.get(name, name)), message)
     for at, where in enumerate(trigger.preconditions.where):
         for index, each in enumerate(where.filters):
             message_or_none = filter_problem(each)
@@ -175,6 +194,20 @@ def _window_problems(
             yield f"{noun} of type `{kind}` cannot have {_SAID[name]}."
 
 
+def length_problems(window: Window | TimeWindow) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with the lengths of a window: nothing, or longer than any window is watched."""
+    lengths = ("every", "lookback") if isinstance(window, Window) else ("window",)
+    shifts = ("offset",) if isinstance(window, Window) else ("window_advance",)
+    for name in (*lengths, *shifts):
+        length = getattr(window, name)
+        if length is None:
+            continue
+        if name in lengths and length <= timedelta():
+            yield name, "must be longer than nothing"
+        elif abs(length) > LENGTH_MAX:
+            yield name, f"must not be longer than {LENGTH_MAX.days} days"
+
+
 def filter_problem(each: PreconditionFilter) -> str | None:
     """Tell what is wrong with a filter: lists are compared by IN and NOT_IN, single values by all others."""
     if each.type in _LISTS:
@@ -183,4 +216,9 @@ def filter_problem(each: PreconditionFilter) -> str | None:
         return f"`values` cannot be null for type {each.type}" if each.values is None else None
     if each.value is None:
         return f"`value` cannot be null for type {each.type}"
+    if each.type is FilterType.REGEX and "{{" not in each.value:
+        try:
+            java_regex.compiled(each.value)
+        except ValueError as error:
+            return str(error)
     return f"`values` must be null for type {each.type}" if each.values is not None else None

@@ -9,6 +9,7 @@ from tiercel.flowspec.triggerrule import cron_problem, is_zone
 
 PAUSE = "type: io.kestra.plugin.core.flow.Pause"
 FLOW = "io.kestra.plugin.core.flow"
+ON_A = "type: io.kestra.plugin.core.trigger.Flow, dependsOn: [{flowId: a, namespace: b}]"
 
 
 def check(body: str, tasks: str = f"tasks: [{{id: p, {PAUSE}}}]\n") -> Report:
@@ -28,6 +29,47 @@ def test_a_valid_flow_has_no_problem_and_keeps_text_and_document() -> None:
     assert "revision" not in flow.source
     assert not {"revision", "updated"} & set(flow.document)
     assert (4, "main/team/a") == (flow.revision, flow.uid)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "path", "sentence"),
+    [
+        ("type: io.kestra.plugin.core.http.Trigger, uri: a, interval: PT0S", "interval", "must be longer than nothing"),
+        (
+            "type: io.kestra.plugin.core.trigger.ScheduleOnDates, dates: [soon]",
+            "dates[0]",
+            "'soon' is not a date with time; write it as '2024-12-31T23:59:59Z'.",
+        ),
+        (
+            "type: io.kestra.plugin.core.trigger.ScheduleOnDates, dates: ['9999-12-31T00:00:00Z']",
+            "dates[0]",
+            "'9999-12-31T00:00:00Z' lies outside the years 2 to 9998.",
+        ),
+        (f"{ON_A}, window: {{every: PT0S}}", "window.every", "must be longer than nothing"),
+        (f"{ON_A}, window: {{lookback: P9999D}}", "window.lookback", "must not be longer than 3660 days"),
+        (f"{ON_A}, window: {{every: PT1H, offset: -P9999D}}", "window.offset", "must not be longer than 3660 days"),
+        (
+            f"{ON_A}, window: {{deadline: '09:00:00'}}, onMiss: {{behavior: WARN}}",
+            "onMiss.behavior",
+            "must be one of FAIL, but is 'WARN'",
+        ),
+    ],
+)
+def test_triggers_that_could_never_be_asked_are_refused(trigger: str, path: str, sentence: str) -> None:
+    """Where they stand, when the flow is saved."""
+    (problem,) = check(f"triggers: [{{id: t, {trigger}}}]").problems
+
+    assert (f"triggers[0].{path}", sentence) == (problem.path, problem.message)
+
+
+def test_a_pattern_that_cannot_be_read_is_refused() -> None:
+    """A filter of preconditions says what is wrong with its regular expression."""
+    where = "[{id: w, filters: [{field: FLOW_ID, type: REGEX, value: '['}]}]"
+    trigger = f"type: io.kestra.plugin.core.trigger.Flow, preconditions: {{id: p, where: {where}}}"
+
+    (message,) = messages(f"triggers: [{{id: t, {trigger}}}]")
+
+    assert message.startswith("Invalid regex '['")
 
 
 def test_ids_that_stand_twice_are_named_over_the_whole_tree() -> None:

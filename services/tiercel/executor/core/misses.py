@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tiercel.condition.evaluate import label_pairs
 from tiercel.condition.flow_trigger import windows
 from tiercel.condition.label import CORRELATION_ID, trigger_labels
 from tiercel.condition.window import Bounds, bounds_of
@@ -109,12 +110,14 @@ def failed_execution(flow: Flow, trigger: FlowTrigger, end: datetime, event: Win
 
 
 def _labels(rule: OnMiss, renderer: Renderer, context: dict[str, Any]) -> dict[str, str]:
-    given = rule.labels or {}
-    pairs = given.items() if isinstance(given, dict) else [(each.get("key"), each.get("value")) for each in given]
     labels: dict[str, str] = {}
+    try:
+        pairs = label_pairs(rule.labels or {}, context, renderer.render)
+    except ExpressionError:
+        return labels
     for key, value in pairs:
         try:
-            labels[str(key)] = renderer.render(str(value), context)
+            labels[key] = renderer.render(str(value), context)
         except ExpressionError:
             # As with labels of triggers: one that cannot be rendered is left out.
             continue

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from tiercel.condition.evaluate import Render, Subject, all_hold, when_holds
 from tiercel.errors import ExpressionError
+from tiercel.model.duration import later
 from tiercel.scheduler.core.plan import TriggerPlan
 
 YEARS_MAX: Final = timedelta(days=3653)
@@ -65,7 +66,7 @@ def next_date(plan: TriggerPlan, after: datetime, now: datetime, render: Render)
 
 def earliest_allowed(plan: TriggerPlan, now: datetime) -> datetime | None:
     """Return the instant before which dates are too late, None when none is."""
-    return now - plan.late_maximum_delay if plan.late_maximum_delay is not None else None
+    return later(now, -plan.late_maximum_delay) if plan.late_maximum_delay is not None else None
 
 
 def first_after(

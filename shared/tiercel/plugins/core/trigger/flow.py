@@ -48,10 +48,16 @@ class Window(Node, frozen=True, kw_only=True):
     fire_once: bool = False
 
 
+class MissBehavior(StrEnum):
+    """What a window that was missed makes: an execution that has FAILED."""
+
+    FAIL = "FAIL"
+
+
 class OnMiss(Node, frozen=True, kw_only=True):
     """What happens when the deadline passes and not all were met."""
 
-    behavior: str = "FAIL"
+    behavior: MissBehavior = MissBehavior.FAIL
     labels: Annotated[dict[str, Any] | list[Any] | None, DYNAMIC] = None
 
 
