@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from tests.conformance import live_expressions, live_inputs, live_texts
+from tests.conformance import live_expressions, live_inputs, live_tasks, live_texts
 from tests.conformance.corpus import ROOT, Case, Folder
 from tests.conformance.engine import Engine
 from tests.conformance.memory import ENVIRONMENT
@@ -37,6 +37,7 @@ RUNS: Final[Mapping[str, Mapping[str, Run]]] = {
         "typed_outputs": live_inputs.run_outputs,
         "api": live_inputs.run_api,
     },
+    "tasks.yaml": {"cases": live_tasks.run},
     "invalid/expected.yaml": {"flows": live_texts.run_flow},
     "graphs.yaml": {"cases": live_texts.run_graph},
 }

@@ -136,7 +136,7 @@ async def _check_place(place: Place, key: str, wanted: Any) -> None:
                 _claim(found == content, f"The file '{name}' holds {found!r}, expected {content!r}")
         case "files":
             for alias, there in wanted.items():
-                found_there = await place.storage.exists("main", place.names.aliases[alias]["uri"])
+                found_there = await place.storage.exists(place.tenant, place.names.aliases[alias]["uri"])
                 _claim(found_there == there, f"The file '{alias}' is {'there' if found_there else 'gone'}")
         case _:
             raise Mismatch(f"Nobody knows how to check '{key}' of a run.")
@@ -179,7 +179,7 @@ async def _kv_revisions(place: Place, wanted: Mapping[str, Any]) -> None:
 
 
 async def _namespace_files(place: Place, wanted: Mapping[str, Any]) -> None:
-    files = NamespaceFolder(place.storage, "main", wanted["namespace"])
+    files = NamespaceFolder(place.storage, place.tenant, wanted["namespace"])
     if "revisions" in wanted:
         found = [each.revision for each in await files.revisions(wanted["path"])]
         _claim(found == wanted["revisions"], f"The revisions are {found}, expected {wanted['revisions']}")
@@ -197,9 +197,9 @@ async def _namespace_files(place: Place, wanted: Mapping[str, Any]) -> None:
 
 
 async def _folders(place: Place, namespace: str) -> int:
-    root = NamespaceFolder(place.storage, "main", namespace).uri("/")
+    root = NamespaceFolder(place.storage, place.tenant, namespace).uri("/")
     try:
-        every = await place.storage.by_prefix("main", root, directories=True)
+        every = await place.storage.by_prefix(place.tenant, root, directories=True)
     except NotFound:
         return 0
-    return len(every) - len(await place.storage.by_prefix("main", root))
+    return len(every) - len(await place.storage.by_prefix(place.tenant, root))

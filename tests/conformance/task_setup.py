@@ -47,7 +47,7 @@ async def put_file(place: Place, body: dict[str, Any]) -> None:
         content = ion(body["ion_rows"], binary=bool(body.get("binary")))
     else:
         content = file_content(body, place.folder.path)
-    uri = await place.storage.put("main", f"kestra://{body['path']}", content)
+    uri = await place.storage.put(place.tenant, f"kestra://{body['path']}", content)
     place.names.aliases[body.get("as", "file")] = {"uri": uri}
 
 
@@ -71,7 +71,7 @@ async def local_file(place: Place, body: dict[str, Any]) -> None:
 async def task_storage_file(place: Place, body: dict[str, Any]) -> None:
     """Put a file into the folder of the task run in internal storage."""
     path = uris.task("namespace", "flowId", "executionId", "taskId", "taskRunId")
-    await place.storage.put("main", f"{path}/{body['name']}", body["content"].encode())
+    await place.storage.put(place.tenant, f"{path}/{body['name']}", body["content"].encode())
 
 
 @_setup("random_namespace")
@@ -90,7 +90,7 @@ async def set_kv(place: Place, body: dict[str, Any]) -> None:
 @_setup("put_namespace_file")
 async def put_namespace_file(place: Place, body: dict[str, Any]) -> None:
     """Put a file into a namespace."""
-    await NamespaceFolder(place.storage, "main", body["namespace"]).put(body["path"], body["content"].encode())
+    await NamespaceFolder(place.storage, place.tenant, body["namespace"]).put(body["path"], body["content"].encode())
 
 
 @_setup("execution_file")
@@ -98,12 +98,12 @@ async def execution_file(place: Place, body: dict[str, Any]) -> None:
     """Put a file of an execution into internal storage, maybe with a date of its own."""
     execution = body.get("execution") or secrets.token_hex(8)
     path = uris.execution(body["namespace"], body["flowId"], execution) + body["path"]
-    uri = await place.storage.put("main", path, body["content"].encode())
+    uri = await place.storage.put(place.tenant, path, body["content"].encode())
     place.names.aliases[body["as"]] = {"uri": uri}
     if "modified" in body:
         at = body["modified"]
         moment = (instant(at) if isinstance(at, str) else at).timestamp()
-        file = place.base / "storage" / "main" / uris.path_of(uri).lstrip("/")
+        file = place.base / "storage" / place.tenant / uris.path_of(uri).lstrip("/")
         os.utime(file, (moment, moment))
 
 
@@ -122,7 +122,7 @@ async def deploy_flow(place: Place, body: dict[str, Any]) -> None:
 @_setup("delete_flow")
 async def delete_flow(place: Place, body: dict[str, Any]) -> None:
     """Delete a flow."""
-    await place.definitions.delete("main", body["namespace"], body["id"])
+    await place.definitions.delete(place.tenant, body["namespace"], body["id"])
 
 
 @_setup("delete_all_flows")

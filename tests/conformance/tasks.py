@@ -54,8 +54,9 @@ class Place:
         self.base = base
         self.stub = stub
         self.clock = SystemClock()
+        self.tenant = "main"
         self.storage = LocalStorage(base / "storage", durable=False)
-        self.keys = StorageKeyValues(self.storage, "main", self.clock)
+        self.keys = StorageKeyValues(self.storage, self.tenant, self.clock)
         self.definitions = MemoryDefinitions(self.clock)
         self.working_dir = base / "work"
         self.working_dir.mkdir()
@@ -77,7 +78,7 @@ class Place:
         return self.clock.now()
 
     async def read_file(self, uri: str) -> bytes:
-        return await self.storage.read("main", uri)
+        return await self.storage.read(self.tenant, uri)
 
     def decrypt(self, cipher: str) -> str:
         return Encryption(ENCRYPTION_KEY).decrypt(cipher)
@@ -150,7 +151,7 @@ async def _run(run: Mapping[str, Any], variables: Mapping[str, Any], dialect: st
                 place.made(run["task"]), variables, dialect=dialect, working_dir=place.working_dir
             )
         case "input_files" | "output_files" | "run_commands" | "log_lines":
-            definition = _commands(operation, place.made(dict(run)))
+            definition = commands(operation, place.made(dict(run)))
             outcome = await place.bench.run(definition, variables, dialect=dialect, working_dir=place.working_dir)
         case "find_namespaces":
             await _find_namespaces(run, variables, expected, place)
@@ -163,7 +164,7 @@ async def _run(run: Mapping[str, Any], variables: Mapping[str, Any], dialect: st
     await task_expect.check(place, operation, outcome, expected)
 
 
-def _commands(operation: str, run: Mapping[str, Any]) -> dict[str, Any]:
+def commands(operation: str, run: Mapping[str, Any]) -> dict[str, Any]:
     """Return the script task by which a user sees the operation."""
     task: dict[str, Any] = {"id": "task", "type": SHELL, "commands": ["true"]}
     match operation:
