@@ -19,7 +19,7 @@ from tiercel.messages.topics import Topic
 from tiercel.queue.base import Delivery
 from tiercel.queue.kafka import metrics
 from tiercel.queue.kafka.consumer import Read
-from tiercel.queue.kafka.envelope import Envelope, Kind, unpack
+from tiercel.queue.kafka.envelope import Envelope, unpack
 
 COUNT_MAX: Final = 5_000
 SIZE_MAX: Final = 16 << 20
@@ -101,13 +101,13 @@ class Backlog:
         is_eager = False
         for read in found:
             self._passed = read.offset + 1
-            entry, kind = _entry(read)
+            entry = _entry(read)
             if entry.origin:
                 if entry.seq <= self._last.get(entry.origin, 0):
                     repeated += 1
                     continue
                 self._last[entry.origin] = entry.seq
-            is_eager = is_eager or kind is not Kind.SOON
+            is_eager = is_eager or not read.is_patient
             self._entries.append(entry)
             self._size += len(entry.body)
         if repeated:
@@ -158,10 +158,9 @@ class Backlog:
         self.position = position
 
 
-def _entry(read: Read) -> tuple[Entry, Kind]:
+def _entry(read: Read) -> Entry:
     try:
         envelope: Envelope = unpack(read.value)
     except InternalError as error:
-        return Entry(read.offset, read.time_ms, "", 0, 1, read.key, read.value, str(error)), Kind.MESSAGE
-    entry = Entry(read.offset, read.time_ms, envelope.origin, envelope.seq, envelope.level, read.key, envelope.body)
-    return entry, envelope.kind
+        return Entry(read.offset, read.time_ms, "", 0, 1, read.key, read.value, str(error))
+    return Entry(read.offset, read.time_ms, envelope.origin, envelope.seq, envelope.level, read.key, envelope.body)

@@ -117,7 +117,16 @@ class Claimer:
     def is_urgent(self) -> bool:
         """True when less than half of what it could be sent is told: soon nothing would come."""
         wanted = self.granted + self.ahead - self.received
-        return 2 * (sum(self._told) - self.received) < wanted
+        return 2 * self._to_come < wanted
+
+    @property
+    def is_short(self) -> bool:
+        """True when less than half of its slots would get a job by what is told: the next that is free stands idle."""
+        return 2 * self._to_come < self._slots
+
+    @property
+    def _to_come(self) -> int:
+        return sum(self._told) - self.received
 
     def credit(self) -> WorkerCredit:
         """Return what the worker tells; it is told by this."""

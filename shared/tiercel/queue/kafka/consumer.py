@@ -21,6 +21,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from tiercel.errors import OperatorError, TiercelError
 from tiercel.queue.kafka import metrics
 from tiercel.queue.kafka.client import Troubles, consumer_properties
+from tiercel.queue.kafka.producer import PATIENT
 from tiercel.queue.kafka.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Read(msgspec.Struct, frozen=True):
     key: str
     value: bytes
     time_ms: int
+    is_patient: bool = False
 
 
 Taker = Callable[[Sequence[Read]], None]
@@ -144,10 +146,13 @@ class KafkaConsumer:
                 if taker is None:
                     return
                 known = batch[place] = (taker, [])
-            key = message.key()
+            key, headers = message.key(), message.headers()
             known[1].append(
-                Read(message.offset(), key.decode() if key else "", message.value() or b"", message.timestamp()[1])
-            )
+                Read(
+                    message.offset(), key.decode() if key else "", message.value() or b"", message.timestamp()[1],
+                    headers == PATIENT,
+                )
+            )  # fmt: skip
         elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             self._loop.call_soon_threadsafe(self._lose, place, error.str())
         else:

@@ -35,6 +35,8 @@ ASK_AGAIN_S: Final = 0.005
 """After a claim that has granted more than it got."""
 TELL_S: Final = 0.1
 """So long may a credit wait that is not urgent."""
+TELL_SHORT_S: Final = 0.005
+"""And so long where slots stand idle meanwhile: tasks that end together are told together."""
 REPEAT_S: Final = 3.0
 """So often a credit is told again."""
 FAREWELL_S: Final = 8.0
@@ -70,8 +72,8 @@ class Inbox:
             self._asking = asyncio.get_running_loop().call_later(ASK_AGAIN_S, self._ask_again)
         if claimer.is_urgent:
             self._tell(claimer)
-        elif claimer.is_news and self._telling is None:
-            self._telling = asyncio.get_running_loop().call_later(TELL_S, self._tell_news)
+        elif claimer.is_news:
+            self._tell_within(TELL_SHORT_S if claimer.is_short else TELL_S)
         return taken
 
     async def withdraw(self, worker: str) -> list[WorkerJob]:
@@ -175,6 +177,14 @@ class Inbox:
     def _ask_again(self) -> None:
         self._asking = None
         self._link.bell(WORKER_JOB.name, None)
+
+    def _tell_within(self, seconds: float) -> None:
+        due = self._now() + seconds
+        if self._telling is not None:
+            if self._telling.when() <= due:
+                return
+            self._telling.cancel()
+        self._telling = asyncio.get_running_loop().call_at(due, self._tell_news)
 
     def _tell_news(self) -> None:
         self._telling = None

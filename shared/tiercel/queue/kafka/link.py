@@ -74,15 +74,13 @@ class KafkaLink:
         """Make a record of a message."""
         return Record(self.layout.name(topic), partition, key, pack(origin, seq, topic.level, body, kind))
 
-    def records(
-        self, messages: Sequence[tuple[Outgoing, bytes]], origin: str, first: int, kind: Kind = Kind.MESSAGE
-    ) -> list[Record]:
+    def records(self, messages: Sequence[tuple[Outgoing, bytes]], origin: str, first: int) -> list[Record]:
         """Make records of KEYED and BROADCAST messages, numbered from `first` on."""
         made = []
         for seq, (out, body) in enumerate(messages, first):
             keyed = out.topic.route is Route.KEYED
             part = partition_of(out.key, self.layout.partitions) if keyed else 0
-            made.append(self.record(out.topic, part, out.key, body, origin, seq, kind))
+            made.append(self.record(out.topic, part, out.key, body, origin, seq))
         self.producer.check(made)
         for name in {out.topic.name for out, _ in messages}:
             queue_metrics.sent(name, [len(body) for out, body in messages if out.topic.name == name])

@@ -21,13 +21,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
+
 from tiercel.errors import TiercelError, Unavailable
 from tiercel.messages import codec
 from tiercel.messages.topics import HISTORY, WORKER_JOB
 from tiercel.messages.worker_job import WorkerJob
 from tiercel.queue.base import Outgoing, started_events
 from tiercel.queue.kafka import metrics
-from tiercel.queue.kafka.envelope import Kind
 from tiercel.queue.kafka.link import CONFIRM_S, KafkaLink
 from tiercel.queue.kafka.producer import Record
 from tiercel.queue.metrics import OUTBOX_MESSAGES
@@ -75,9 +76,9 @@ class Outbox:
             await self.inherit()
             self._doubtful = False
 
-    def records(self, messages: Sequence[tuple[Outgoing, bytes]], kind: Kind = Kind.MESSAGE) -> list[Record]:
+    def records(self, messages: Sequence[tuple[Outgoing, bytes]]) -> list[Record]:
         """Number messages; called with the turn."""
-        made = self._link.records(messages, self.origin, self._seq + 1, kind)
+        made = self._link.records(messages, self.origin, self._seq + 1)
         self._seq += len(made)
         return made
 
@@ -96,7 +97,8 @@ class Outbox:
             made.append(self.record(WORKER_JOB, self._link.layout.inbox(worker), worker, body))
             started += started_events(worker, [job], at)
         # No hurry with these: most often the job's end follows at once, and both are decided together.
-        return made + self.records([(out, codec.encode(out.message)) for out in started], Kind.SOON)
+        told = self.records([(out, codec.encode(out.message)) for out in started])
+        return made + [msgspec.structs.replace(record, is_patient=True) for record in told]
 
     def statements(self, records: Sequence[Record]) -> Iterator[Statement]:
         """Yield what keeps records, the last that were numbered, and forgets what is confirmed; with the turn."""

@@ -32,6 +32,12 @@ RENEW_PAUSE_S: Final = 1.0
 CLOSE_S: Final = 5.0
 SOON_S: Final = 0.02
 """How long records that nobody is eager for wait for company, and leave the brokers to others."""
+PATIENT: Final[list[tuple[str, str | bytes | None]]] = [("patient", b"1")]
+"""
+The header of a record that its reader may leave lying for a moment.
+
+A version that does not know it reads it at once, and so is one that comes from another process's outbox, without it.
+"""
 OVERHEAD: Final = 4096
 """Bytes that a record may be larger than its value."""
 
@@ -43,6 +49,8 @@ class Record(msgspec.Struct, frozen=True):
     partition: int
     key: str
     value: bytes
+    is_patient: bool = False
+    """True when nobody waits for it eagerly: most often another one follows at once."""
 
 
 class _Batch:
@@ -158,8 +166,9 @@ class KafkaProducer:
         try:
             for record in batch.records:
                 self._client.produce(
-                    record.topic, record.value, record.key or None, record.partition, on_delivery=reported
-                )
+                    record.topic, record.value, record.key or None, record.partition, on_delivery=reported,
+                    headers=PATIENT if record.is_patient else None,
+                )  # fmt: skip
         except (KafkaException, BufferError) as error:
             said = error.args[0] if error.args else error
             self._fail(said, generation)
