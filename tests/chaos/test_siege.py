@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from backing import choice
+from backing.kafka import KafkaBroker
+from backing.minio import MinioServer
+from backing.process import BackingProcess
 from tests.chaos.siege import VICTIMS, Plan, Siege
 from tests.chaos.verdict import report
 from tiercel.testing.server import StandaloneServer
@@ -20,6 +24,19 @@ async def test_nothing_is_lost_doubled_or_stuck_when_processes_die(
     """Each process is killed and PostgreSQL cut off while executions run; all of them end well, each change once."""
     with StandaloneServer(tmp_path, environment=queue_settings()) as server:
         verdict = await Siege(server, Plan(executions=120, rounds=1, restarts=1, pause_s=2.5)).run()
+
+    assert verdict.holds, report(verdict)
+
+
+@pytest.mark.timeout(900)
+async def test_nothing_is_lost_when_kafka_and_the_object_store_restart_too(
+    tmp_path: Path, kafka_broker: KafkaBroker, minio_server: MinioServer
+) -> None:
+    """Each of the three backing services is cut off and stopped once, while processes are killed."""
+    environment = {**choice.on_kafka(kafka_broker.bootstrap), **minio_server.address.environment("siege")}
+    backing: dict[str, BackingProcess] = {"kafka": kafka_broker, "minio": minio_server}
+    with StandaloneServer(tmp_path, environment=environment) as server:
+        verdict = await Siege(server, Plan(executions=90, rounds=1, restarts=2, pause_s=2.5), backing).run()
 
     assert verdict.holds, report(verdict)
 
