@@ -176,7 +176,7 @@ class KafkaContract(PostgresContract):
         return wiring_kafka.dispatch(adapters, queue, queue._link, queue._desk.node, self._stack)
 
     async def another(self) -> Process:
-        node = await PostgresNode.open(self.uri)
+        node = await PostgresNode.open(self.uri, is_patient=True)
         queue, link, desk = await wiring_kafka.queue_with_database("executor", self.settings, node, self._stack)
         queue._clock = self.clock
         if not self.links:

@@ -25,9 +25,11 @@ from tiercel.messages.worker_job import TaskJob, WorkerJob
 from tiercel.model.state import State
 from tiercel.queue.base import Outgoing
 from tiercel.queue.postgres.janitor import PostgresJanitor
-from tiercel.queue.postgres.node import PostgresNode
+from tiercel.queue.postgres.node import Durability, PostgresNode
 from tiercel.queue.postgres.queue import PostgresQueue
+from tiercel.queue.postgres.sending import Sending
 from tiercel.runtime.embedded import EmbeddedPostgres
+from tiercel.runtime.postgres.batch import Statement
 from tiercel.runtime.postgres.migration import CORE_PACKAGES, migrate
 
 ALL = range(16)
@@ -37,25 +39,50 @@ READ_FACTOR_MAX = 3
 """So many rows may be looked at for one that is asked for: dead ones are seen again until they are cleaned up."""
 
 
-def sql_files() -> Iterator[tuple[str, str]]:
+def sql_statements() -> Iterator[tuple[str, str]]:
+    """Yield the statements of queue, state and definitions by name, without comments."""
     for package in CORE_PACKAGES:
         for file in resources.files(package).iterdir():
             if file.name.endswith(".sql"):
-                yield file.name, re.sub(r"--.*", "", file.read_text())
+                for statement in file.read_text().split("-- name: ")[1:]:
+                    name, _, text = statement.partition("\n")
+                    yield name, re.sub(r"--.*", "", text)
 
 
-@pytest.mark.parametrize(("name", "text"), list(sql_files()))
-def test_no_batch_is_picked_by_a_join(name: str, text: str) -> None:
+def test_no_batch_is_picked_by_a_join() -> None:
     """DELETE … USING turns quadratic when statistics say "empty", IN (subquery) can delete more than its limit."""
-    for statement in re.findall(r"DELETE FROM.*?(?=-- name|\Z)", text, re.DOTALL):
-        assert not re.search(r"\bUSING\b", statement.split("SELECT r.*")[0]), name
-        assert not re.search(r"\bIN\s*\(\s*SELECT\b", statement), name
+    deletions = {name: text[text.index("DELETE FROM") :] for name, text in sql_statements() if "DELETE FROM" in text}
+
+    assert len(deletions) > 10
+    for name, text in deletions.items():
+        assert not re.search(r"\bUSING\b|\bIN\s*\(\s*SELECT\b", text), name
 
 
-@pytest.mark.parametrize(("name", "text"), list(sql_files()))
-def test_no_writing_transaction_notifies(name: str, text: str) -> None:
-    """NOTIFY in every transaction costs five sixths of the commits; signals go out after the commit."""
-    assert "notify" not in text.lower(), name
+def test_only_what_is_made_for_it_tells_within_a_transaction() -> None:
+    """NOTIFY in every transaction costs five sixths of the commits; other signals follow their transaction."""
+    telling = {name for name, text in sql_statements() if "notify" in text.lower()}
+
+    assert {"send_carried", "send_told", "send_jobs_carried"} == telling
+
+
+@pytest.mark.parametrize("durability", list(Durability))
+async def test_only_transactions_that_do_not_wait_tell_by_themselves(
+    postgres: PostgresContract, durability: Durability
+) -> None:
+    """One that waits for the disk would hold a lock of the whole server meanwhile."""
+    sending = Sending(postgres.node.partitions)
+    sending.add([event("a")])
+    statements: list[bytes] = []
+
+    def noted() -> Iterator[Statement]:
+        for statement in sending.statements():
+            statements.append(statement[0])
+            yield statement
+
+    await postgres.node.commit(noted(), sending.touched(), durability, sending)
+
+    assert (durability is not Durability.FIRST) == any(b"notify" in statement for statement in statements)
+    assert ["a"] == [each.key for each in await postgres.queue.read(EXECUTION_EVENT, ALL, count=10)]
 
 
 async def test_every_topic_has_its_table(postgres: PostgresContract) -> None:

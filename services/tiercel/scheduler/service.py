@@ -11,7 +11,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -83,8 +83,8 @@ class SchedulerService(Service):
         self._news = self._queue.subscribe(BROADCAST)
 
     async def start(self) -> None:
-        await self._persist("flows", self.prepare)
-        await self._persist("leases", self.renew)
+        await retry.waiting("flows", self.prepare)
+        await retry.waiting("leases", self.renew)
         self.spawn("leases", self._keep_leases())
         self.spawn("events", self._read_events())
         self.spawn("clock", self._follow_clock())
@@ -212,43 +212,35 @@ class SchedulerService(Service):
         while True:
             # Leases are renewed in time, free ones are taken at once.
             await self._leases.changed(self.name, self._settings.lease_renew_s)
-            await self._persist("leases", self.renew)
+            await retry.waiting("leases", self.renew)
 
     async def _read_events(self) -> None:
         while True:
-            if not await self._persist("trigger events", self.read_events):
+            if not await retry.waiting("trigger events", self.read_events):
                 # A message wakes it; the time is a safety net.
                 await self._queue.wait(TRIGGER_EVENT, self._settings.wait_s, partitions=sorted(self._owned))
 
     async def _follow_clock(self) -> None:
         while True:
             self._moved.clear()
-            if await self._persist("trigger states", self.fire):
+            if await retry.waiting("trigger states", self.fire):
                 continue
             wake = self._book.next_wake()
             await self._sleep((wake - self._clock.now()).total_seconds() if wake is not None else None)
 
     async def _hear_news(self) -> None:
         async for message in self._news:
-            await self._persist("flows", partial(broadcast.handle, message, self.follow))
+            await retry.waiting("flows", partial(broadcast.handle, message, self.follow))
 
     async def _reconcile(self) -> None:
         while True:
             await self._clock.sleep(self._settings.reconcile_s)  # a missed broadcast is what nobody can announce
-            await self._persist("flows", self.reconcile)
+            await retry.waiting("flows", self.reconcile)
 
     async def _check_locks(self) -> None:
         while True:
             await self._clock.sleep(self._settings.lock_check_s)  # silence is what is looked for: no event tells it
-            await self._persist("trigger locks", self.check_locks)
-
-    async def _persist(self, what: str, step: Callable[[], Awaitable[Any]]) -> Any:
-        """Do a step, waiting for backends that are away."""
-        result = None
-        async for attempt in retry.backend(what):
-            with attempt:
-                result = await step()
-        return result
+            await retry.waiting("trigger locks", self.check_locks)
 
     async def _sleep(self, seconds: float | None) -> None:
         """Sleep until the time has come or something moved."""

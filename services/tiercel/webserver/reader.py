@@ -121,6 +121,9 @@ class Reader:
         """Return an execution with its task runs and outputs; raise NotFound."""
         found = await self._statestore.snapshot(execution_id)
         if found is None:
+            pending = self._pending.get(execution_id)
+            if pending is not None and pending.tenant_id == tenant_id and self._is_new(execution_id):
+                return View(execution=pending)
             execution = await self.head(tenant_id, execution_id)  # waits for a new one to appear
             found = await self._statestore.snapshot(execution_id)
             if found is None:
@@ -138,20 +141,31 @@ class Reader:
         """
         Return the same to somebody who may be waiting for a change.
 
-        Who asks again at once for an execution that goes on is answered as soon as something happens, or after a
-        moment: sooner than by asking without a pause, which takes time from those who make it happen.
+        Who asks again at once for an execution that goes on is answered when it has ended, or after a moment: sooner
+        than by asking without a pause, which takes time from those who work on it.
         """
         shown = self._shown.pop(execution_id, None)
         if shown is not None and self._clock.now() - shown < timedelta(seconds=REPEAT_S):
-            partition = partition_of(execution_id, self._queue.partitions)
-            # An announcement wakes it; asking again this fast helps nobody.
-            await self._queue.wait(HISTORY, REPEAT_S, partitions=[partition])
-        view = await self.view(tenant_id, execution_id)
+            view = await self._view_at_end(tenant_id, execution_id)
+        else:
+            view = await self.view(tenant_id, execution_id)
         if not view.execution.state.is_terminated:
             self._shown[execution_id] = self._clock.now()
             if len(self._shown) > PENDING_MAX:
                 self._shown.popitem(last=False)
         return view
+
+    async def _view_at_end(self, tenant_id: str, execution_id: str) -> View:
+        """Return the same when an execution has ended, or after a moment."""
+        partition = partition_of(execution_id, self._queue.partitions)
+        end = self._clock.now() + timedelta(seconds=REPEAT_S)
+        while True:
+            left = (end - self._clock.now()).total_seconds()
+            if left > 0:  # an announcement wakes it; asking again this fast helps nobody
+                await self._queue.wait(HISTORY, left, partitions=[partition])
+            view = await self.view(tenant_id, execution_id)
+            if left <= 0 or view.execution.state.is_terminated:
+                return view
 
     async def owner(self, tenant_id: str, execution_id: str, task_run_id: str) -> View:
         """Return the execution that a task run belongs to: this one, or an iteration of a Loop below it."""
@@ -171,10 +185,13 @@ class Reader:
         """Wait for an execution whose id says that it is new."""
         if execution_id in self._deleted:
             return False
-        at, now = ids.instant_of(execution_id), self._clock.now()
-        if execution_id not in self._pending and (at is None or not now - JUST_NOW < at < now + JUST_NOW):
+        if execution_id not in self._pending and not self._is_new(execution_id):
             return False
         return await self._followers.until(execution_id, lambda version: version is not None, self._patience_s)
+
+    def _is_new(self, execution_id: str) -> bool:
+        at, now = ids.instant_of(execution_id), self._clock.now()
+        return at is not None and now - JUST_NOW < at < now + JUST_NOW
 
 
 def _is_visible(execution: Execution, tenant_id: str) -> bool:

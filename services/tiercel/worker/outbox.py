@@ -9,6 +9,7 @@ whoever logs much waits in `room`, and claims stop while many reports wait.
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
@@ -148,9 +149,7 @@ class Outbox:
             self._sending = True
             metrics.REPORTS_WAITING.set(len(batch) + len(self._events) + len(self._logs))
             try:
-                async for attempt in retry.backend("queue"):
-                    with attempt:
-                        await self._queue.emit(*batch)
+                await retry.waiting("queue", functools.partial(self._queue.emit, *batch))
             finally:
                 self._sending = False
                 self._sent.set()

@@ -132,12 +132,7 @@ class WorkerService(Service):
         await asyncio.get_running_loop().create_future()
 
     async def _claim_once(self, free: int) -> int:
-        jobs: list[WorkerJob] = []
-        async for attempt in retry.backend("queue"):
-            with attempt:
-                if self.stopping:
-                    return 0
-                jobs = await self._queue.claim(self.worker, self.settings.lanes, free)
+        jobs = await retry.waiting("queue", lambda: self._claimed(free))
         metrics.CLAIM_SIZE.observe(len(jobs))
         for job in jobs:
             if self.stopping:
@@ -147,6 +142,9 @@ class WorkerService(Service):
         if jobs:
             self._count_slots()
         return len(jobs)
+
+    async def _claimed(self, free: int) -> list[WorkerJob]:
+        return [] if self.stopping else await self._queue.claim(self.worker, self.settings.lanes, free)
 
     def _return(self, job: WorkerJob) -> None:
         if isinstance(job, TaskJob):

@@ -202,7 +202,10 @@ async def _node(settings: Settings) -> PostgresNode:
     async for attempt in retry.start("PostgreSQL", START_TIMEOUT_S):
         with attempt:
             return await PostgresNode.open(
-                _queue_url(settings), partitions=settings.queue.partitions, size=settings.postgres.pool_max
+                _queue_url(settings),
+                partitions=settings.queue.partitions,
+                size=settings.postgres.pool_max,
+                is_patient=settings.queue.type == "kafka",
             )
     raise Unavailable("PostgreSQL cannot be reached.")
 

@@ -35,11 +35,11 @@ WHERE tenant_id = %(tenant)s AND namespace = %(namespace)s AND id = %(id)s ORDER
 
 -- name: forget_revisions
 -- Revisions that are named are gone, but for the last one, which the flow points to.
-DELETE FROM td.revision r USING td.flow f
-WHERE r.tenant_id = %(tenant)s AND r.namespace = %(namespace)s AND r.id = %(id)s
-  AND r.revision = ANY(%(revisions)s::integer[])
-  AND f.tenant_id = r.tenant_id AND f.namespace = r.namespace AND f.id = r.id AND f.revision <> r.revision
-RETURNING r.revision
+DELETE FROM td.revision
+WHERE tenant_id = %(tenant)s AND namespace = %(namespace)s AND id = %(id)s AND revision = ANY(%(revisions)s::integer[])
+  AND revision <> (SELECT f.revision FROM td.flow f
+    WHERE f.tenant_id = %(tenant)s AND f.namespace = %(namespace)s AND f.id = %(id)s)
+RETURNING revision
 
 -- name: last
 -- The last revision of every flow that is not deleted; conditions and order are added.

@@ -27,6 +27,7 @@ class KafkaMail:
     """What one transaction takes from the queue and gives to it."""
 
     durability: Final = Durability.FIRST  # what the brokers have must not be taken back by a crash of the database
+    carrier: Final = None
 
     def __init__(self, node: PostgresNode, shelf: Shelf, outbox: Outbox, handout: Handout | None, clock: Clock) -> None:
         self._handout = handout

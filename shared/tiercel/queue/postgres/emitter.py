@@ -11,6 +11,7 @@ import asyncio
 from typing import Final
 
 from tiercel.errors import TiercelError
+from tiercel.messages.topics import HISTORY
 from tiercel.queue.postgres.node import Durability, PostgresNode
 from tiercel.queue.postgres.sending import Sending
 
@@ -67,7 +68,12 @@ class Emitter:
         return batch, futures
 
     async def _send(self, batch: Sending) -> None:
-        await self._node.commit(batch.statements(), batch.touched(), Durability.BEHIND)
+        touched = batch.touched()
+        soon = {HISTORY.name: touched.pop(HISTORY.name)} if HISTORY.name in touched else {}
+        await self._node.commit(batch.statements(), touched, Durability.BEHIND, batch)
+        # Lines of log and measurements: they are written in batches, and nobody waits for one.
+        if soon:
+            self._node.announce_soon(soon)
 
 
 def _fail(futures: list[asyncio.Future[None]], error: BaseException) -> None:

@@ -8,7 +8,7 @@ rows of tables on PostgreSQL, an outbox and positions on Kafka.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
@@ -48,6 +48,11 @@ class Mail(Protocol):
         """Return which topics get something by the commit itself, and in which partitions."""
         ...
 
+    @property
+    def carrier(self) -> Sending | None:
+        """What signals may carry of the messages."""
+        ...
+
 
 class PostgresMail:
     """Messages as rows of the topics' tables."""
@@ -55,6 +60,7 @@ class PostgresMail:
     durability: Final = Durability.LATER  # what is acknowledged is there again when the transaction is not
 
     def __init__(self, node: PostgresNode) -> None:
+        self._node = node
         self._sending = Sending(node.partitions)
         self._acknowledged: dict[str, tuple[Topic[Any], list[Delivery[Any]]]] = {}
 
@@ -70,9 +76,17 @@ class PostgresMail:
         """Acknowledge what was read."""
         self._acknowledged.setdefault(topic.name, (topic, []))[1].extend(deliveries)
 
-    def turn(self) -> AbstractAsyncContextManager[None]:
-        """Surround the transaction with nothing: its commit is all that there is."""
-        return contextlib.nullcontext()
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Note that what was acknowledged is over."""
+        yield
+        for name, (_, deliveries) in self._acknowledged.items():
+            self._node.arrivals.finished(name, [delivery.id for delivery in deliveries])
+
+    @property
+    def carrier(self) -> Sending:
+        """Everything that is sent."""
+        return self._sending
 
     def acknowledgements(self) -> Iterator[Statement]:
         """Yield deletions."""

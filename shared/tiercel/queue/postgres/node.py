@@ -10,16 +10,21 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from enum import Enum, auto
+from types import MappingProxyType
 from typing import Any, Final
+
+import msgspec
 
 from tiercel.errors import InvalidSettings
 from tiercel.messages.topics import PARTITIONS_DEFAULT, Topic
-from tiercel.queue.postgres.sending import SQL
+from tiercel.queue.postgres import arrivals
+from tiercel.queue.postgres.arrivals import Arrivals
+from tiercel.queue.postgres.sending import SQL, Sending
 from tiercel.queue.wakeup import Wakeups
 from tiercel.runtime.postgres.batch import Batch, Statement
-from tiercel.runtime.postgres.pool import SIZE_DEFAULT, PostgresPool
+from tiercel.runtime.postgres.pool import HASTY_SESSION, QUEUE_SESSION, SIZE_DEFAULT, WAIT_FOR_DISK, PostgresPool
 from tiercel.runtime.postgres.pooling import require_sessions
-from tiercel.runtime.postgres.signal import NOTIFY, Listener, Notifier
+from tiercel.runtime.postgres.signal import NOTIFY, Listener, Notifier, payload, signals
 
 Touched = Mapping[str, Iterable[int] | None]
 """Names of topics with the partitions that got something; None for all."""
@@ -31,9 +36,8 @@ SOON_S: Final = 0.02
 """How long an announcement that nobody is eager for waits for company."""
 
 
-ASYNC: Final = b"SELECT set_config('synchronous_commit', 'off', true)"
-"""Makes the transaction that it is in not wait for the disk."""
-ON_DISK: Final = b"SELECT pg_logical_emit_message(true, 'tiercel', '')"
+_WAITING: Final = b"SELECT " + WAIT_FOR_DISK
+_ON_DISK: Final = b"SELECT pg_logical_emit_message(true, 'tiercel', ''), " + WAIT_FOR_DISK
 """A transaction that changes nothing, and waits for the disk: for all that was committed before, too."""
 
 
@@ -52,24 +56,47 @@ class Durability(Enum):
     """Within a moment, or with the next one that waits: for what would be done again from what is on disk."""
 
 
-class PostgresNode:
-    """This process's place at the database of queue and state; `open` makes one."""
+class _News(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be told of a topic."""
 
-    def __init__(self, uri: str, partitions: int, *, size: int = SIZE_DEFAULT) -> None:
+    parts: Iterable[int] | None
+    earlier: list[str] | None
+    """Messages of which nobody was told yet, as signals carry them; None when they are too many."""
+
+    def also(self, parts: Iterable[int] | None, carried: Iterable[str] | None = ()) -> _News:
+        """Return this and more."""
+        both = None if parts is None or self.parts is None else {*self.parts, *parts}
+        earlier = None if self.earlier is None or carried is None else [*self.earlier, *carried]
+        return _News(parts=both, earlier=earlier)
+
+
+class PostgresNode:
+    """
+    This process's place at the database of queue and state; `open` makes one.
+
+    Its connections do not wait for the disk (docs/adr/0019), unless they are told to by `is_patient`: for those whose
+    effects outside of this database a crash of its server would not take back.
+    """
+
+    def __init__(self, uri: str, partitions: int, *, size: int = SIZE_DEFAULT, is_patient: bool = False) -> None:
         self.uri = uri
         self.partitions = partitions
-        self.pool = PostgresPool(uri, size=size, name="tiercel queue", prompt=True)
+        session = QUEUE_SESSION if is_patient else HASTY_SESSION
+        self.pool = PostgresPool(uri, size=size, session=session, name="tiercel queue", prompt=True)
         self._wakeups = Wakeups()
         self._newer: set[tuple[str, int, int]] = set()
-        self._later: dict[str, set[int] | None] = {}
+        self.arrivals = Arrivals()
+        self._later: dict[str, _News] = {}
         self._later_call: asyncio.TimerHandle | None = None
         self._notifier = Notifier(uri)
-        self._listener = Listener(uri, self._is_own, self._on_signal, self._wakeups.announce_everything)
+        self._listener = Listener(uri, self._is_own, self._on_signal, self._missed_everything)
 
     @classmethod
-    async def open(cls, uri: str, *, partitions: int = PARTITIONS_DEFAULT, size: int = SIZE_DEFAULT) -> PostgresNode:
+    async def open(
+        cls, uri: str, *, partitions: int = PARTITIONS_DEFAULT, size: int = SIZE_DEFAULT, is_patient: bool = False
+    ) -> PostgresNode:
         """Connect, and agree with the installation on the number of partitions."""
-        node = cls(uri, partitions, size=size)
+        node = cls(uri, partitions, size=size, is_patient=is_patient)
         async with node.pool.connection() as connection:
             await require_sessions(uri, connection)
         rows = await node.pool.fetch(SQL["layout"], {"partitions": partitions})
@@ -84,64 +111,86 @@ class PostgresNode:
             )
         return node
 
-    async def commit(self, statements: Iterable[Statement], touched: Touched, durability: Durability) -> None:
+    async def commit(
+        self,
+        statements: Iterable[Statement],
+        touched: Touched,
+        durability: Durability,
+        carrier: Sending | None = None,
+    ) -> None:
         """
         Run statements as one transaction, and tell who waits for what it touches.
 
-        They are told right behind the commit, in the same flush. Not inside of it: a transaction that notifies holds a
+        `carrier` is what it sends, whose statements are among those; they are asked for after this has begun. A
+        transaction that waits for the disk tells right behind its commit, in the same flush: one that notifies holds a
         lock of the whole server while it is flushed.
         """
-        touched = self._with_later(touched)
-        channels = {_CHANNEL + name: parts for name, parts in touched.items()}
-        signals = self._notifier.at_once(channels) if channels else None
+        news = self._with_later(touched)
+        is_now = bool(news) and self._notifier.may_send_now()
+        is_waiting = durability is Durability.FIRST or (durability is Durability.BEHIND and not is_now)
         batch = Batch()
-        # Under load many share a flush to disk, and nothing is gained by telling of it earlier.
-        is_ahead = durability is Durability.BEHIND and signals is not None
-        if is_ahead or durability is Durability.LATER:
-            batch.add(ASYNC)
+        if is_waiting:
+            batch.add(_WAITING)
+        told = news if is_now else {}
+        if not is_waiting and carrier is not None:
+            told = {name: each for name, each in told.items() if not self._told_by(carrier, name, each)}
         batch.extend(statements)
-        if signals is not None:
+        if is_waiting and told:
             batch.end()
-            batch.add(NOTIFY, signals)
-        if is_ahead:
+        if told:
+            batch.add(NOTIFY, signals({_CHANNEL + name: each.parts for name, each in told.items()}))
+        if durability is Durability.BEHIND and is_now:
             batch.end()
-            batch.add(ON_DISK)
+            batch.add(_ON_DISK)
+        is_told = False
         try:
             async with self.pool.connection() as connection:
                 await batch.run(connection)
+            is_told = is_now
         finally:
-            # Even if it failed: what `touched` took over from earlier announcements must be told.
-            for name, parts in touched.items():
-                self._wakeups.announce(name, parts)
-                if signals is None:
-                    self._notifier.send(_CHANNEL + name, parts)
+            # Even if it failed: what was taken over from earlier announcements must be told.
+            for name, each in news.items():
+                self._announce_here(name, each.parts)
+                if not is_told:
+                    self._notifier.send(_CHANNEL + name, each.parts)
+
+    def _told_by(self, carrier: Sending, name: str, news: _News) -> bool:
+        """Let a statement that is run anyway tell of a topic, and its signal carry the messages; False if none can."""
+        # What the notifier still has to tell was sent before, and must not be overtaken.
+        earlier = news.earlier if self._notifier.is_quiet else None
+        return carrier.tell(name, _CHANNEL + name, payload(news.parts), earlier)
 
     def announce(self, touched: Touched) -> None:
         """Wake who waits for these topics (and partitions), here at once and in other processes soon."""
-        for name, parts in self._with_later(touched).items():
-            self._wakeups.announce(name, parts)
-            self._notifier.send(_CHANNEL + name, parts)
+        for name, news in self._with_later(touched).items():
+            self._announce_here(name, news.parts)
+            self._notifier.send(_CHANNEL + name, news.parts)
 
-    def _with_later(self, touched: Touched) -> dict[str, set[int] | None]:
+    def _announce_here(self, name: str, parts: Iterable[int] | None) -> None:
+        self.arrivals.missed(name)
+        self._wakeups.announce(name, parts)
+
+    def _with_later(self, touched: Touched) -> dict[str, _News]:
         """Add what waits for the next announcement of these topics."""
-        found: dict[str, set[int] | None] = {}
-        for name, parts in touched.items():
-            later = self._later.pop(name, ())
-            found[name] = None if parts is None or later is None else {*parts, *later}
-        return found
+        nothing = _News(parts=(), earlier=[])
+        return {name: self._later.pop(name, nothing).also(parts) for name, parts in touched.items()}
 
-    def announce_soon(self, touched: Touched) -> None:
-        """Announce what nobody waits for eagerly: with the next announcement on the topic, or after a moment."""
+    def announce_soon(self, touched: Touched, carried: Mapping[str, list[str] | None] = MappingProxyType({})) -> None:
+        """
+        Announce what nobody waits for eagerly: with the next announcement on the topic, or after a moment.
+
+        `carried` are its messages, by topic, as signals carry them.
+        """
         for name, parts in touched.items():
-            known = self._later.get(name, ())
-            self._later[name] = None if parts is None or known is None else {*known, *parts}
+            known = self._later.get(name, _News(parts=(), earlier=[]))
+            self._later[name] = known.also(parts, carried.get(name))
         if self._later_call is None:
             self._later_call = asyncio.get_running_loop().call_later(SOON_S, self._announce_later)
 
     def _announce_later(self) -> None:
         self._later_call = None
         later, self._later = self._later, {}
-        self.announce(later)
+        self.announce({name: news.parts for name, news in later.items()})
 
     async def wait(self, name: str, timeout: float, partitions: Iterable[int] | None = None) -> None:
         """Wait for an announcement; the first wait returns as soon as the process hears of the topic."""
@@ -159,11 +208,11 @@ class PostgresNode:
 
     def arrived(self, name: str, partitions: Iterable[int] | None) -> None:
         """Wake who waits for the topic and these partitions in this process: something has come by another way."""
-        self._wakeups.announce(name, partitions)
+        self._announce_here(name, partitions)
 
     def wake_here(self, name: str) -> None:
         """Wake who waits for the topic in this process only."""
-        self._wakeups.announce(name)
+        self._announce_here(name, None)
 
     async def leave_to_newer(self, topic: Topic[Any], part: int, level: int) -> None:
         """Hand a partition to instances that know a message's level; once is enough."""
@@ -182,8 +231,18 @@ class PostgresNode:
     def _is_own(self, backend: int) -> bool:
         return backend == self._notifier.backend or self.pool.owns(backend)
 
-    def _on_signal(self, channel: str, partitions: frozenset[int] | None) -> None:
-        self._wakeups.announce(channel.removeprefix(_CHANNEL), partitions)
+    def _on_signal(self, channel: str, partitions: frozenset[int] | None, carried: str) -> None:
+        name = channel.removeprefix(_CHANNEL)
+        rows = arrivals.readable(name, carried) if carried else None
+        if rows is None:
+            self.arrivals.missed(name)
+        else:
+            self.arrivals.brought(name, rows)
+        self._wakeups.announce(name, partitions)
+
+    def _missed_everything(self) -> None:
+        self.arrivals.missed_everything()
+        self._wakeups.announce_everything()
 
     async def close(self) -> None:
         """Close all connections."""

@@ -12,6 +12,24 @@ SELECT partitions, hash FROM made UNION ALL SELECT partitions, hash FROM tq.layo
 INSERT INTO {table} (part, key, level, body)
 SELECT * FROM unnest(%(parts)s, %(keys)s, %(levels)s, %(bodies)s)
 
+-- name: send_numbered
+-- Append messages to a KEYED topic, in order; return their numbers.
+INSERT INTO {table} (part, key, level, body)
+SELECT * FROM unnest(%(parts)s, %(keys)s, %(levels)s, %(bodies)s) RETURNING id
+
+-- name: send_carried
+-- Append messages to a KEYED topic, in order, and send them with the signal that tells of them (see `arrivals`).
+WITH sent AS (INSERT INTO {table} (part, key, level, body)
+  SELECT * FROM unnest(%(parts)s, %(keys)s, %(levels)s, %(bodies)s) RETURNING part, id, key, level, body)
+SELECT pg_notify(%(channel)s, %(payload)s || string_agg(
+  concat_ws(E'\x1f', part, id, key, level, encode(body, 'base64')), E'\x1e' ORDER BY id)) FROM sent
+
+-- name: send_told
+-- Append messages to a KEYED topic, in order, and tell of them.
+WITH sent AS (INSERT INTO {table} (part, key, level, body)
+  SELECT * FROM unnest(%(parts)s, %(keys)s, %(levels)s, %(bodies)s) RETURNING 1)
+SELECT pg_notify(%(channel)s, %(payload)s) WHERE (SELECT count(*) FROM sent) > 0
+
 -- name: announce
 -- Append messages to a BROADCAST topic, in order.
 INSERT INTO {table} (level, body) SELECT * FROM unnest(%(levels)s, %(bodies)s)
@@ -20,6 +38,14 @@ INSERT INTO {table} (level, body) SELECT * FROM unnest(%(levels)s, %(bodies)s)
 -- Append jobs, in order.
 INSERT INTO tq.worker_job (lane, rank, owner, seq, level, body)
 SELECT * FROM unnest(%(lanes)s, %(ranks)s, %(owners)s, %(seqs)s, %(levels)s, %(bodies)s)
+
+-- name: send_jobs_carried
+-- Append jobs, in order, and send them with the signal that tells of them.
+WITH sent AS (INSERT INTO tq.worker_job (lane, rank, owner, seq, level, body)
+  SELECT * FROM unnest(%(lanes)s, %(ranks)s, %(owners)s, %(seqs)s, %(levels)s, %(bodies)s)
+  RETURNING lane, id, rank, level, body)
+SELECT pg_notify(%(channel)s, %(payload)s || string_agg(
+  concat_ws(E'\x1f', lane, id, rank, level, encode(body, 'base64')), E'\x1e' ORDER BY id)) FROM sent
 
 -- name: read
 -- The oldest messages of each partition, in order, until their bodies exceed a size.
@@ -64,6 +90,20 @@ DELETE FROM tq.worker_job WHERE ctid = ANY(ARRAY(
     ORDER BY rank, id LIMIT %(count)s FOR UPDATE SKIP LOCKED) m
   ORDER BY m.rank, m.id LIMIT %(count)s))
 RETURNING rank, id, owner, seq, level, body, pg_current_xact_id()::text
+
+-- name: claim_arrived
+-- Take this job, unless somebody else has, and tell that it is started; return the number of that message.
+WITH gone AS (DELETE FROM tq.worker_job WHERE ctid = ANY(ARRAY(
+  SELECT j.ctid FROM tq.worker_job j WHERE j.lane = %(lane)s AND j.rank = %(rank)s::integer AND j.id = %(id)s
+  FOR UPDATE SKIP LOCKED)) RETURNING 1)
+INSERT INTO tq.execution_event (part, key, level, body)
+SELECT s.* FROM gone, unnest(%(parts)s, %(keys)s, %(levels)s, %(bodies)s) AS s RETURNING id
+
+-- name: doubt
+-- Whether a connection that was lost some seconds ago is still at work, and whether this job is still there.
+SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = %(backend)s AND state <> 'idle'
+    AND backend_start < clock_timestamp() - make_interval(secs => %(seconds)s)),
+  EXISTS (SELECT FROM tq.worker_job WHERE lane = %(lane)s AND rank = %(rank)s::integer AND id = %(id)s)
 
 -- name: outcome
 -- What became of a transaction: committed, aborted, in progress, or NULL when it is too long ago.

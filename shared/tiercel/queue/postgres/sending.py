@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from tiercel.messages import codec
@@ -10,8 +10,10 @@ from tiercel.messages.topics import WORKER_JOB, Route, Topic, partition_of
 from tiercel.messages.worker_job import TaskJob
 from tiercel.queue import metrics
 from tiercel.queue.base import Outgoing, OutgoingJob
+from tiercel.queue.postgres import arrivals
+from tiercel.queue.postgres.arrivals import EventRow
 from tiercel.runtime.postgres.array import byteas, int2s, int4s, int8s, texts
-from tiercel.runtime.postgres.batch import Statement
+from tiercel.runtime.postgres.batch import Parameters, Statement
 from tiercel.runtime.postgres.statement import Statements
 
 SQL: Final = Statements("tiercel.queue.postgres", "queue.sql")
@@ -37,6 +39,16 @@ class _Rows:
         self.keys: list[str] = []
         self.bodies: list[bytes] = []
 
+    def columns(self) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "levels": int2s([self.topic.level] * len(self.bodies)),
+            "bodies": byteas(self.bodies),
+        }
+        if self.topic.route is Route.KEYED:
+            found["parts"] = int2s(self.parts)
+            found["keys"] = texts(self.keys)
+        return found
+
 
 class Sending:
     """What is to be sent in one transaction. Messages are encoded when they are added: what cannot be is refused."""
@@ -45,6 +57,7 @@ class Sending:
         self._partitions = partitions
         self._rows: dict[str, _Rows] = {}
         self._jobs: list[tuple[OutgoingJob, bytes]] = []
+        self._told: dict[str, tuple[str, dict[str, str]]] = {}
         self.count = 0
         self.size = 0
 
@@ -82,19 +95,51 @@ class Sending:
         self.count += other.count
         self.size += other.size
 
-    def statements(self) -> Iterator[Statement]:
-        """Yield the statements that append everything."""
+    def tell(self, topic: str, channel: str, payload: str, earlier: Iterable[str] | None) -> bool:
+        """
+        Let the statement that appends to a topic tell of it, by a signal that carries what it appends if that fits.
+
+        It carries what was appended `earlier` and not told of too, and nothing if that is None. False when nothing is
+        appended that could tell.
+        """
+        rows = self._rows.get(topic)
+        if earlier is not None and topic in arrivals.CARRIED:
+            head = arrivals.head(payload, earlier)
+            keys = rows.keys if rows is not None else [out.lane for out, _ in self._jobs]
+            bodies = rows.bodies if rows is not None else [body for _, body in self._jobs]
+            if arrivals.fits(head, keys, bodies):
+                self._told[topic] = "_carried", {"channel": channel, "payload": head}
+                return True
+        if rows is None or rows.topic.route is not Route.KEYED:
+            return False
+        self._told[topic] = "_told", {"channel": channel, "payload": payload}
+        return True
+
+    def statements(self, *, is_numbered: bool = False) -> Iterator[Statement]:
+        """Yield the statements that append everything; numbered ones return the numbers of messages, a row each."""
         self._count()
-        for rows in self._rows.values():
-            levels = int2s([rows.topic.level] * len(rows.bodies))
-            bodies = byteas(rows.bodies)
-            if rows.topic.route is Route.KEYED:
-                columns = {"parts": int2s(rows.parts), "keys": texts(rows.keys), "levels": levels, "bodies": bodies}
-                yield SQL.of("send", table_of(rows.topic)), columns
+        untold: tuple[str, dict[str, str]] = "_numbered" if is_numbered else "", {}
+        for name, rows in self._rows.items():
+            if rows.topic.route is not Route.KEYED:
+                yield SQL.of("announce", table_of(rows.topic)), rows.columns()
             else:
-                yield SQL.of("announce", table_of(rows.topic)), {"levels": levels, "bodies": bodies}
+                kind, told = self._told.get(name, untold)
+                yield SQL.of(f"send{kind}", table_of(rows.topic)), rows.columns() | told
         if self._jobs:
-            yield SQL["send_jobs"], self._job_columns()
+            kind, told = self._told.get(WORKER_JOB.name, ("", {}))
+            yield SQL[f"send_jobs{kind}"], self._job_columns() | told
+
+    def columns(self, topic: Topic[Any]) -> Parameters:
+        """Return the messages of a topic as columns."""
+        return self._rows.get(topic.name, _Rows(topic)).columns()
+
+    def carried(self, topic: Topic[Any], numbers: Sequence[int]) -> list[str] | None:
+        """Return messages that were appended with these numbers as signals carry them; None if that is too much."""
+        rows = self._rows[topic.name]
+        if not arrivals.fits("", rows.keys, rows.bodies):
+            return None
+        columns = zip(rows.parts, numbers, rows.keys, rows.bodies, strict=True)
+        return [arrivals.written(EventRow(part, id_, key, topic.level, body)) for part, id_, key, body in columns]
 
     def _count(self) -> None:
         for name, rows in self._rows.items():

@@ -50,6 +50,11 @@ QUEUE_SESSION: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Settings of sessions that work on queue and state: nothing may take long, no plan may depend on statistics."""
+HASTY_SESSION: Final[Mapping[str, str]] = MappingProxyType({**QUEUE_SESSION, "synchronous_commit": "off"})
+"""The same for transactions that do not wait for the disk, unless they ask for it by `WAIT_FOR_DISK`."""
+_SERVER_COMMIT: Final = "tiercel.synchronous_commit"
+WAIT_FOR_DISK: Final = f"set_config('synchronous_commit', current_setting('{_SERVER_COMMIT}'), true)".encode()
+"""In a transaction of any session: its commit waits as this server is set to."""
 TRANSACTION_TIMEOUT: Final = "15s"
 """No transaction of the queue lasts longer (PostgreSQL 17 and later); broadcasts are re-read for twice as long."""
 PLAIN_SESSION: Final[Mapping[str, str]] = MappingProxyType({"timezone": "UTC"})
@@ -90,7 +95,7 @@ async def connect(
     )
     connection.is_prompt = prompt
     wanted = dict(session)
-    if session is QUEUE_SESSION and connection.info.server_version >= 170000:
+    if "statement_timeout" in session and connection.info.server_version >= 170000:
         wanted["transaction_timeout"] = TRANSACTION_TIMEOUT
     try:
         await connection.execute(setting_statement(wanted), prepare=False)
@@ -102,7 +107,9 @@ async def connect(
 
 def setting_statement(session: Mapping[str, str]) -> bytes:
     """Return the statement that gives a session its settings; poolers refuse them as options of a connection."""
-    return ("SELECT " + ", ".join(f"set_config('{key}', '{value}', false)" for key, value in session.items())).encode()
+    kept = f"set_config('{_SERVER_COMMIT}', current_setting('synchronous_commit'), false)"
+    given = [f"set_config('{key}', '{value}', false)" for key, value in session.items()]
+    return ("SELECT " + ", ".join([kept, *given])).encode()
 
 
 class PostgresPool:

@@ -32,8 +32,10 @@ NOTIFY: Final = (
     b"SELECT pg_notify(n.channel, n.payload) FROM unnest(%(channels)s, %(payloads)s) AS n (channel, payload)"
 )
 
-OnSignal = Callable[[str, "frozenset[int] | None"], None]
-"""Called with a channel and the partitions that are meant, None for all."""
+OnSignal = Callable[[str, "frozenset[int] | None", str], None]
+"""Called with a channel, the partitions that are meant, None for all, and what the signal carries."""
+CARGO: Final = "\x1d"
+"""Stands between the partitions of a signal and what it carries."""
 
 
 async def _connected(uri: str, name: str, *, prompt: bool = False) -> Connection:
@@ -56,20 +58,26 @@ class Notifier:
         self._task: asyncio.Task[None] | None = None
         self.backend: int | None = None
         """The server's process that sends for us: what comes from it is our own."""
+        self._is_sending = False
         self._credit = float(BURST)
         self._counted_at = 0.0
 
-    def at_once(self, channels: Mapping[str, Iterable[int] | None]) -> dict[str, TextColumn] | None:
+    def may_send_now(self) -> bool:
         """
-        Return the parameters of NOTIFY for who can send these signals now, right after a commit.
+        Tell whether the caller may send its signals itself, with its commit; it then must.
 
-        None when many have gone out lately: then they belong to `send`.
+        False when many have gone out lately: then they belong to `send`.
         """
         self._count()
         if self._credit < 1:
-            return None
+            return False
         self._credit -= 1
-        return _columns(channels)
+        return True
+
+    @property
+    def is_quiet(self) -> bool:
+        """True when nothing that was given to `send` is still on its way."""
+        return not self._pending and not self._is_sending
 
     def _count(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -114,12 +122,15 @@ class Notifier:
             self._credit -= 1
             self._wanted.clear()
             pending, self._pending = self._pending, {}
+            self._is_sending = True
             try:
-                await Batch([(NOTIFY, _columns(pending))]).run(connection)
+                await Batch([(NOTIFY, signals(pending))]).run(connection)
             except BaseException:  # cancelled too: what was not sent is sent again
                 for channel, parts in pending.items():  # sent again: a signal may come twice, never not at all
                     self.send(channel, parts)
                 raise
+            finally:
+                self._is_sending = False
 
 
 class Listener:
@@ -207,16 +218,18 @@ class Listener:
             if not lost.done():
                 lost.set_exception(error)
 
-    def _hear(self, channel: str, payload: str, sender: int) -> None:
+    def _hear(self, channel: str, said: str, sender: int) -> None:
         if not self._is_own(sender):
-            self._on_signal(channel, frozenset(map(int, payload.split(","))) if payload else None)
+            named, _, cargo = said.partition(CARGO)
+            self._on_signal(channel, frozenset(map(int, named.split(","))) if named else None, cargo)
 
 
-def _columns(channels: Mapping[str, Iterable[int] | None]) -> dict[str, TextColumn]:
-    payloads = [_payload(partitions) for partitions in channels.values()]
+def signals(channels: Mapping[str, Iterable[int] | None]) -> dict[str, TextColumn]:
+    """Return the parameters of NOTIFY."""
+    payloads = [payload(partitions) for partitions in channels.values()]
     return {"channels": texts(list(channels)), "payloads": texts(payloads)}
 
 
-def _payload(partitions: Iterable[int] | None) -> str:
+def payload(partitions: Iterable[int] | None) -> str:
     """Write the partitions; an empty text means all."""
     return ",".join(map(str, sorted(partitions))) if partitions else ""

@@ -42,7 +42,7 @@ class PostgresStateStore:
         yield unit
         async with mail.turn():
             try:
-                await self._node.commit(unit.statements(), mail.touched(), mail.durability)
+                await self._node.commit(unit.statements(), mail.touched(), mail.durability, mail.carrier)
             except TiercelError as error:
                 _raise_refusal(error.__cause__, leases)
                 raise
