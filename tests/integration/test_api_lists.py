@@ -42,6 +42,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         ("filters[flowId][EQUALS]=o", []),
         ("filters[flowId][REGEX]=^t", ["three", "two"]),
         ("filters[labels][EQUALS][team]=x", ["one", "three"]),
+        ("filters[labels][EQUALS][team]=y&filters[labels][EQUALS][team]=x", []),
         ("filters[labels][NOT_EQUALS][team]=x", ["two"]),
         ("filters[q][EQUALS]=thr", ["three"]),
         ("filters[scope][EQUALS]=SYSTEM", []),

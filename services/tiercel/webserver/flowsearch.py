@@ -31,18 +31,19 @@ async def search(call: Call, size: int | None = None) -> tuple[list[FlowRow], in
     wanted = call.query.filters("FLOW", query.FLOW_FIELDS, call.api.clock.now())
     words = [str(each.value) for each in wanted if each.field is Field.QUERY and each.op is not Op.NOT_EQUALS]
     below = [str(each.value) for each in wanted if each.field is Field.NAMESPACE and each.op is Op.PREFIX]
-    rest = [each for each in wanted if not _is_of_store(each)]
+    labels = [each.value for each in wanted if each.field is Field.LABELS and each.op is Op.EQUALS]
+    is_exact = all(map(_is_of_store, wanted)) and len(below) < 2 and len(dict(labels)) == len(labels)
     number, length = (page.number, page.size) if size is None else (1, size)
     rows, total = await call.api.definitions.search(
         call.tenant_id,
         query=" ".join(words) or None,
         namespace=below[0] if below else None,
-        labels=dict(each.value for each in wanted if each.field is Field.LABELS and each.op is Op.EQUALS) or None,
+        labels=dict(labels) or None,
         sort=tuple((_SORTS.get(sort.field, sort.field), not sort.descending) for sort in page.sort),
-        page=number if not rest and len(below) < 2 else 1,
-        size=length if not rest and len(below) < 2 else FLOWS_MAX,
+        page=number if is_exact else 1,
+        size=length if is_exact else FLOWS_MAX,
     )
-    if not rest and len(below) < 2:
+    if is_exact:
         return rows, total
     found = [row for row in rows if _holds(row, wanted)]
     return found[(number - 1) * length : number * length], len(found)

@@ -174,28 +174,6 @@ async def distinct_values(request: AnyRequest) -> list[str]:
     return sorted({str(getattr(each, getters[name])) for each in found.results})[:size]
 
 
-@get("/api/v1/executions/export/by-query/csv", tags=["Executions"])
-async def export_executions(request: AnyRequest) -> Response[Any]:
-    """Return the executions that the filters find as comma-separated values."""
-    call = Call(request)
-    wanted = call.query.filters("EXECUTION", query.EXECUTION_FIELDS, call.api.clock.now())
-    found = await call.api.repository.search(call.tenant_id, wanted, Page(size=10_000, total=False))
-    now = call.api.clock.now()
-    lines = ["id,namespace,flowId,flowRevision,state,startDate,endDate,duration,labels"]
-    for execution in found.results:
-        state = execution_json(execution, now=now)["state"]
-        labels = ";".join(f"{key}:{value}" for key, value in execution.labels)
-        dates = [each.isoformat() if (each := state.get(name)) else "" for name in ("startDate", "endDate")]
-        cells = [execution.id, execution.namespace, execution.flow_id, str(execution.flow_revision)]
-        lines.append(",".join(_cell(cell) for cell in [*cells, state["current"], *dates, state["duration"], labels]))
-    headers = {"content-disposition": "attachment; filename=executions.csv"}
-    return Response("\n".join(lines) + "\n", media_type="text/csv", headers=headers)
-
-
-def _cell(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if any(letter in text for letter in ',"\n\r') else text
-
-
 HANDLERS: Final[list[Any]] = [
     executable_flow,
     flow_of_execution,
@@ -207,5 +185,4 @@ HANDLERS: Final[list[Any]] = [
     eval_execution,
     eval_task_run,
     distinct_values,
-    export_executions,
 ]
