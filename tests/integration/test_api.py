@@ -282,6 +282,28 @@ async def test_a_page_of_another_site_changes_nothing(
     await stage.close()
 
 
+async def test_a_page_that_is_allowed_asks_first_and_then_with_the_password(tmp_path: Path) -> None:
+    """The browser's question bears no password; its answer names the site, and another site gets none."""
+    stage = Stage(tmp_path, username="me", password="secret", allowed_origins=("https://ours.example",))
+    asking = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+
+    ours, others = [
+        await stage.http.options("/api/v1/main/flows", headers={"origin": origin, **asking})
+        for origin in ("https://ours.example", "https://evil.example")
+    ]
+    read = await stage.http.get(
+        "/api/v1/main/flows/search", headers={"origin": "https://ours.example"}, auth=("me", "secret")
+    )
+    silent = await stage.http.options("/api/v1/main/flows")
+
+    assert "https://ours.example" == ours.headers["access-control-allow-origin"]
+    assert "authorization" in ours.headers["access-control-allow-headers"].lower()
+    assert "access-control-allow-origin" not in others.headers
+    assert (200, "https://ours.example") == (read.status_code, read.headers["access-control-allow-origin"])
+    assert 401 == silent.status_code
+    await stage.close()
+
+
 async def test_values_of_a_namespace_keep_their_type(stage: Stage) -> None:
     """JSON is JSON, a duration a duration, and anything else a text."""
     for key, body in (("a", '{"x": [1]}'), ("b", "PT1H"), ("c", "plain"), ("d", "42"), ("e", "2026-01-31")):

@@ -61,7 +61,7 @@ def build(adapters: Adapters, settings: WebserverSettings | None = None) -> WebA
         route_handlers=HANDLERS,
         state=State({"api": api}),
         exception_handlers={Exception: _on_error},
-        cors_config=CORSConfig(list(api.settings.allowed_origins)) if api.settings.allowed_origins else None,
+        cors_config=_for_guests(api.settings.allowed_origins) if api.settings.allowed_origins else None,
         openapi_config=OpenAPIConfig(title="Tiercel", version="1", path="/api/docs"),
         request_max_body_size=None,
         logging_config=None,
@@ -92,7 +92,7 @@ class WebApp:
             headers = headers_of(scope)
             if not headers.get(b"content-type", b"").startswith(b"multipart/"):
                 receive = _bounded(receive, self.api.settings.body_max)
-            if not self._gate.is_open(path):
+            if not self._gate.is_open(path) and not self._gate.is_preflight(scope["method"], headers):
                 if not self._gate.knows(headers):
                     await self._ask_for_credentials(send, path)
                     return
@@ -139,6 +139,11 @@ class WebApp:
         body = {"message": "Unauthorized: give a user name and a password.", "_links": {"self": {"href": path}}}
         realm = f'Basic realm="{self.api.settings.realm}"'.encode()
         await respond(send, 401, _ENCODE(body), ((b"www-authenticate", realm),))
+
+
+def _for_guests(origins: Sequence[str]) -> CORSConfig:
+    """Let pages of these sites read answers, and send what a program sends; the password is theirs to know."""
+    return CORSConfig(allow_origins=list(origins), allow_headers=["authorization", "content-type"])
 
 
 def _bounded(receive: Any, size_max: int) -> Any:

@@ -27,6 +27,7 @@ class Gate:
         pair = f"{settings.username}:{settings.password}".encode()
         self._credentials = b"Basic " + base64.b64encode(pair) if settings.username and settings.password else None
         self._open_urls = settings.open_urls
+        self._has_guests = bool(settings.allowed_origins)
         scheme, _, rest = settings.base_url.partition("://")
         self._origins = frozenset({*settings.allowed_origins, f"{scheme}://{rest.partition('/')[0]}"})
 
@@ -37,6 +38,10 @@ class Gate:
     def knows(self, headers: Mapping[bytes, bytes]) -> bool:
         """Tell whether a request bears the password, or none is asked for."""
         return self._credentials is None or hmac.compare_digest(headers.get(b"authorization", b""), self._credentials)
+
+    def is_preflight(self, method: str, headers: Mapping[bytes, bytes]) -> bool:
+        """Tell whether a browser only asks what a page may ask for: it never sends the password with that."""
+        return self._has_guests and method == "OPTIONS" and b"access-control-request-method" in headers
 
     def is_foreign(self, method: str, headers: Mapping[bytes, bytes]) -> bool:
         """Tell whether a browser sends something that changes things for a page that is not ours."""
