@@ -47,6 +47,8 @@ def trigger_json(state: TriggerState) -> dict[str, Any]:
         "executionId": state.execution_id,
         "workerId": state.worker_id,
         "updatedDate": state.updated_at,
+        "updatedAt": state.updated_at,
+        "kind": state.kind,
         "why": state.why,
         "error": state.error,
     }

@@ -28,8 +28,14 @@ def _on_value(action: Callable[[Any], str]) -> Filter:
     return Filter(lambda value, args, call: None if value is None else action(value))
 
 
+def _decoded(value: Any) -> str:
+    """Decode as Java does: the padding may be missing, nothing else may."""
+    text = java_text(value)
+    return b64decode(text + "=" * (-len(text) % 4 if "=" not in text else 0), validate=True).decode("utf-8", "replace")
+
+
 FILTERS: Mapping[str, Filter] = {
-    "base64decode": _on_value(lambda value: b64decode(java_text(value), validate=True).decode("utf-8", "replace")),
+    "base64decode": _on_value(_decoded),
     "base64encode": _on_value(lambda value: b64encode(_bytes(value)).decode()),
     "md5": _digest("md5"),
     "sha1": _digest("sha1"),
