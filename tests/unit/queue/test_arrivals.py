@@ -21,10 +21,25 @@ def job(number: int, place: str = "default", rank: int = 0) -> JobRow:
     return JobRow(place, number, rank, 1, b"body")
 
 
+class Seconds:
+    """A clock that is set."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.fixture
-def known() -> Arrivals:
+def seconds() -> Seconds:
+    return Seconds()
+
+
+@pytest.fixture
+def known(seconds: Seconds) -> Arrivals:
     """A reader that knows that nothing waits."""
-    found = Arrivals()
+    found = Arrivals(seconds)
     for topic, places in ((EVENTS, (0, 1)), (JOBS, ("default", "fast"))):
         found.reading(topic)
         found.have_read(topic, [], places)  # type: ignore[arg-type]
@@ -64,6 +79,14 @@ def test_after_a_gap_every_table_is_asked(known: Arrivals) -> None:
 
     assert known.events(EVENTS, (0, 1), 1) is None
     assert known.jobs(["default"], 5, 1) is None
+
+
+def test_the_table_is_read_from_time_to_time(known: Arrivals, seconds: Seconds) -> None:
+    """A sender that died right after its commit has told nobody."""
+    seconds.now += arrivals.FRESH_S + 0.1
+    known.brought(EVENTS, [message(2)])
+
+    assert known.events(EVENTS, (0, 1), 1) is None
 
 
 def test_what_is_not_finished_comes_before_what_has_come(known: Arrivals) -> None:

@@ -10,7 +10,8 @@ holds from a read that returned everything, for as long as every signal brings w
 from __future__ import annotations
 
 import binascii
-from collections.abc import Collection, Iterable, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from tiercel.messages.topics import EXECUTION_EVENT, WORKER_JOB
@@ -23,6 +24,8 @@ SIZE_MAX: Final = 7000
 """What one signal carries at most, in messages and in bytes; a NOTIFY has room for 8,000."""
 WAITING_MAX: Final = 256
 """Messages that wait for a reader who is busy: it reads the table when there are more."""
+FRESH_S: Final = 1.0
+"""So often the table is read at least: a sender may have died between its commit and a signal that was to follow it."""
 DELIVERED_MAX: Final = 4096
 """Numbers of messages that are remembered: a signal may arrive after its message was read from the table."""
 
@@ -96,13 +99,14 @@ def readable(topic: str, text: str) -> list[Row] | None:
 class _Line:
     """What one reader of one topic knows."""
 
-    __slots__ = ("delivered", "is_reading", "known", "unfinished", "waiting")
+    __slots__ = ("delivered", "is_reading", "known", "read_at", "unfinished", "waiting")
 
     def __init__(self) -> None:
         self.known: frozenset[Any] = frozenset()
         """Partitions, or lanes, in which nothing waits but what is here."""
         self.waiting: list[Any] = []
         self.is_reading = False
+        self.read_at = 0.0
         self.unfinished: set[int] = set()
         """Messages that the reader has and whose end is not committed: they come before what is here."""
         self.delivered: dict[int, None] = {}
@@ -114,9 +118,10 @@ class _Line:
 
 
 class Arrivals:
-    """What has come with signals, by topic; each topic has at most one reader in a process."""
+    """What has come with signals, by topic; each topic has at most one reader in a process. `clock` counts seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lines = {name: _Line() for name in CARRIED}
 
     def brought(self, topic: str, rows: Sequence[Row]) -> None:
@@ -156,7 +161,7 @@ class Arrivals:
 
     def _taken(self, topic: str, places: Collection[int] | Collection[str], level: int) -> list[Any] | None:
         line = self._lines.get(topic)
-        if line is None or not line.waiting or line.unfinished:
+        if line is None or not line.waiting or line.unfinished or self._clock() - line.read_at > FRESH_S:
             return None
         wanted = frozenset(places)
         if not wanted <= line.known:
@@ -172,7 +177,7 @@ class Arrivals:
         """The table is about to be read."""
         line = self._lines.get(topic)
         if line is not None:
-            line.known, line.waiting, line.is_reading = frozenset(), [], True
+            line.known, line.waiting, line.is_reading, line.read_at = frozenset(), [], True, self._clock()
 
     def have_read(self, topic: str, numbers: Collection[int], known: Iterable[int]) -> None:
         """These messages were in the table; `known` are the partitions in which there were no others."""
