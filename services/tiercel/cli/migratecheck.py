@@ -18,11 +18,15 @@ from typing import Any, Final
 import msgspec
 
 from tiercel.cli import expressioncheck, flow
-from tiercel.errors import Problem, Refused
+from tiercel.errors import InvalidFlow, Problem, Refused
 from tiercel.flowspec.findings import Use, UseKind
 from tiercel.flowspec.parse import Outside, Report, check_flows
+from tiercel.flowspec.yaml import read_documents
 
 SUFFIXES: Final = (".yaml", ".yml")
+_FLOWS: Final = frozenset({"namespace", "tasks"})
+"""Of a flow at least one of these is there, whatever it lacks."""
+_BAD: Final = frozenset({"MISSING", "INVALID"})
 MISSING: Final = frozenset({UseKind.UNKNOWN_TYPE, UseKind.UNKNOWN_PROPERTY})
 
 
@@ -33,6 +37,8 @@ class Status(StrEnum):
     OLDER = "runs, with older names"
     MISSING = "lacks something"
     INVALID = "is not valid"
+    SUITE = "is a suite of flow tests: see 'tiercel flow test'"
+    OTHER = "is no flow"
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +70,7 @@ def execute(arguments: argparse.Namespace) -> int:
     else:
         for line in as_text(reports):
             print(line)
-    return 0 if all(report.status in (Status.RUNS, Status.OLDER) for report in reports) else 1
+    return 1 if any(report.status.name in _BAD for report in reports) else 0
 
 
 def files(names: Iterable[str]) -> Iterator[str]:
@@ -80,7 +86,31 @@ def files(names: Iterable[str]) -> Iterator[str]:
 def reports_of(name: str) -> list[FlowReport]:
     """Return what is said of each flow of a file; the newest rules of saving count."""
     outside = Outside(check_expression=expressioncheck.problem)
-    return [_report(name, report) for report in check_flows(flow.read(name), outside)]
+    text = flow.read(name)
+    reports = check_flows(text, outside)
+    others = _others(text)
+    if len(others) != len(reports):
+        return [_report(name, report) for report in reports]
+    return [
+        _report(name, report) if other is None else FlowReport(file=name, flow=report.name or "?", status=other)
+        for report, other in zip(reports, others, strict=True)
+    ]
+
+
+def _others(text: str) -> list[Status | None]:
+    """Return, for each document of a text, what it is when it is no flow."""
+    try:
+        documents = [document.data for document in read_documents(text)]
+    except InvalidFlow:
+        return []
+    return [_other(data) for data in documents]
+
+
+def _other(data: Any) -> Status | None:
+    if isinstance(data, dict) and "testCases" in data:
+        return Status.SUITE
+    is_flow = not isinstance(data, dict) or not _FLOWS.isdisjoint(data)
+    return None if is_flow else Status.OTHER
 
 
 def _report(name: str, report: Report) -> FlowReport:
@@ -132,11 +162,13 @@ def as_text(reports: list[FlowReport]) -> Iterator[str]:
         yield from (f"  {count:>6}  {name}" for name, count in missing.items())
     yield ""
     counts = ", ".join(f"{count} {status}" for status, count in _counts(reports).items() if count)
-    yield f"{len(reports)} flow{'s' * (len(reports) != 1)}: {counts}"
+    number = sum(report.status not in (Status.SUITE, Status.OTHER) for report in reports)
+    yield f"{number} flow{'s' * (number != 1)}: {counts}"
 
 
 def _counts(reports: list[FlowReport]) -> dict[Status, int]:
-    return {status: sum(report.status is status for report in reports) for status in Status}
+    flows = [status for status in Status if status not in (Status.SUITE, Status.OTHER)]
+    return {status: sum(report.status is status for report in reports) for status in flows}
 
 
 def _missing(reports: list[FlowReport]) -> dict[str, int]:

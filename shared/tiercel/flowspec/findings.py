@@ -50,6 +50,7 @@ class UseKind(StrEnum):
     DEPRECATED_PROPERTY = "deprecated property"
     REMOVED_TYPE = "type gone in 2.0"
     REMOVED_PROPERTY = "property gone in 2.0"
+    REMOVED_INPUT_TYPE = "type of an input gone in 2.0"
 
 
 class Use(NamedTuple):
@@ -86,6 +87,11 @@ class Findings:
         """Note a name that is unknown, or that is not the newest."""
         if len(self.uses) < MAX_PROBLEMS:
             self.uses.append(Use(kind, path_of(trail), name, now))
+
+    def use_at(self, kind: UseKind, path: Path, name: str, now: str | None = None) -> None:
+        """Note a name at a path that is known whole."""
+        if len(self.uses) < MAX_PROBLEMS:
+            self.uses.append(Use(kind, path, name, now))
 
     def problem(self, trail: Trail, message: str) -> None:
         """Note a problem of a value that could be read."""

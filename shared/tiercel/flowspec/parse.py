@@ -18,7 +18,7 @@ from tiercel.flowspec.defaults import OuterDefaults, merge_defaults
 from tiercel.flowspec.findings import Findings, Use
 from tiercel.flowspec.reference import check_templates
 from tiercel.flowspec.scalars import BROKEN
-from tiercel.flowspec.validate import Extras, validate_flow
+from tiercel.flowspec.validate import Extras, note_removed_inputs, validate_flow
 from tiercel.flowspec.yaml import Document, read_documents
 from tiercel.model.flow import Dialect, Flow
 from tiercel.model.task import Task
@@ -159,6 +159,8 @@ def _report(document: Document, source: str, outside: Outside) -> Report:
     extras = Extras()
     if outside.check_expression is not None:
         check_templates(findings, outside.check_expression)
+    if flow is not BROKEN:
+        note_removed_inputs(flow, findings)
     # Rules of the whole speak of a whole flow: where parts could not be read, they would name what is not wrong.
     if flow is not BROKEN and not findings.incomplete:
         dialect = Dialect.V1 if findings.old or _OLD_EXPRESSION.search(source) else Dialect.V2

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tiercel.flowspec.binder import properties_of
-from tiercel.flowspec.findings import Findings
+from tiercel.flowspec.findings import Findings, UseKind
 from tiercel.flowspec.identity import check_names, placed_leaves
 from tiercel.flowspec.inputrule import check_inputs
 from tiercel.flowspec.places import placed_tasks
@@ -57,6 +57,14 @@ def validate_flow(flow: Flow, findings: Findings) -> Extras:
         _check_scheduled_inputs(flow, findings)
     extras.warnings.extend(_trigger_warnings(flow, extras.dialect))
     return extras
+
+
+def note_removed_inputs(flow: Flow, findings: Findings) -> None:
+    """Note inputs of types that 2.0 took away, with what they are called now."""
+    for leaf, path in placed_leaves(flow.inputs, ("inputs",)):
+        now = REMOVED_INPUT_TYPES.get(leaf.type)
+        if now is not None:
+            findings.use_at(UseKind.REMOVED_INPUT_TYPE, (*path, "type"), str(leaf.type), str(now))
 
 
 def _check_own(flow: Flow, dialect: Dialect, findings: Findings) -> None:

@@ -40,7 +40,7 @@ class InputType(StrEnum):
     REUSABLE_INPUTS = "REUSABLE_INPUTS"
 
 
-REMOVED_INPUT_TYPES: Final = frozenset({InputType.ENUM, InputType.BOOLEAN})
+REMOVED_INPUT_TYPES: Final = {InputType.ENUM: InputType.SELECT, InputType.BOOLEAN: InputType.BOOL}
 """Types that 2.0 no longer has: a flow that uses them is of the 1.x dialect."""
 
 

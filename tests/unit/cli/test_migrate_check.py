@@ -111,6 +111,36 @@ def test_what_is_missing_here_is_shown_and_counted(tmp_path: Path, capsys: pytes
     ]
 
 
+def test_what_is_no_flow_is_said_and_fails_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Suites of flow tests and other YAML lie beside flows."""
+    (tmp_path / "a.yaml").write_text("id: s\nnamespace: demo\nflowId: fine\ntestCases: []\n")
+    (tmp_path / "compose.yml").write_text("services: {}\n")
+    (tmp_path / "fine.yaml").write_text(FINE)
+
+    code, said = check(capsys, str(tmp_path))
+
+    assert 0 == code
+    assert said.splitlines() == [
+        f"{tmp_path}/a.yaml: demo.s is a suite of flow tests: see 'tiercel flow test'",
+        f"{tmp_path}/compose.yml: ? is no flow",
+        f"{tmp_path}/fine.yaml: demo.fine runs as it is",
+        "",
+        "1 flow: 1 runs as it is",
+    ]
+
+
+def test_types_of_inputs_that_are_gone_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Wherever inputs stand in one another, and whatever else the flow lacks."""
+    inputs = "inputs:\n  - {id: a, type: BOOLEAN}\n  - {id: b, type: ENUM, values: [x]}\n"
+    file = tmp_path / "missing.yaml"
+    file.write_text(MISSING + inputs)
+
+    _, said = check(capsys, str(file))
+
+    assert "12:13  type of an input gone in 2.0: BOOLEAN, now BOOL" in said
+    assert "13:13  type of an input gone in 2.0: ENUM, now SELECT" in said
+
+
 def test_a_template_runs_though_its_type_is_gone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What 2.0 took away is named, and kept running."""
     file = tmp_path / "template.yaml"
