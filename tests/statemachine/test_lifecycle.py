@@ -335,16 +335,32 @@ def test_a_scheduled_execution_waits_for_its_date() -> None:
     assert State.SUCCESS == machine.pass_time(3601).run().state
 
 
-def test_a_longest_duration_that_passes_fails_the_execution() -> None:
-    """MAX_DURATION kills what runs and ends the execution FAILED."""
-    sla = [{"id": "m", "type": "MAX_DURATION", "duration": "PT1M", "behavior": "FAIL"}]
-    machine = Machine(flow("a", sla=sla)).create()
+@pytest.mark.parametrize(("behavior", "state"), [("FAIL", State.FAILED), ("CANCEL", State.CANCELLED)])
+def test_a_longest_duration_that_passes_ends_the_execution(behavior: str, state: State) -> None:
+    """What ran last ends as the execution does, what ran beside it is killed."""
+    sla = [{"id": "m", "type": "MAX_DURATION", "duration": "PT1M", "behavior": behavior}]
+    machine = Machine(flow(group("Parallel", "p", "a", "b"), sla=sla)).create()
+    jobs = list(machine.jobs)
+    for job in jobs:
+        machine.start(job)
+    machine.pass_time(61)
+    for job in jobs:
+        machine.finish(job, State.KILLED)
+
+    assert state is machine.state
+    assert [("p", state), ("a", "KILLED"), ("b", state)] == machine.states()
+    assert state is machine.rows[2].run.attempts[-1].state
+
+
+def test_a_kill_ends_what_runs_killed() -> None:
+    """Only an agreement shows by a task run; a person's kill does not."""
+    machine = Machine(flow("a")).create()
     job = machine.jobs.popleft()
     machine.start(job)
-    machine.pass_time(61)
+    kill(machine)
     machine.finish(job, State.KILLED)
 
-    assert State.FAILED == machine.state
+    assert [("a", "KILLED")] == machine.states()
 
 
 def test_a_loop_until_runs_rounds_until_its_condition_holds() -> None:

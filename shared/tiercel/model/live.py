@@ -74,6 +74,8 @@ class HeadRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     """The quotas that it waits for, before it starts."""
     kill_requested: bool = False
     final: str | None = None
+    final_run: int | None = None
+    """The task run that ends in `final` too, instead of KILLED."""
     done: bool = False
     timers: tuple[tuple[int, int], ...] = ()
     reopen: tuple[int, ...] | None = None

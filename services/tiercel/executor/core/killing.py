@@ -27,11 +27,11 @@ DEADLINE: Final = timedelta(seconds=30)
 """A run whose worker has not answered a kill for so long ends KILLED."""
 
 
-def begin(draft: Draft, facts: Facts, *, cascade: bool, final: State) -> None:
-    """Start to kill an execution; it ends in `final` when everything in it has ended."""
+def begin(draft: Draft, facts: Facts, *, cascade: bool, final: State, shown_by: int | None = None) -> None:
+    """Start to kill an execution; it ends in `final` when everything in it has ended, and so does `shown_by`."""
     if draft.execution.state.is_terminated and draft.head.done:
         return
-    draft.update(kill_requested=True, final=str(final), suspended=False, stalled=())
+    draft.update(kill_requested=True, final=str(final), final_run=shown_by, suspended=False, stalled=())
     if draft.execution.state is State.PAUSED:
         # A pause ends first: the history tells that it was not resumed by a person.
         draft.move(State.RESTARTED)
@@ -102,9 +102,16 @@ def _kill_child(draft: Draft, record: RunRecord, *, cascade: bool) -> bool:
     return node_waits
 
 
+def killed_as(draft: Draft, seq: int) -> State:
+    """Return the state that a killed task run ends in: KILLED, but for the one that the execution's end is shown by."""
+    head = draft.head
+    return State(head.final) if seq == head.final_run and head.final is not None else State.KILLED
+
+
 def end_killed(draft: Draft, seq: int, node: Node | None) -> None:
-    """End a task run as KILLED."""
+    """End a task run as KILLED, or as the execution ends."""
     record = draft.get(seq)
+    state = killed_as(draft, seq)
     if record.run.state is State.PAUSED:
         pausing.unpause_killed(draft, seq)
     elif record.run.state is State.RETRYING:
@@ -112,8 +119,8 @@ def end_killed(draft: Draft, seq: int, node: Node | None) -> None:
         draft.update(retrying=max(0, draft.head.retrying - 1))
     attempts = draft.get(seq).run.attempts
     if attempts and not attempts[-1].state.is_terminated:
-        draft.put(replace(draft.get(seq), run=end_attempt(draft.get(seq).run, State.KILLED, draft.at)))
-    draft.turn(seq, State.KILLED)
+        draft.put(replace(draft.get(seq), run=end_attempt(draft.get(seq).run, state, draft.at)))
+    draft.turn(seq, state)
     run = draft.get(seq).run
     forget_job(draft, record, node)
     if is_counted(draft, run.parent):

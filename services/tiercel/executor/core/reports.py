@@ -8,7 +8,7 @@ from tiercel.executor.core.claims import checked_in
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import allowed, begin_attempt, count_end, end_attempt, fold, keep_outputs
 from tiercel.executor.core.facts import Facts
-from tiercel.executor.core.killing import end_killed
+from tiercel.executor.core.killing import end_killed, killed_as
 from tiercel.executor.core.plan import Kind, Node
 from tiercel.executor.core.starting import activate, fail
 from tiercel.messages.broadcast import KillRun
@@ -86,11 +86,11 @@ def finished(draft: Draft, facts: Facts, event: TaskFinished) -> None:
         record = _begin(draft, facts, event.seq, event.worker)
     if record.run.attempt != event.attempt or record.run.state not in (State.RUNNING, State.KILLING) or node is None:
         return
-    run = end_attempt(record.run, event.state, draft.at, event.log_file)
+    state = killed_as(draft, event.seq) if event.state is State.KILLED else event.state
+    run = end_attempt(record.run, state, draft.at, event.log_file)
     run = keep_outputs(draft, run, event.outputs)
     draft.put(replace(draft.get(event.seq), run=replace(run, error=event.error) if event.error else run))
     jobs.forget_job(draft, record, node)
-    state = event.state
     if state is State.FAILED and retrying.retry(draft, facts, event.seq, node):
         return
     if state is State.SUCCESS and retrying.is_warned(node, facts, run):

@@ -13,7 +13,7 @@ from tiercel.executor.core.rendering import Rendering
 from tiercel.executor.core.updates import merged
 from tiercel.model.duration import format_duration, later
 from tiercel.model.flow import Sla
-from tiercel.model.live import TimerKind
+from tiercel.model.live import RunRecord, TimerKind
 from tiercel.model.state import State
 
 
@@ -58,8 +58,16 @@ def _violate(draft: Draft, facts: Facts, agreement: Sla, reason: str) -> None:
     draft.log("ERROR", reason)
     if agreement.labels:
         draft.change(labels=merged(draft.execution.labels, list(agreement.labels.items())))
+    if agreement.behavior == "NONE":
+        return
     if agreement.behavior == "FAIL":
         draft.change(error=reason)
-        killing.begin(draft, facts, cascade=False, final=State.FAILED)
-    elif agreement.behavior == "CANCEL":
-        killing.begin(draft, facts, cascade=False, final=State.CANCELLED)
+    # The task run that was under way last shows what the agreement does; the others are killed.
+    live = [record.run.seq for record in draft.live_runs() if not _holds_others(record, facts)]
+    final = State.FAILED if agreement.behavior == "FAIL" else State.CANCELLED
+    killing.begin(draft, facts, cascade=False, final=final, shown_by=max(live, default=None))
+
+
+def _holds_others(record: RunRecord, facts: Facts) -> bool:
+    node = facts.plan.nodes.get(record.run.task_id) if facts.plan is not None else None
+    return record.branch is not None or (node is not None and node.kind.has_children)
