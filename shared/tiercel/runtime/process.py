@@ -60,7 +60,7 @@ async def _serve(name: str, settings: Settings, assemble: Assembly, on_ready: Ca
             management = ManagementServer(name, checks, ready=service.ready.is_set, exposition=exposition)
             await management.start(settings.api_host, settings.server.management_port)
             stack.push_async_callback(management.stop)
-        announcement = asyncio.create_task(_announce(name, service, on_ready))
+        announcement = asyncio.create_task(_announce(service, on_ready))
         try:
             await service.run()
         finally:
@@ -69,7 +69,7 @@ async def _serve(name: str, settings: Settings, assemble: Assembly, on_ready: Ca
     return EXIT_OK
 
 
-async def _announce(name: str, service: Service, on_ready: Callable[[], None] | None) -> None:
+async def _announce(service: Service, on_ready: Callable[[], None] | None) -> None:
     await service.ready.wait()
     gc.collect()
     gc.freeze()

@@ -114,7 +114,7 @@ def _create(draft: Draft, facts: Facts, seq: int, node: Node, index: int) -> Cre
         namespace=plan.flow.namespace,
         flow_id=plan.flow.id,
         flow_revision=plan.flow.revision or 1,
-        inputs=subflow.child_inputs(plan, values, draft, facts, child_id, labels),
+        inputs=subflow.child_inputs(plan, values, draft, facts, child_id),
         labels=labels,
         parent=ParentTask(execution_id=execution.id, seq=seq, attempt=run.attempt, wait=task.wait, iteration=index),
         trigger=subflow.trigger_of(draft, node),

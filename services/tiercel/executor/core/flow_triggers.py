@@ -180,7 +180,7 @@ def _fired(asking: _Asking, collected: Collected) -> list[Outgoing]:
     labels = execution_labels(flow, trigger, upstream, context, asking.render)
     failed, values = None, None
     try:
-        values = _inputs(asking, context, new_id, labels)
+        values = _inputs(asking, context, new_id)
     except FlowAuthorError as error:
         failed = f"The inputs of trigger '{trigger.id}' cannot be rendered: {error}"
         if flow.dialect is not Dialect.V2:
@@ -231,14 +231,12 @@ def _outputs(asking: _Asking, collected: Collected) -> dict[str, Any]:
     return {key: value for outputs in (*collected.outputs.values(), own) for key, value in outputs.items()}
 
 
-def _inputs(
-    asking: _Asking, context: Mapping[str, Any], new_id: str, labels: tuple[tuple[str, str], ...]
-) -> dict[str, Any] | None:
+def _inputs(asking: _Asking, context: Mapping[str, Any], new_id: str) -> dict[str, Any] | None:
     """Return the typed inputs; without inputs of the trigger the flow's defaults, as far as they go."""
     given = asking.trigger.inputs
     values = asking.renderer.render_value(given, context) if given else {}
     try:
-        return typed_inputs(asking.flow, values, asking.facts, asking.event.at, new_id, labels)
+        return typed_inputs(asking.flow, values, asking.facts, asking.event.at, new_id)
     except InvalidInput:
         if given:
             raise

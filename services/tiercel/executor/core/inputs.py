@@ -41,7 +41,6 @@ def typed_inputs(
     facts: Facts,
     at: datetime,
     execution_id: str,
-    labels: tuple[tuple[str, str], ...],
 ) -> dict[str, Any] | None:
     """Return a flow's inputs, typed; raise InvalidInput with all problems."""
     renderer = Renderer(facts.around.engines[str(flow.dialect)], FactsHost(facts, at, execution_id))

@@ -73,9 +73,7 @@ def _context(draft: Draft, facts: Facts, seq: int, node: Node) -> dict[str, Any]
         names = list(context["outputs"]) if reached.outputs is None else sorted(reached.outputs)
         own = path_of(draft, run) if reached.own else ()
         for name in names:
-            _collect(
-                name, draft, facts, own[: _depth(name, facts, node)] if name in reached.own else None, outputs, large
-            )
+            _collect(name, draft, facts, own[: _depth(name, facts)] if name in reached.own else None, outputs, large)
         plain["outputs"] = outputs
     return {"context": plain, "large": tuple(large)}
 
@@ -85,7 +83,7 @@ def _plain(context: LazyContext, root: str) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
 
 
-def _depth(name: str, facts: Facts, node: Node) -> int | None:
+def _depth(name: str, facts: Facts) -> int | None:
     """Return how many values lead to the outputs of a task, None when that cannot be told from the flow."""
     target = facts.plan.nodes.get(name) if facts.plan else None
     if target is None:

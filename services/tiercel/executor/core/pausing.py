@@ -43,7 +43,7 @@ def begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
         draft.pending_starts.append((seq, node.branches["onPause"][0]))
 
 
-def is_pause(draft: Draft, record: RunRecord, node: Node | None) -> bool:
+def is_pause(record: RunRecord, node: Node | None) -> bool:
     """Tell whether a task run waits for a resume."""
     return node is not None and isinstance(node.task, Pause) and record.run.state is State.PAUSED
 
@@ -70,7 +70,7 @@ def resume(draft: Draft, facts: Facts, inputs: dict[str, Any] | None, by: str | 
         draft.ready.extend([*draft.head.stalled, ROOT])
         draft.update(stalled=())
     for record in draft.live_runs():
-        if is_pause(draft, record, plan.nodes.get(record.run.task_id)):
+        if is_pause(record, plan.nodes.get(record.run.task_id)):
             release(draft, record.run.seq, inputs, by)
             break
         if interruptions.pass_resume(draft, record, plan.nodes.get(record.run.task_id), inputs, by):

@@ -112,11 +112,12 @@ def _after(target: RunRecord, records: dict[int, RunRecord], facts: Facts) -> se
     below = target
     while True:
         node = facts.plan.nodes.get(below.run.task_id)
-        for other in records.values():
-            if other.run.parent == below.run.parent and other is not below and node is not None:
-                follower = facts.plan.nodes.get(other.run.task_id)
-                if follower is not None and _follows(node, below, follower, other):
-                    removed.add(other.run.seq)
+        siblings = [each for each in records.values() if each.run.parent == below.run.parent and each is not below]
+        removed.update(
+            each.run.seq
+            for each in siblings
+            if node is not None and each.run.task_id in facts.plan.nodes and _follows(node, below, each)
+        )
         if below.run.parent is None:
             break
         below = records[below.run.parent]
@@ -127,20 +128,12 @@ def _after(target: RunRecord, records: dict[int, RunRecord], facts: Facts) -> se
     return removed
 
 
-def _follows(node: Node, record: RunRecord, other: Node, follower: RunRecord) -> bool:
+def _follows(node: Node, record: RunRecord, sibling: RunRecord) -> bool:
     """Tell whether a sibling is run after this run."""
     parent = node.parent
-    kind = Kind.SEQUENTIAL if parent is None else parent.kind
-    if kind in (Kind.PARALLEL, Kind.EACH_PARALLEL):
+    if parent is not None and parent.kind in (Kind.PARALLEL, Kind.EACH_PARALLEL):
         return False
-    if kind is Kind.DAG or (parent is not None and kind is Kind.FOR_EACH):
-        return _follows_by_kind(kind, parent, record, follower)
-    return follower.run.seq > record.run.seq
-
-
-def _follows_by_kind(kind: Kind, parent: Node | None, record: RunRecord, follower: RunRecord) -> bool:
-    if kind is Kind.FOR_EACH and parent is not None:
-        concurrent = isinstance(parent.task, ForEach) and parent.task.concurrency_limit != 1
-        if concurrent and follower.run.value != record.run.value:
-            return False
-    return follower.run.seq > record.run.seq
+    side_by_side = parent is not None and isinstance(parent.task, ForEach) and parent.task.concurrency_limit != 1
+    if side_by_side and sibling.run.value != record.run.value:
+        return False
+    return sibling.run.seq > record.run.seq

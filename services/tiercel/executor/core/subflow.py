@@ -57,7 +57,7 @@ def begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
                 namespace=plan.flow.namespace,
                 flow_id=plan.flow.id,
                 flow_revision=plan.flow.revision or 1,
-                inputs=child_inputs(plan, values, draft, facts, child_id, labels),
+                inputs=child_inputs(plan, values, draft, facts, child_id),
                 labels=labels,
                 parent=parent,
                 trigger=trigger_of(draft, node),
@@ -103,11 +103,10 @@ def child_inputs(
     draft: Draft,
     facts: Facts,
     child_id: str,
-    labels: tuple[tuple[str, str], ...],
 ) -> dict[str, Any] | None:
     """Type the inputs of a child; raise ExpressionError with all problems."""
     try:
-        return typed_inputs(plan.flow, values, facts, draft.at, child_id, labels)
+        return typed_inputs(plan.flow, values, facts, draft.at, child_id)
     except InvalidInput as error:
         raise ExpressionError(f"Invalid inputs for flow '{plan.flow.namespace}.{plan.flow.id}': {error}") from error
 

@@ -23,7 +23,7 @@ TURN_ROWS: Final = 200
 FALSE_TEXTS: Final = frozenset({"false", "0", "-0"})
 
 
-async def rows_of(context: RunContext, path: Path) -> AsyncIterator[tuple[Any, dict[str, Any]]]:
+async def rows_of(path: Path) -> AsyncIterator[tuple[Any, dict[str, Any]]]:
     """Yield each row and the variables that an expression about it sees: its fields."""
     count = 0
     try:
@@ -73,7 +73,7 @@ class FilterItems(RunnableTask, frozen=True, kw_only=True):
         processed = kept = 0
         target = output_path(context)
         with target.open("wb") as file:
-            async for row, variables in rows_of(context, path):
+            async for row, variables in rows_of(path):
                 processed += 1
                 answer = await self._answer(context, variables, on_error)
                 keep = (answer != excludes) if answer is not None else on_error is OnError.INCLUDE
@@ -112,7 +112,7 @@ class DeduplicateItems(RunnableTask, frozen=True, kw_only=True):
         # Digests instead of keys: memory per key stays small however long the keys are.
         last: dict[bytes, int] = {}
         count = 0
-        async for _, variables in rows_of(context, path):
+        async for _, variables in rows_of(path):
             key = await context.render(self.expr, str, **variables)
             last[blake2b(key.encode(), digest_size=16).digest()] = count
             count += 1
@@ -120,7 +120,7 @@ class DeduplicateItems(RunnableTask, frozen=True, kw_only=True):
         target = output_path(context)
         number = 0
         with target.open("wb") as file:
-            async for row, _ in rows_of(context, path):
+            async for row, _ in rows_of(path):
                 if number in wanted:
                     write_row(file, row)
                 number += 1
