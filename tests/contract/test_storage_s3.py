@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import uuid
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import minio.time
 import pytest
@@ -214,6 +216,32 @@ async def test_an_encrypted_file_is_read_and_is_not_on_the_disk(minio_server: Mi
     stored = [path for path in minio_server.data.rglob("*") if path.is_file()]
     assert [] == [path for path in stored if secret in path.read_bytes()]
     await storage.close()
+
+
+@pytest.mark.parametrize("addressing", ["path", "virtual"])
+async def test_a_bucket_is_a_part_of_the_path_or_of_the_host_as_the_setting_says(
+    minio_server: MinioServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, addressing: str
+) -> None:
+    """Both move small and large files; whose name is asked for is told by a resolver of our own."""
+    asked: set[str] = set()
+    resolve = socket.getaddrinfo
+
+    def resolved(name: str, *arguments: Any, **named: Any) -> Any:
+        asked.add(name)
+        return resolve("127.0.0.1" if name.endswith(".test") else name, *arguments, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    with MinioServer(tmp_path, environment={"MINIO_DOMAIN": "store.test"}) as server:
+        bucket = name()
+        settings = bucket_of(server.address, bucket, endpoint=f"http://store.test:{server.port}", addressing=addressing)
+        storage = await opened(settings)
+        await storage.put(TENANT, FILE, b"x" * (2 * PART))
+
+        assert b"x" * (2 * PART) == await storage.read(TENANT, FILE)
+        await storage.close()
+    # In which region the bucket is the store itself is asked in any case.
+    hosts = {"store.test", *([f"{bucket}.store.test"] if addressing == "virtual" else [])}
+    assert hosts == {each for each in asked if each.endswith(".test")}
 
 
 async def test_installations_with_different_prefixes_share_a_bucket(s3: S3Address) -> None:
