@@ -146,6 +146,22 @@ async def test_the_language_tells_what_is_in_it(stage: Stage) -> None:
     assert "numberFormat" in filters
 
 
+async def test_an_editor_learns_what_expressions_of_a_flow_can_name(stage: Stage) -> None:
+    """Inputs, variables and labels of the text, and outputs of the tasks that stand before the one that is written."""
+    text = FLOW.format(id="new", namespace="dev", team="x") + (
+        "- {id: next, type: io.kestra.plugin.core.log.Log, message: a}\n"
+        "inputs:\n- {id: number, type: INT}\nvariables: {place: here}\n"
+    )
+
+    whole = await stage.call("POST", "flows/expressions", content=text)
+    of_task = await stage.call("POST", "flows/expressions?taskId=next", content=text)
+
+    assert {"flow.id", "inputs.number", "vars.place", "labels.team", "outputs.say"} <= set(of_task["paths"])
+    assert {"outputs.next"} == set(whole["paths"]) - set(of_task["paths"])
+    assert "kv" in [each["name"] for each in whole["functions"]]
+    await stage.call("POST", "flows/expressions?taskId=nobody", 404, content=text)
+
+
 async def test_types_are_listed_whole_or_in_pages(stage: Stage) -> None:
     """A page is asked for by its number or its size."""
     whole = await stage.call("GET", "/api/v1/plugins")

@@ -12,6 +12,18 @@ from typing import Any
 
 import msgspec
 
+# Every path that may exist, for editors; what lies below envs, inputs, outputs and their like depends on the flow.
+CONTEXT_PATHS: tuple[str, ...] = (
+    "envs", "error", "error.message", "error.stackTrace", "error.taskId", "execution", "execution.endDate",
+    "execution.id", "execution.originalId", "execution.outputs", "execution.startDate", "execution.state", "files",
+    "flow", "flow.id", "flow.namespace", "flow.revision", "flow.tenantId", "globals", "inputs", "item", "item.index",
+    "item.key", "item.parent", "item.parent.index", "item.parent.key", "item.parent.value", "item.parents",
+    "item.value", "kestra", "kestra.environment", "kestra.url", "labels", "outputs", "parent", "parent.task",
+    "parent.task.id", "parent.taskrun", "parent.taskrun.value", "parents", "task", "task.id", "task.type", "taskrun",
+    "taskrun.attemptsCount", "taskrun.id", "taskrun.iteration", "taskrun.parentId", "taskrun.startDate",
+    "taskrun.value", "tasks", "trigger", "vars",
+)  # fmt: skip
+
 
 class Iteration(msgspec.Struct, frozen=True, kw_only=True):
     """Where a loop stands: the index from 0, the key of a map, the value."""

@@ -10,14 +10,16 @@ from litestar import Request, get, post
 from litestar.datastructures import State as AppState
 
 from tiercel.errors import NotFound, Refused
-from tiercel.expression.context import Facts, build
+from tiercel.expression.context import CONTEXT_PATHS, Facts, build
 from tiercel.expression.display import display_engine, shown
 from tiercel.expression.rendering import Engine
-from tiercel.model.flow import Dialect, Flow
+from tiercel.flowspec.identity import placed_leaves
+from tiercel.model.flow import Dialect, Flow, walk
 from tiercel.runtime.expressions import KnownHost
 from tiercel.webserver import deployment, evaluation
 from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.actions import flow_of
+from tiercel.webserver.handlers.flows import source_of
 
 AnyRequest = Request[Any, Any, AppState]
 EXPRESSIONS_MAX: Final = 500
@@ -32,6 +34,10 @@ def _engine(dialect: Dialect) -> Engine:
 @get("/api/v1/pebble/functions", tags=["Misc"])
 async def functions() -> list[dict[str, Any]]:
     """List the functions of the template language with the names of their arguments, for editors."""
+    return _functions()
+
+
+def _functions() -> list[dict[str, Any]]:
     found = Engine(dialect="2.x").functions
     return [{"name": name, "arguments": list(found[name].parameters or ())} for name in sorted(found)]
 
@@ -39,7 +45,36 @@ async def functions() -> list[dict[str, Any]]:
 @get("/api/v1/pebble/filters", tags=["Misc"])
 async def filters() -> list[str]:
     """List the filters of the template language."""
+    return _filters()
+
+
+def _filters() -> list[str]:
     return sorted(Engine(dialect="2.x").filters)
+
+
+@post("/api/v1/flows/expressions", status_code=200, tags=["Flows"])
+async def flow_expressions(request: AnyRequest) -> dict[str, Any]:
+    """
+    List what expressions in a flow's text can name, for editors: variables, functions and filters.
+
+    With `taskId` only outputs of tasks that stand before this one are among them.
+    """
+    call = Call(request)
+    flow = deployment.read_flow(call, await source_of(request))
+    named = [task.id for task in walk(flow.tasks)]
+    task_id = call.query.one("taskId")
+    if task_id is not None:
+        if task_id not in named:
+            raise NotFound(f"Task '{task_id}' does not exist in the flow.")
+        named = named[: named.index(task_id)]
+    paths = {
+        *CONTEXT_PATHS,
+        *(f"inputs.{leaf.id}" for leaf, _ in placed_leaves(flow.inputs, ())),
+        *(f"vars.{name}" for name in flow.variables),
+        *(f"labels.{name}" for name in flow.labels),
+        *(f"outputs.{name}" for name in named),
+    }
+    return {"paths": sorted(paths), "functions": _functions(), "filters": _filters()}
 
 
 @post("/api/v1/expressions/render", status_code=200, tags=["Expressions"])
@@ -104,4 +139,4 @@ async def _one(call: Call, body: Mapping[str, Any]) -> dict[str, Any]:
     return {"expression": text, "rendered": result}
 
 
-HANDLERS: Final[list[Any]] = [functions, filters, render_expressions]
+HANDLERS: Final[list[Any]] = [functions, filters, flow_expressions, render_expressions]
