@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg import conninfo
 
@@ -24,6 +25,8 @@ from tiercel.queue.base import Delivery, Outgoing
 from tiercel.queue.postgres.arrivals import Arrivals
 from tiercel.queue.postgres.node import PostgresNode
 from tiercel.queue.postgres.queue import PostgresQueue
+from tiercel.runtime.embedded import EmbeddedPostgres
+from tiercel.runtime.postgres.migration import migrate
 
 LONG_S = 60.0
 
@@ -185,3 +188,20 @@ async def test_a_claim_whose_answer_was_lost_is_given_back(
     assert 0 == await waiting(postgres.queue)
     await queue.close()
     await cut.close()
+
+
+async def test_signals_that_nobody_takes_stop_carrying(tmp_path: Path) -> None:
+    """A server whose queue of signals is full refuses to commit; a listener that hangs must not bring that about."""
+    with EmbeddedPostgres(tmp_path, settings={"max_notify_queue_pages": "64"}) as server:
+        await migrate(server.uri())
+        queue = PostgresQueue(await PostgresNode.open(server.uri()))
+        async with await psycopg.AsyncConnection.connect(server.uri(), autocommit=True) as hanging:
+            await hanging.execute("LISTEN anything")
+            await hanging.execute("BEGIN")
+            count = 4 * 64 * 8192 // 5000  # four times what there is room for
+            for _ in range(count):
+                told = EventFailed(execution_id="a", at=NOW, event="x", reason="x" * 4500)
+                await queue.emit(Outgoing(topic=EXECUTION_EVENT, key="a", message=told))
+
+        assert count == await waiting(queue, EXECUTION_EVENT.name)
+        await queue.close()

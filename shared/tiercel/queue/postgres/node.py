@@ -7,6 +7,7 @@ Signals travel on one channel a topic, so that a process hears only of topics th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterable, Mapping
 from enum import Enum, auto
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tiercel.errors import InvalidSettings
+from tiercel.errors import InvalidSettings, Unavailable
 from tiercel.messages.topics import PARTITIONS_DEFAULT, Topic
 from tiercel.queue.postgres import arrivals
 from tiercel.queue.postgres.arrivals import Arrivals
@@ -39,6 +40,12 @@ SOON_S: Final = 0.02
 _WAITING: Final = b"SELECT " + WAIT_FOR_DISK
 _ON_DISK: Final = b"SELECT pg_logical_emit_message(true, 'tiercel', ''), " + WAIT_FOR_DISK
 """A transaction that changes nothing, and waits for the disk: for all that was committed before, too."""
+
+
+CROWDED: Final = 0.25
+"""From here on signals carry nothing: when their queue (8 GB) is full, the server refuses to commit."""
+LOOK_EVERY: Final = 50
+"""After so many signals the fullness of their queue is looked at."""
 
 
 class Durability(Enum):
@@ -86,6 +93,8 @@ class PostgresNode:
         self._wakeups = Wakeups()
         self._newer: set[tuple[str, int, int]] = set()
         self.arrivals = Arrivals()
+        self._has_room = True
+        self._told_count = 0
         self._later: dict[str, _News] = {}
         self._later_call: asyncio.TimerHandle | None = None
         self._notifier = Notifier(uri)
@@ -147,6 +156,8 @@ class PostgresNode:
             async with self.pool.connection() as connection:
                 await batch.run(connection)
             is_told = is_now
+            if is_now:
+                await self._look_for_room()
         finally:
             # Even if it failed: what was taken over from earlier announcements must be told.
             for name, each in news.items():
@@ -157,8 +168,24 @@ class PostgresNode:
     def _told_by(self, carrier: Sending, name: str, news: _News) -> bool:
         """Let a statement that is run anyway tell of a topic, and its signal carry the messages; False if none can."""
         # What the notifier still has to tell was sent before, and must not be overtaken.
-        earlier = news.earlier if self._notifier.is_quiet else None
+        earlier = news.earlier if self._notifier.is_quiet and self._has_room else None
         return carrier.tell(name, _CHANNEL + name, payload(news.parts), earlier)
+
+    async def _look_for_room(self) -> None:
+        """See from time to time whether somebody holds the signals back, and carry nothing as long as that lasts."""
+        self._told_count += 1
+        if self._told_count % LOOK_EVERY:
+            return
+        with contextlib.suppress(Unavailable):
+            ((usage,),) = await self.pool.fetch(SQL["signals_waiting"])
+            if usage >= CROWDED and self._has_room:
+                log.warning(
+                    "a connection listens and does not read (a stopped process, an open transaction): %d %% of the "
+                    "room for signals is used, and they carry no messages until it goes on or is ended",
+                    usage * 100,
+                    extra={"action": "signals_held_back"},
+                )
+            self._has_room = usage < CROWDED
 
     def announce(self, touched: Touched) -> None:
         """Wake who waits for these topics (and partitions), here at once and in other processes soon."""

@@ -125,6 +125,10 @@ DELETE FROM tq.worker_job WHERE ctid = ANY(ARRAY(
 INSERT INTO tq.dead_letter (topic, key, reason, body)
 SELECT * FROM unnest(%(topics)s, %(keys)s, %(reasons)s, %(bodies)s)
 
+-- name: signals_waiting
+-- How full the server's queue of signals is, as a fraction; who listens and does not read holds it back.
+SELECT pg_notification_queue_usage()
+
 -- name: depth_keyed
 -- How many messages wait, and since when the oldest of each partition has.
 SELECT (SELECT count(*) FROM {table}),
