@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol, TypeVar, cast
 
 from minio.datatypes import Part
+from minio.error import S3Error
 
 from tiercel.errors import Refused
 from tiercel.storage.s3.client import S3Client
@@ -23,6 +24,7 @@ PARTS_MAX: Final = 10_000
 """S3's limit of one upload."""
 FIRST_GUESS: Final = 64 << 10
 """The first buffer for a content whose size is not known; most are small."""
+GONE: Final = "NoSuchUpload"
 CONTENT_TYPE: Final = {"Content-Type": "application/octet-stream"}
 
 T = TypeVar("T")
@@ -83,6 +85,7 @@ class Upload:
         self._uri = uri
         self._headers = {**CONTENT_TYPE, **notes, **client.encryption_headers}
         self._id = ""
+        self._size = 0
         self._sending: dict[asyncio.Task[Part], bytearray] = {}
         self._sent: list[Part] = []
         self._free: list[bytearray] = []
@@ -149,13 +152,26 @@ class Upload:
                 await self._begin_part(number, buffer, length)
         while self._sending:
             await self._one_arrived()
-        parts = sorted(self._sent, key=lambda part: part.part_number)
-        await self._call(self._minio._complete_multipart_upload, self._id, parts)
+        await self._call(self._complete, sorted(self._sent, key=lambda part: part.part_number))
+
+    def _complete(self, bucket: str, key: str, parts: list[Part]) -> None:
+        """Make one object of the parts; when they are one already, an earlier try has succeeded and nobody heard."""
+        try:
+            self._minio._complete_multipart_upload(bucket, key, self._id, parts)
+        except S3Error as error:
+            if error.code != GONE or not self._is_complete(bucket, key, len(parts)):
+                raise
+
+    def _is_complete(self, bucket: str, key: str, part_count: int) -> bool:
+        """Tell whether the object is of as many parts and bytes as were sent: whatever encrypts it changes neither."""
+        found = self._minio.stat_object(bucket, key)
+        return found.size == self._size and (found.etag or "").endswith(f"-{part_count}")
 
     async def _begin_part(self, number: int, buffer: bytearray, length: int) -> None:
         """Send a part beside the others; wait for one of them when there are as many as may be."""
         while len(self._sending) >= self._client.settings.parts_in_flight:
             await self._one_arrived()
+        self._size += length
         task = asyncio.create_task(self._send_part(number, memoryview(buffer)[:length]))
         self._sending[task] = buffer
 
