@@ -6,6 +6,9 @@ was written to the disk before. They take turns, and every other turn the other 
 machines are fast until their credit is used up; the percentage is the median of those of the turns. The client's file
 is removed between its two measurements; so is the script's, which the worker removes when its task has ended: the
 script that has it back starts REST_S seconds later. The start of that script's interpreter counts as download.
+
+A disk that is out of credit, or that others write to, makes these figures mean nothing: with TMPDIR in a folder of
+/dev/shm (8 GB are needed) neither MinIO nor a script has to do with one.
 """
 
 from __future__ import annotations
