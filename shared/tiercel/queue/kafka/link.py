@@ -116,7 +116,7 @@ class KafkaLink:
     @property
     def silent_s(self) -> float:
         """Seconds since the brokers were last heard."""
-        return asyncio.get_running_loop().time() - self.consumer.heard_at
+        return asyncio.get_running_loop().time() - max(self.consumer.heard_at, self.producer.heard_at)
 
     def require_contact(self) -> None:
         """Raise what keeps the brokers from answering; return when they do."""

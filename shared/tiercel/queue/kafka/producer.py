@@ -72,6 +72,8 @@ class KafkaProducer:
         self._pending_max = settings.pending_max
         self._size_max = settings.message_size_max - OVERHEAD
         self._loop = asyncio.get_running_loop()
+        self.heard_at = self._loop.time()
+        """When the brokers last confirmed something, by the loop's time."""
         self._unconfirmed: deque[_Batch] = deque()
         self._delayed: list[_Batch] = []
         """Those of `_unconfirmed` that wait for company."""
@@ -203,6 +205,8 @@ class KafkaProducer:
     def _settle(self) -> None:
         with self._lock:
             finished, self._finished = self._finished, []
+        if finished:
+            self.heard_at = self._loop.time()
         for batch in finished:
             if not batch.future.done():
                 batch.future.set_result(None)
