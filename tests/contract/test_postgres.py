@@ -31,6 +31,7 @@ from tiercel.queue.postgres.sending import Sending
 from tiercel.runtime.embedded import EmbeddedPostgres
 from tiercel.runtime.postgres.batch import Statement
 from tiercel.runtime.postgres.migration import CORE_PACKAGES, migrate
+from tiercel.statestore.base import StaleState
 
 ALL = range(16)
 BACKLOG = 50_000
@@ -322,7 +323,7 @@ async def test_after_a_restart_of_the_server_everything_works_again(own_server: 
                 async with backend.state.transaction(leases) as unit:
                     unit.save(changes("a", None))
                 break
-            except Unavailable:
+            except (Unavailable, StaleState):
                 failures += 1
         waiting = asyncio.create_task(other.queue.wait(EXECUTION_EVENT, FOR_EVER_S))
         await waiting  # the gap wakes everyone once
@@ -330,6 +331,23 @@ async def test_after_a_restart_of_the_server_everything_works_again(own_server: 
     assert failures < 10
     assert KillRun(execution_id="two") == heard
     assert {"a": (1, State.RUNNING)} == await other.state.versions(["a"])
+    await backend.close()
+
+
+async def test_what_was_decided_before_a_crash_is_not_saved_after_it(own_server: EmbeddedPostgres) -> None:
+    """The server may have taken back what memory knows: a repetition to memory may be news to the tables."""
+    await migrate(own_server.uri())
+    backend = await PostgresContract.open(own_server.uri())
+    leases = await leases_of(backend.leases)
+    await backend.queue.emit(event("a"))
+    found = await backend.queue.read(EXECUTION_EVENT, ALL, count=10)
+
+    await asyncio.to_thread(own_server.restart, immediately=True)
+    with pytest.raises(StaleState, match="read it again"):
+        async with backend.state.transaction(leases) as unit:
+            unit.acknowledge(EXECUTION_EVENT, found)
+
+    assert ["a"] == [each.key for each in await backend.queue.read(EXECUTION_EVENT, ALL, count=10)]
     await backend.close()
 
 

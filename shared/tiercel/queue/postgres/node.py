@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
 from types import MappingProxyType
 from typing import Any, Final
@@ -126,13 +126,14 @@ class PostgresNode:
         touched: Touched,
         durability: Durability,
         carrier: Sending | None = None,
+        on_connection: Callable[[], None] | None = None,
     ) -> None:
         """
         Run statements as one transaction, and tell who waits for what it touches.
 
         `carrier` is what it sends, whose statements are among those; they are asked for after this has begun. A
         transaction that waits for the disk tells right behind its commit, in the same flush: one that notifies holds a
-        lock of the whole server while it is flushed.
+        lock of the whole server while it is flushed. `on_connection` is called before anything is sent, and may refuse.
         """
         news = self._with_later(touched)
         is_now = bool(news) and self._notifier.may_send_now()
@@ -154,6 +155,8 @@ class PostgresNode:
         is_told = False
         try:
             async with self.pool.connection() as connection:
+                if on_connection is not None:
+                    on_connection()
                 await batch.run(connection)
             is_told = is_now
             if is_now:

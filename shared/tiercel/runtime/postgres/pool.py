@@ -132,6 +132,8 @@ class PostgresPool:
         self._backends: set[int] = set()
         self._free = asyncio.Semaphore(size)
         self._closed = False
+        self.losses = 0
+        """So often a connection was lost: what was committed without waiting for the disk may be lost with it."""
         pool = name.removeprefix("tiercel ")
         metrics.POOL_SIZE.labels(pool).set(size)
         self._lent = metrics.POOL_LENT.labels(pool)
@@ -152,6 +154,7 @@ class PostgresPool:
         except psycopg.Error as error:
             self._failures.inc()
             if connection is None or connection.pgconn.status == ConnStatus.BAD:
+                self.losses += 1
                 await self._drop_idle()
             raise translated(error) from error
         finally:
@@ -189,6 +192,7 @@ class PostgresPool:
             connection = self._idle.pop()
             if is_silent(connection):
                 return connection
+            self.losses += 1
             await self._drop(connection)
         return None
 

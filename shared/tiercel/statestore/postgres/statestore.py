@@ -33,6 +33,7 @@ class PostgresStateStore:
         self._node = node
         self._mail = mail or (lambda: PostgresMail(node))
         self._pool = node.pool
+        self._losses = node.pool.losses
 
     @contextlib.asynccontextmanager
     async def transaction(self, leases: Sequence[Lease]) -> AsyncIterator[Unit]:
@@ -42,12 +43,25 @@ class PostgresStateStore:
         yield unit
         async with mail.turn():
             try:
-                await self._node.commit(unit.statements(), mail.touched(), mail.durability, mail.carrier)
+                await self._node.commit(
+                    unit.statements(), mail.touched(), mail.durability, mail.carrier, self._check_continuity
+                )
             except TiercelError as error:
                 _raise_refusal(error.__cause__, leases)
                 raise
         # The announcement leaves before the caller goes on: others start while it works.
         await asyncio.sleep(0)
+
+    def _check_continuity(self) -> None:
+        """
+        Refuse a transaction that was decided before a connection was lost.
+
+        The server may have crashed and taken back what it had not written yet, and with it what its owner remembers: an
+        event that is a repetition to memory and new to the tables would be acknowledged and forgotten.
+        """
+        if self._pool.losses != self._losses:
+            self._losses = self._pool.losses
+            raise StaleState("A connection to PostgreSQL was lost, and its state may be an earlier one; read it again.")
 
     async def load(self, execution_ids: Sequence[str]) -> dict[str, Loaded]:
         """Return heads and task runs that are not folded."""
