@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
+from tiercel.messages.broadcast import KillRun
 from tiercel.messages.execution_event import KillRequested
-from tiercel.messages.topics import EXECUTION_EVENT, partition_of
+from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT, partition_of
 from tiercel.messages.worker_job import TaskJob, TriggerJob
 from tiercel.model.execution import Execution, OutputRef, TaskRun
 from tiercel.model.live import HeadRecord, OutputKind, OutputRecord, RunRecord
@@ -27,6 +28,11 @@ def event(execution_id: str, minute: int = 0) -> Outgoing:
     """Make a message to an execution; `minute` tells messages apart."""
     at = NOW + timedelta(minutes=minute)
     return Outgoing(topic=EXECUTION_EVENT, key=execution_id, message=KillRequested(execution_id=execution_id, at=at))
+
+
+def killed(execution_id: str) -> Outgoing:
+    """Make a broadcast that tells workers to end an execution."""
+    return Outgoing(topic=BROADCAST, key="", message=KillRun(execution_id=execution_id))
 
 
 def minutes(deliveries: Sequence[Any]) -> list[int]:

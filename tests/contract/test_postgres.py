@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from collections.abc import Iterator
 from importlib import resources
-from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg import conninfo
 
 from tests.contract.backends import PostgresContract
-from tests.contract.cut import Cut
-from tests.contract.samples import SERVICE, changes, event, head, job, leases_of, run
-from tests.contract.steps import submit
-from tests.patience import FOR_EVER_S, PATIENCE_S, until
-from tiercel.errors import InvalidSettings, OperatorError, Unavailable
+from tests.contract.samples import SERVICE, changes, event, head, job, killed, leases_of, run
+from tests.contract.steps import ALL, submit
+from tests.patience import PATIENCE_S, until
+from tiercel.errors import InvalidSettings, OperatorError
 from tiercel.messages.broadcast import KillRun
 from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT, TOPICS
-from tiercel.messages.worker_job import TaskJob, WorkerJob
-from tiercel.model.state import State
-from tiercel.queue.base import Outgoing
 from tiercel.queue.postgres.janitor import PostgresJanitor
 from tiercel.queue.postgres.node import Durability, PostgresNode
-from tiercel.queue.postgres.queue import PostgresQueue
 from tiercel.queue.postgres.sending import Sending
-from tiercel.runtime.embedded import EmbeddedPostgres
 from tiercel.runtime.postgres.batch import Statement
 from tiercel.runtime.postgres.migration import CORE_PACKAGES, migrate
-from tiercel.statestore.base import StaleState
 
-ALL = range(16)
 BACKLOG = 50_000
 TABLES = ("tq.worker_job", "tq.execution_event", "ts.execution", "ts.task_run")
 READ_FACTOR_MAX = 3
@@ -211,12 +200,12 @@ async def test_a_claim_leaves_rows_that_are_being_claimed(postgres: PostgresCont
 async def test_a_broadcast_that_commits_late_is_heard(postgres: PostgresContract) -> None:
     """Its number is lower than those that were read before it could be seen."""
     line = postgres.queue.subscribe(BROADCAST)
-    await postgres.queue.emit(_killed("first"))
+    await postgres.queue.emit(killed("first"))
     assert KillRun(execution_id="first") == await anext(line)
     async with await psycopg.AsyncConnection.connect(postgres.uri) as late:
         body = b"\x82\xa4type\xa7KillRun\xacexecution_id\xa4late"
         await late.execute("INSERT INTO tq.broadcast (level, body) VALUES (1, %b)", (body,))
-        await postgres.queue.emit(_killed("early"))
+        await postgres.queue.emit(killed("early"))
         assert KillRun(execution_id="early") == await anext(line)
 
         await late.commit()
@@ -226,17 +215,13 @@ async def test_a_broadcast_that_commits_late_is_heard(postgres: PostgresContract
             assert KillRun(execution_id="late") == await anext(line)
 
 
-def _killed(execution_id: str) -> Outgoing:
-    return Outgoing(topic=BROADCAST, key="", message=KillRun(execution_id=execution_id))
-
-
 async def test_what_was_emitted_is_on_disk(postgres: PostgresContract) -> None:
     """Others go on with it before, but whoever emits is promised it only then."""
     async with await psycopg.AsyncConnection.connect(postgres.uri, autocommit=True) as connection:
         for number in range(20):
             written = await (await connection.execute("SELECT pg_current_wal_insert_lsn()")).fetchone()
             assert written is not None
-            await postgres.queue.emit(_killed(f"execution-{number}"))
+            await postgres.queue.emit(killed(f"execution-{number}"))
             flushed = await connection.execute("SELECT pg_current_wal_flush_lsn() > %s::pg_lsn", written)
             assert (True,) == await flushed.fetchone()
 
@@ -276,9 +261,9 @@ async def test_a_database_without_tables_says_what_to_do(postgres_uri: object) -
 
 async def test_the_janitor_deletes_old_broadcasts(postgres: PostgresContract) -> None:
     """What is older than ten minutes goes, younger ones stay."""
-    await postgres.queue.emit(_killed("old"))
+    await postgres.queue.emit(killed("old"))
     await postgres.pass_time(700)
-    await postgres.queue.emit(_killed("young"))
+    await postgres.queue.emit(killed("young"))
     janitor = PostgresJanitor(postgres.node, postgres.leases, "me")
 
     assert await janitor.sweep()
@@ -287,119 +272,3 @@ async def test_the_janitor_deletes_old_broadcasts(postgres: PostgresContract) ->
     assert [(1,)] == rows
     other = PostgresJanitor(postgres.node, postgres.leases, "other")
     assert not await other.sweep()
-
-
-@pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
-    with EmbeddedPostgres(tmp_path) as server:
-        yield server
-
-
-async def test_after_a_restart_of_the_server_everything_works_again(own_server: EmbeddedPostgres) -> None:
-    """Calls fail with Unavailable while it is away; waits, subscriptions and leases go on without a restart of ours."""
-    uri = own_server.uri()
-    await migrate(uri)
-    backend = await PostgresContract.open(uri)
-    other = await backend.another()
-    line = other.queue.subscribe(BROADCAST)
-    await backend.queue.emit(_killed("one"), event("a"))
-    assert KillRun(execution_id="one") == await anext(line)
-    leases = await leases_of(backend.leases)
-    await other.queue.wait(EXECUTION_EVENT, 0.01)
-
-    await asyncio.to_thread(own_server.restart, immediately=True)
-    failures = 0
-    async with asyncio.timeout(PATIENCE_S):
-        while failures < 50:
-            try:
-                await backend.queue.emit(_killed("two"))
-                break
-            except Unavailable:
-                failures += 1
-        heard = await anext(line)
-        while True:
-            try:
-                assert leases == await leases_of(backend.leases)
-                async with backend.state.transaction(leases) as unit:
-                    unit.save(changes("a", None))
-                break
-            except (Unavailable, StaleState):
-                failures += 1
-        waiting = asyncio.create_task(other.queue.wait(EXECUTION_EVENT, FOR_EVER_S))
-        await waiting  # the gap wakes everyone once
-
-    assert failures < 10
-    assert KillRun(execution_id="two") == heard
-    assert {"a": (1, State.RUNNING)} == await other.state.versions(["a"])
-    await backend.close()
-
-
-async def test_what_was_decided_before_a_crash_is_not_saved_after_it(own_server: EmbeddedPostgres) -> None:
-    """The server may have taken back what memory knows: a repetition to memory may be news to the tables."""
-    await migrate(own_server.uri())
-    backend = await PostgresContract.open(own_server.uri())
-    leases = await leases_of(backend.leases)
-    await backend.queue.emit(event("a"))
-    found = await backend.queue.read(EXECUTION_EVENT, ALL, count=10)
-
-    await asyncio.to_thread(own_server.restart, immediately=True)
-    with pytest.raises(StaleState, match="read it again"):
-        async with backend.state.transaction(leases) as unit:
-            unit.acknowledge(EXECUTION_EVENT, found)
-
-    assert ["a"] == [each.key for each in await backend.queue.read(EXECUTION_EVENT, ALL, count=10)]
-    await backend.close()
-
-
-async def test_while_the_server_is_away_every_call_says_so_at_once(own_server: EmbeddedPostgres) -> None:
-    """Unavailable, not the library's error."""
-    await migrate(own_server.uri())
-    backend = await PostgresContract.open(own_server.uri())
-    leases = await leases_of(backend.leases)
-    await asyncio.to_thread(own_server.stop)
-
-    async with asyncio.timeout(PATIENCE_S):
-        for call in (
-            lambda: backend.queue.emit(event("a")),
-            lambda: backend.queue.read(EXECUTION_EVENT, ALL, count=1),
-            lambda: backend.queue.claim("w", ["default"], 1),
-            lambda: backend.queue.acknowledge(EXECUTION_EVENT, [], leases),
-            backend.queue.depths,
-            lambda: backend.state.load(["a"]),
-            lambda: backend.leases.take(SERVICE, "i1", level=1, ttl_s=10),
-        ):
-            with pytest.raises(Unavailable):
-                await call()
-        with pytest.raises(Unavailable):
-            async with backend.state.transaction(leases) as unit:
-                unit.save(changes("a", None))
-        await backend.queue.wait(EXECUTION_EVENT, 0.05)
-    await backend.close()
-
-
-@pytest.mark.parametrize("heard", [True, False])
-async def test_a_claim_whose_commit_was_cut_off_is_settled(
-    postgres: PostgresContract, tmp_path: Path, heard: bool
-) -> None:
-    """The next claim asks the server what became of it, and has the jobs exactly once."""
-    about = conninfo.conninfo_to_dict(postgres.uri)
-    cut = Cut((str(about["host"]), int(about.get("port") or 5432)), heard=heard)
-    await cut.open(tmp_path)
-    uri = conninfo.make_conninfo(postgres.uri, host=str(tmp_path), port=5432)
-    queue = PostgresQueue(await PostgresNode.open(uri))
-    await submit(postgres, job("a", 1), job("a", 2))
-    cut.arm()
-    with pytest.raises(Unavailable):
-        await queue.claim("w", ["default"], 5)
-
-    claimed: list[WorkerJob] = []
-    async with asyncio.timeout(PATIENCE_S):
-        while not claimed:
-            with contextlib.suppress(Unavailable):
-                claimed = await queue.claim("w", ["default"], 5)
-
-    assert [1, 2] == [task.seq for task in claimed if isinstance(task, TaskJob)]
-    assert 2 == len(await postgres.queue.read(EXECUTION_EVENT, ALL, count=10))
-    assert [] == await queue.claim("w", ["default"], 5)
-    await queue.close()
-    await cut.close()

@@ -28,5 +28,5 @@ def opened(upload: Upload, size_max: int) -> Iterator[tuple[zipfile.ZipFile, lis
             if len(entries) > ENTRIES_MAX or sum(entry.file_size for entry in entries) > size_max:
                 raise Refused(f"The archive holds more than {ENTRIES_MAX} files or {size_max} bytes; send it in parts.")
             yield archive, entries
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:  # all that the library raises
         raise Refused(f"'{upload.file_name}' is not a zip archive that can be unpacked: {error}.") from None

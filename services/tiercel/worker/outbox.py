@@ -128,8 +128,7 @@ class Outbox:
             await self._wake.wait()
             if not self._events:
                 await self._linger()
-            # One turn of the loop, so that tasks that end together are reported together.
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # one turn of the loop, so that tasks that end together are reported together
             self._wake.clear()
             self._urgent.clear()
             await self._send_all()

@@ -17,7 +17,7 @@ from tiercel.model.state import State
 from tiercel.model.trigger_state import TriggerState
 from tiercel.queue.base import Delivery, Lease
 from tiercel.queue.postgres.mail import Mail, PostgresMail
-from tiercel.queue.postgres.node import PostgresNode
+from tiercel.queue.postgres.node import Durability, PostgresNode
 from tiercel.queue.postgres.sending import LEASE_LOST, STALE
 from tiercel.runtime.postgres.array import int2s, int8s, texts
 from tiercel.runtime.postgres.batch import Batch
@@ -43,9 +43,9 @@ class PostgresStateStore:
         yield unit
         async with mail.turn():
             try:
-                await self._node.commit(
-                    unit.statements(), mail.touched(), mail.durability, mail.carrier, self._check_continuity
-                )
+                may_be_lost = mail.durability is Durability.LATER
+                check = self._check_continuity if may_be_lost else None
+                await self._node.commit(unit.statements(), mail.touched(), mail.durability, mail.carrier, check)
             except TiercelError as error:
                 _raise_refusal(error.__cause__, leases)
                 raise
@@ -56,8 +56,9 @@ class PostgresStateStore:
         """
         Refuse a transaction that was decided before a connection was lost.
 
-        The server may have crashed and taken back what it had not written yet, and with it what its owner remembers: an
-        event that is a repetition to memory and new to the tables would be acknowledged and forgotten.
+        Called where commits do not wait for the disk (docs/adr/0019): the server may have crashed and taken back what
+        it had not written yet, and with it what its owner remembers. An event that is a repetition to memory and new to
+        the tables would be acknowledged and forgotten.
         """
         if self._pool.losses != self._losses:
             self._losses = self._pool.losses
