@@ -38,8 +38,11 @@ READERS: Final = 8
 
 NAMESPACE: Final = "wide"
 LOOP: Final = "iterations-{count}-0"
-SLOW: Final = "PT0.2S"
+SLEEPS: Final = "sleeps"
+SLOW: Final = "PT1S"
 """How long the tasks of one loop take: a worker dies with some in hand."""
+SLOW_AT_ONCE: Final = 4
+"""So few that the loop goes on for much longer than the repository is behind."""
 SUM: Final = """\
   - id: sum
     type: io.kestra.plugin.core.debug.Return
@@ -72,11 +75,11 @@ PART: Final = SiegeFlow(id="part", source=flows.part(NAMESPACE), runs={"take": 1
 
 def loops(count: int) -> list[SiegeFlow]:
     """Return the flows, each of which goes over so many values or rows."""
-    runs, slow = {"each": 1, "item": count}, count // 10
+    runs, slow = {"each": 1, "item": count}, count // 50
     batches = {"make": 1, "each": 1, "each_split": 1, "each_items": 1, "each_merge": 1}
     return [
         *(SiegeFlow(id=f"loop-{count}-{n}", source=flows.loop(count, n, NAMESPACE), runs=runs) for n in (0, LIMIT)),
-        SiegeFlow(id="sleeps", source=flows.sleeps(slow, LIMIT, SLOW, NAMESPACE), runs={"loop": 1, "wait": slow}),
+        SiegeFlow(id=SLEEPS, source=flows.sleeps(slow, SLOW_AT_ONCE, SLOW, NAMESPACE), runs={"loop": 1, "wait": slow}),
         SiegeFlow(
             id=LOOP.format(count=count),
             source=flows.iterations(count, 0, NAMESPACE) + SUM,
@@ -110,7 +113,8 @@ class WideSiege:
             (await self._client.post("/flows", content=flow.source, headers=headers)).raise_for_status()
         started = {(await self._start(flow.id))["id"]: flow for flow in wide}
         self._verdict.confirmed = len(started)
-        striking = asyncio.create_task(self._strike())
+        sleeps = next(each for each, flow in started.items() if flow.id == SLEEPS)
+        striking = asyncio.create_task(self._strike(sleeps))
         await self._ended(started)
         self._over.set()
         await striking
@@ -132,7 +136,14 @@ class WideSiege:
         execution: dict[str, Any] = answer.json()
         return execution
 
-    async def _strike(self) -> None:
+    async def _strike(self, sleeps: str) -> None:
+        """Strike from when a worker has tasks in hand that take a while."""
+
+        async def look() -> bool:
+            runs = (await self._get(f"/executions/{sleeps}"))["taskRunList"]
+            return any(run["taskId"] == "wait" and run["state"]["current"] == State.RUNNING for run in runs)
+
+        await until(look, "a task that takes a while to be run")
         for name in self._blows:
             try:
                 await asyncio.wait_for(self._over.wait(), self._pause_s)
