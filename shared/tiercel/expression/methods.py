@@ -16,7 +16,7 @@ from tiercel.expression import java_regex
 from tiercel.expression.operators import equal, holds
 from tiercel.expression.printing import java_text
 from tiercel.expression.runtime import Call
-from tiercel.expression.values import Char, Long, MapEntry, is_map, is_number, is_sequence
+from tiercel.expression.values import Char, Long, MapEntry, is_map, is_number, is_sequence, whole
 
 Body = Callable[[Any, Sequence[Any], Call], Any]
 
@@ -42,14 +42,14 @@ def _text(action: Callable[..., Any], least: int = 0, most: int | None = None) -
 
 
 def _at(items: Any, index: Any) -> Any:
-    place = int(index)
+    place = whole(index)
     if not 0 <= place < len(items):
         raise IndexError(f"Index {place} out of bounds for length {len(items)}")
     return items[place]
 
 
 def _part(items: Any, start: Any, end: Any = None) -> Any:
-    first, last = int(start), len(items) if end is None else int(end)
+    first, last = whole(start), len(items) if end is None else whole(end)
     if not 0 <= first <= last <= len(items):
         raise IndexError(f"begin {first}, end {last}, length {len(items)}")
     return items[first:last]
@@ -79,7 +79,7 @@ def _replace(value: Any, args: Sequence[Any], call: Call) -> str:
 
 
 def _repeat(value: Any, args: Sequence[Any], call: Call) -> str:
-    count = int(args[0])
+    count = whole(args[0])
     if count < 0:
         raise ValueError(f"count is negative: {count}")
     call.meter.check_size(len(value) * count)
@@ -87,7 +87,7 @@ def _repeat(value: Any, args: Sequence[Any], call: Call) -> str:
 
 
 def _split(value: Any, args: Sequence[Any], call: Call) -> list[str]:
-    limit = int(args[1]) if len(args) > 1 else 0
+    limit = whole(args[1]) if len(args) > 1 else 0
     if not value:
         return [""]
     pieces = java_regex.split(java_text(args[0]), value, limit)

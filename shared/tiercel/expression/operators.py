@@ -15,7 +15,7 @@ from typing import Any
 from tiercel.expression import java_regex
 from tiercel.expression.printing import java_text, weigh
 from tiercel.expression.runtime import Meter
-from tiercel.expression.values import Float32, Long, is_map, is_number, is_sequence
+from tiercel.expression.values import Float32, Long, is_map, is_number, is_sequence, whole
 
 # Java's MathContext.DECIMAL128; it also keeps sums of far apart exponents small.
 DECIMAL128 = Context(prec=34)
@@ -217,11 +217,11 @@ def span(start: Any, end: Any, step: Any = 1) -> list[Any]:
         return [chr(code) for code in _span(ord(start), ord(end), step)]
     if not is_number(start) or not is_number(end):
         raise TypeError("a range goes from number to number or from letter to letter")
-    return [Long(value) for value in _span(int(start), int(end), step)]
+    return [Long(value) for value in _span(whole(start), whole(end), step)]
 
 
 def _span(start: int, end: int, step: Any) -> range:
-    width = int(step)
+    width = whole(step)
     if width == 0:
         raise ValueError("the increment of a range cannot be 0")
     size = abs(end - start) // abs(width) + 1

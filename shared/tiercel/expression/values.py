@@ -111,6 +111,18 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
 
 
+def whole(value: Any) -> int:
+    """Return a number, or a text that is one, cut to a whole number; raise ValueError for anything else."""
+    try:
+        if is_number(value):
+            return int(value)
+        if isinstance(value, str):
+            return int(value)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"a whole number is expected, not '{value}'") from error
+    raise ValueError(f"a whole number is expected, not {'null' if value is None else f'a {class_name(value)}'}")
+
+
 def is_sequence(value: Any) -> bool:
     """Tell whether a value is a list or a set."""
     return isinstance(value, (list, tuple, set, frozenset))

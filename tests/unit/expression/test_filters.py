@@ -27,6 +27,7 @@ CONTEXT: dict[str, Any] = {
     [
         ("'abcdefgh' | abbreviate(6)", "abc..."),
         ("'abcdef' | abbreviate(6)", "abc..."),
+        ("'abcdefgh' | abbreviate('6')", "abc..."),
         ("'abc' | abbreviate(2)", "abc"),
         ("'\u00a0 x \t' | trim", "\u00a0 x"),
         ("[1] | merge({'a': 2})", '[1,{"a":2}]'),
@@ -55,6 +56,9 @@ CONTEXT: dict[str, Any] = {
         ("words | rsort | first", "c"),
         ("[3, 1.5, 2] | sort", "[1.5,2,3]"),
         ("[1, '1', 1] | distinct", '[1,"1"]'),
+        ("null | distinct", "null"),
+        ("12.5 | string | className", "java.lang.String"),
+        ("'1e3' | string", "1e3"),
         ("[1, [2, [3]]] | flatten", "[1,2,[3]]"),
         ("[1, 2, 3] | chunk(2)", "[[1,2],[3]]"),
         ("'abc' | slice(1, 2) ~ ([1, 2] | length)", "b2"),
@@ -119,6 +123,8 @@ def test_a_filter_has_its_value(render: Render, expression: str, expected: str) 
     [
         "1 | nope",
         "'a' | indent(-1)",
+        "'a' | string",
+        "true | string",
         "'x' | number",
         "'a' | escapeChar('odd')",
         "1 | jq('.[')",
@@ -153,3 +159,21 @@ def test_the_second_dialect_has_other_filters(render: Render, render_second: Ren
     assert "1" == render("{{ 1 | json }}")
     with pytest.raises(ExpressionError, match="does not exist"):
         render_second("{{ 1 | json }}")
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("'a' | abbreviate('x')", "a whole number is expected, not 'x'"),
+        ("'a' | indent(null)", "a whole number is expected, not null"),
+        ("[1] | chunk([2])", "a whole number is expected, not a java.util.ArrayList"),
+        ("[1].get('a')", "a whole number is expected, not 'a'"),
+        ("nanoId({})", "a whole number is expected, not a java.util.LinkedHashMap"),
+    ],
+)
+def test_an_argument_that_is_no_number_is_named_in_words_of_the_author(
+    render: Render, expression: str, said: str
+) -> None:
+    """What a message names is the value and what was expected, not how it was read."""
+    with pytest.raises(ExpressionError, match=said):
+        render("{{ " + expression + " }}")

@@ -67,11 +67,12 @@ async def test_fail_fails_when_its_condition_holds(bench: Bench, properties: dic
 
 
 async def test_assert_tries_all_conditions(bench: Bench) -> None:
-    """Each that does not hold is logged as it is written."""
-    outcome = await run(bench, "execution.Assert", conditions=["{{ n == 3 }}", "{{ n == 4 }}", "{{ n == 5 }}"])
+    """Each that does not hold, or cannot be rendered, is logged as it is written."""
+    conditions = ["{{ n == 3 }}", "{{ n == 4 }}", "{{ nobody }}"]
+    outcome = await run(bench, "execution.Assert", conditions=conditions, errorMessage="n={{ n }}")
 
     assert outcome.state is State.FAILED
-    assert "2 assertions failed" in (outcome.error or "")
+    assert outcome.error == "2 assertions failed!\nn=3"
     assert any("{{ n == 4 }}" in entry.message for entry in outcome.logs)
 
 
@@ -98,16 +99,38 @@ async def test_files_are_written_joined_turned_measured_and_deleted(bench: Bench
         ({"rows": 2}, [b"a1\nb2\n", b"a3\n"]),
         ({"partitions": 2}, [b"a1\na3\n", b"b2\n"]),
         ({"bytes": "6B"}, [b"a1\nb2\n", b"a3\n"]),
+        ({"bytes": "4B"}, [b"a1\nb2\n", b"a3\n"]),
         ({"regexPattern": "^([a-z])"}, [b"a1\na3\n", b"b2\n"]),
         ({"separator": "\nb", "rows": 1}, [b"a1\nb", b"2\na3\n\nb"]),
     ],
 )
 async def test_a_file_is_split_by_its_rule(bench: Bench, rule: dict[str, Any], parts: list[bytes]) -> None:
-    """By rows, in turn, by size, by what a line says."""
+    """By rows, in turn, by what a line says; by size, where the line that reaches it is a part's last one."""
     uri = await put(bench, "/in.txt", b"a1\nb2\na3\n")
     outcome = await run(bench, "storage.Split", **{"from": uri}, **rule)
 
     assert [await read(bench, part) for part in outcome.outputs["uris"]] == parts
+
+
+async def test_a_file_is_not_split_without_a_rule(bench: Bench) -> None:
+    """Nothing stands in for what the author has forgotten."""
+    uri = await put(bench, "/in.txt", b"a1\n")
+
+    outcome = await run(bench, "storage.Split", **{"from": uri})
+
+    assert outcome.state is State.FAILED
+    assert "'rows', 'bytes', 'partitions' or 'regexPattern'" in (outcome.error or "")
+
+
+async def test_an_empty_text_is_false_and_null_no_answer(bench: Bench) -> None:
+    """Rows that are kept stay as they are written."""
+    uri = await put(bench, "/in.ion", b'{"a": "", "b": null}\r\n{"a": "x"}\n')
+
+    by_text = await run(bench, "storage.FilterItems", **{"from": uri}, filterCondition="{{ a }}")
+    by_null = await run(bench, "storage.FilterItems", **{"from": uri}, filterCondition="{{ b }}")
+
+    assert await read(bench, by_text.outputs["uri"]) == b'{"a": "x"}\n'
+    assert by_null.state is State.FAILED
 
 
 async def test_rows_are_filtered_by_their_fields(bench: Bench) -> None:

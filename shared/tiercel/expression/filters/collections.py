@@ -8,7 +8,7 @@ from typing import Any
 from tiercel.expression.printing import java_text, json_of, weigh
 from tiercel.expression.runtime import Call
 from tiercel.expression.signature import Args, Filter
-from tiercel.expression.values import MapEntry, class_name, is_map, is_number, is_sequence
+from tiercel.expression.values import MapEntry, class_name, is_map, is_number, is_sequence, whole
 
 
 def _list(value: Any, call: Call) -> list[Any]:
@@ -22,7 +22,7 @@ def _chunk(value: Any, args: Args, call: Call) -> Any:
         return None
     if args.get("size") is None:
         raise call.fail("'chunk' filter expects an argument 'size'.")
-    items, size = _list(value, call), int(args["size"])
+    items, size = _list(value, call), whole(args["size"])
     if size <= 0:
         raise call.fail("'chunk' filter expects a positive 'size'.")
     return [items[at : at + size] for at in range(0, len(items), size)]
@@ -37,7 +37,8 @@ def _default(value: Any, args: Args, call: Call) -> Any:
 
 def _distinct(value: Any, args: Args, call: Call) -> Any:
     if value is None:
-        return None
+        # Kestra's filter answers with the word.
+        return "null"
     # A text and a number that print alike are distinct.
     return list({(class_name(item), json_of(item)): item for item in _list(value, call)}.values())
 

@@ -15,7 +15,7 @@ from tiercel.expression.filters.numbers import DEFAULT_LOCALE
 from tiercel.expression.printing import java_text
 from tiercel.expression.runtime import Call
 from tiercel.expression.signature import Args, Filter
-from tiercel.expression.values import Long, is_number
+from tiercel.expression.values import Long, is_number, whole
 
 DATE_ARGUMENTS = ("format", "timeZone", "existingFormat", "locale")
 _EPOCH_ARGUMENTS = ("timeZone", "existingFormat")
@@ -54,7 +54,7 @@ def _date_add(value: Any, args: Args, call: Call) -> Any:
         raise call.fail("The 'dateAdd' filter expects the arguments 'amount' and 'unit'.")
     if not is_number(amount) and not isinstance(amount, str):
         raise call.fail("The 'dateAdd' filter expects a whole number as argument 'amount'.")
-    return format_date(added(_moment(value, args, call), int(amount), java_text(unit)), args, call)
+    return format_date(added(_moment(value, args, call), whole(amount), java_text(unit)), args, call)
 
 
 def _timestamp(value: Any, args: Args, call: Call) -> Any:

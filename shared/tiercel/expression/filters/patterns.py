@@ -10,7 +10,7 @@ from tiercel.expression.filters.text import deep_text
 from tiercel.expression.printing import java_text
 from tiercel.expression.runtime import Call
 from tiercel.expression.signature import Args, Filter
-from tiercel.expression.values import is_map
+from tiercel.expression.values import is_map, whole
 
 
 def _argument(args: Args, name: str, call: Call) -> str:
@@ -61,7 +61,7 @@ def _regex_extract(value: Any, args: Args, call: Call) -> Any:
     if value is None:
         return None
     found = java_regex.find(_argument(args, "regex", call), java_text(value))
-    group = int(args.get("group") or 0)
+    group = whole(args.get("group") or 0)
     if found is None:
         return None
     if not 0 <= group <= found.re.groups:

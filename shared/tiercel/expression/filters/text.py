@@ -11,9 +11,10 @@ from tiercel.expression import java_regex
 from tiercel.expression.printing import java_text, text_of, weigh
 from tiercel.expression.runtime import Call
 from tiercel.expression.signature import Args, Filter
-from tiercel.expression.values import class_name, is_map, is_sequence
+from tiercel.expression.values import class_name, is_map, is_number, is_sequence, whole
 
 _ELLIPSIS = "..."
+_NUMERIC = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 # What Java's trim() takes away: control characters and the blank, but no other space of Unicode.
 _TRIMMED = "".join(map(chr, range(0x21)))
 
@@ -25,7 +26,7 @@ def _on_text(action: Callable[[str], str]) -> Filter:
 def _abbreviate(value: Any, args: Args, call: Call) -> Any:
     if value is None:
         return None
-    width, text = int(_needed(args, "length", call)), java_text(value)
+    width, text = whole(_needed(args, "length", call)), java_text(value)
     if width < 0:
         raise call.fail("Invalid length argument for abbreviate filter; must be greater than zero.")
     if len(text) < width or len(text) <= len(_ELLIPSIS):
@@ -117,7 +118,7 @@ def _indented(value: Any, args: Args, call: Call, lead: str) -> Any:
         return text
     if "amount" not in args:
         raise call.fail(f"The '{call.name}' filter expects an integer as argument 'amount'.")
-    amount = int(args["amount"])
+    amount = whole(args["amount"])
     if amount < 0:
         raise call.fail(f"The '{call.name}' filter expects a positive integer >=0 as argument 'amount'.")
     mark, prefix = _line_break(text), java_text(args.get("prefix", " "))
@@ -162,13 +163,25 @@ def _split(value: Any, args: Args, call: Call) -> Any:
     if value is None:
         return None
     text, delimiter = java_text(value), java_text(_needed(args, "delimiter", call))
-    limit = int(args.get("limit") or 0)
+    limit = whole(args.get("limit") or 0)
     if not text:
         return [""]
     pieces = java_regex.split(delimiter, text, limit)
     while limit == 0 and len(pieces) > 1 and not pieces[-1]:
         pieces.pop()
     return pieces
+
+
+def _string(value: Any, args: Args, call: Call) -> Any:
+    """Return a number, or a text that is one, as text."""
+    if value is None or is_number(value):
+        return None if value is None else java_text(value)
+    expected = "'string' filter expects a Number (INT, FLOAT, DOUBLE, etc.) or numeric String."
+    if not isinstance(value, str):
+        raise call.fail(f"{expected} Received: {class_name(value)}")
+    if not _NUMERIC.fullmatch(value):
+        raise call.fail(f"'string' filter expects a valid number. Received an invalid numeric string: {value}")
+    return value
 
 
 def _class_name(value: Any, args: Args, call: Call) -> Any:
@@ -187,7 +200,7 @@ FILTERS: Mapping[str, Filter] = {
     "slugify": _on_text(_slug),
     "split": Filter(_split, ("delimiter", "limit")),
     "startsWith": Filter(_starts_with, ("value",)),
-    "string": Filter(lambda value, args, call: None if value is None else text_of(value)),
+    "string": Filter(_string),
     "substringAfter": _substring(_after),
     "substringAfterLast": _substring(_after_last),
     "substringBefore": _substring(_before),

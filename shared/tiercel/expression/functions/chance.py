@@ -10,6 +10,7 @@ from tiercel.expression.filters.dates import DATE_ARGUMENTS, format_date
 from tiercel.expression.printing import java_text
 from tiercel.expression.runtime import Call
 from tiercel.expression.signature import Args, Function
+from tiercel.expression.values import whole
 from tiercel.model import ids
 
 _NANO_ID_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
@@ -57,7 +58,7 @@ def _random_port(args: Args, call: Call) -> int:
 
 def _nano_id(args: Args, call: Call) -> str:
     length, alphabet = args.get("length"), args.get("alphabet")
-    size = _NANO_ID_LENGTH if length is None else int(length)
+    size = _NANO_ID_LENGTH if length is None else whole(length)
     if not 0 <= size <= _NANO_ID_LENGTH_MAX:
         raise call.fail(f"The 'nanoId()' function field 'length' must be lower than: {_NANO_ID_LENGTH_MAX}")
     letters = java_text(alphabet) if alphabet else _NANO_ID_ALPHABET

@@ -50,7 +50,7 @@ def _from_ion(args: Args, call: Call) -> Any:
 def _yaml(args: Args, call: Call) -> Any:
     text = _text_argument(args, "yaml", call)
     if text is None:
-        return None
+        raise call.fail("The 'yaml' function expects an argument 'yaml' with type string.")
     try:
         return yaml_text.loads(text)
     except ValueError as error:

@@ -16,6 +16,7 @@ from tiercel.expression.host import FileAddress
 from tiercel.expression.printing import java_text
 from tiercel.expression.runtime import Call
 from tiercel.expression.signature import Args, Function
+from tiercel.expression.values import whole
 
 _STORAGE = "kestra://"
 _NAMESPACE_FILE = "nsfile://"
@@ -49,7 +50,7 @@ def address(args: Args, call: Call) -> FileAddress:
         raise _escaping(call)
     if path.startswith(_STORAGE + "/"):
         return FileAddress(scheme="kestra", path=path[len(_STORAGE) :], namespace=_owner(path, call))
-    version = None if revision is None else int(revision)
+    version = None if revision is None else whole(revision)
     own = _namespace_of(call) if given is None else java_text(given)
     if path.startswith(_NAMESPACE_FILE):
         authority, _, rest = path[len(_NAMESPACE_FILE) :].partition("/")
@@ -153,7 +154,7 @@ def _file_uri(args: Args, call: Call) -> Any:
         scheme="nsfile",
         path=path.lstrip("/"),
         namespace=namespace,
-        revision=None if revision is None else int(revision),
+        revision=None if revision is None else whole(revision),
     )
     try:
         return call.host.file_uri(file)

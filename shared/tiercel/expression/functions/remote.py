@@ -12,7 +12,7 @@ from tiercel.expression.host import Absent, HttpRequest, HttpResponse, SubflowCa
 from tiercel.expression.printing import java_text, json_of
 from tiercel.expression.runtime import Call
 from tiercel.expression.signature import Args, Function
-from tiercel.expression.values import is_map, is_sequence
+from tiercel.expression.values import is_map, is_sequence, whole
 from tiercel.model.duration import parse_duration
 
 MASK: Final = "******"
@@ -168,7 +168,7 @@ def _subflow(args: Args, call: Call) -> Any:
     request = SubflowCall(
         namespace=java_text(namespace),
         flow_id=java_text(flow_id),
-        revision=None if revision is None else int(revision),
+        revision=None if revision is None else whole(revision),
         inputs=inputs if is_map(inputs) else {},
         labels=_labels(args.get("labels"), call),
         timeout_s=_timeout(args.get("timeout"), call),

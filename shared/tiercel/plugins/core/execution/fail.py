@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from tiercel.errors import TaskFailed
+from tiercel.errors import ExpressionError, TaskFailed
 from tiercel.model.property import DYNAMIC, NOT_EMPTY
 from tiercel.plugins.base import RunContext, RunnableTask
 from tiercel.plugins.registry import register
@@ -47,12 +47,16 @@ class Assert(RunnableTask, frozen=True, kw_only=True):
         conditions = self.conditions if isinstance(self.conditions, list) else [self.conditions]
         failed = 0
         for condition in conditions:
-            if not holds(await context.render(condition, str)):
-                failed += 1
-                context.log("ERROR", f"Assertion failed: {condition}")
+            try:
+                if holds(await context.render(condition, str)):
+                    continue
+                context.log("ERROR", f"Assertion `{condition}` failed!")
+            except ExpressionError as error:
+                context.log("ERROR", f"Assertion `{condition}` failed, failed to render `{error}`")
+            failed += 1
         context.counter("failed", failed)
         context.counter("success", len(conditions) - failed)
         if failed:
             message = await context.render(self.error_message)
-            count = f"{failed} assertion{'s' if failed > 1 else ''} failed"
-            raise TaskFailed(f"{count}: {message}" if message else f"{count}.")
+            count = f"{failed} assertion{'s' if failed > 1 else ''} failed!"
+            raise TaskFailed(f"{count}\n{message}" if message else count)

@@ -51,7 +51,7 @@ class Split(RunnableTask, frozen=True, kw_only=True):
         rule = Rule(
             bytes=parse_size(size) if size else None,
             partitions=positive(await context.render(batch.partitions, int), "partitions"),
-            rows=positive(await context.render(batch.rows, int), "rows"),
+            rows=positive(await context.render(batch.rows, int), "rows") or 1,
             pattern=await context.render(batch.regex_pattern),
             separator=await context.render(batch.separator) or "\n",
         )

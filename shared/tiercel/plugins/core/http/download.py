@@ -39,7 +39,8 @@ class Download(HttpTask, frozen=True, kw_only=True):
                     file.write(chunk)
         context.counter("response.length", length)
         if length == 0:
-            if await context.render(self.fail_on_empty_response, bool) is not False:
+            fails = await context.render(self.fail_on_empty_response, bool) is not False
+            if fails and not await self.allows_failed(context):
                 raise HttpFailed("No response from server", response.status_code)
             context.log("WARN", "The answer is empty.")
         name = await context.render(self.save_as) or _name(response)

@@ -15,23 +15,23 @@ import msgspec
 from tiercel.errors import ExpressionError, TaskFailed
 from tiercel.model.property import DYNAMIC, NOT_EMPTY
 from tiercel.plugins.base import RunContext, RunnableTask
-from tiercel.plugins.core.storage.rows import ion_rows, write_row
+from tiercel.plugins.core.storage.rows import written_rows
 from tiercel.plugins.registry import register
 
 TURN_ROWS: Final = 200
 """Rows that are worked on before other tasks get their turn."""
-FALSE_TEXTS: Final = frozenset({"false", "0", "-0"})
+FALSE_TEXTS: Final = frozenset({"", "false", "0", "-0"})
 
 
-async def rows_of(path: Path) -> AsyncIterator[tuple[Any, dict[str, Any]]]:
-    """Yield each row and the variables that an expression about it sees: its fields."""
+async def rows_of(path: Path) -> AsyncIterator[tuple[bytes, dict[str, Any]]]:
+    """Yield each row as it is written, and the variables that an expression about it sees: its fields."""
     count = 0
     try:
-        for row in ion_rows(path):
+        for row, line in written_rows(path):
             count += 1
             if count % TURN_ROWS == 0:
                 await asyncio.sleep(0)  # other tasks of the worker have their turn
-            yield row, row if isinstance(row, dict) else {"value": row}
+            yield line, row if isinstance(row, dict) else {"value": row}
     except ValueError as error:
         raise TaskFailed(f"Row {count + 1} of the file cannot be read: {error}") from error
 
@@ -73,13 +73,13 @@ class FilterItems(RunnableTask, frozen=True, kw_only=True):
         processed = kept = 0
         target = output_path(context)
         with target.open("wb") as file:
-            async for row, variables in rows_of(path):
+            async for line, variables in rows_of(path):
                 processed += 1
                 answer = await self._answer(context, variables, on_error)
                 keep = (answer != excludes) if answer is not None else on_error is OnError.INCLUDE
                 if keep:
                     kept += 1
-                    write_row(file, row)
+                    file.write(line)
         context.counter("records", kept)
         uri = await context.store(target.name, target)
         return {"uri": uri, "processedItemsTotal": processed, "droppedItemsTotal": processed - kept}
@@ -88,12 +88,13 @@ class FilterItems(RunnableTask, frozen=True, kw_only=True):
         """Return whether the condition holds; None when it has no answer and that is allowed."""
         try:
             text = (await context.render(self.filter_condition, str, **variables)).strip()
+            # An empty text is false; only null is no answer.
+            if text or await context.render(self.filter_condition, Any, **variables) is not None:
+                return text not in FALSE_TEXTS
         except ExpressionError:
             if on_error is OnError.FAIL:
                 raise
             return None
-        if text:
-            return text not in FALSE_TEXTS
         if on_error is OnError.FAIL:
             raise ExpressionError(f"The condition `{self.filter_condition}` has no value for the row {variables}.")
         return None
@@ -120,9 +121,9 @@ class DeduplicateItems(RunnableTask, frozen=True, kw_only=True):
         target = output_path(context)
         number = 0
         with target.open("wb") as file:
-            async for row, _ in rows_of(path):
+            async for line, _ in rows_of(path):
                 if number in wanted:
-                    write_row(file, row)
+                    file.write(line)
                 number += 1
         context.counter("records", len(wanted))
         return {

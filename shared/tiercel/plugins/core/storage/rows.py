@@ -24,21 +24,34 @@ def is_binary(path: Path) -> bool:
 
 def ion_rows(path: Path) -> Iterator[Any]:
     """Yield the values of an Ion file; raise ValueError when it is none."""
+    return (value for value, _ in written_rows(path))
+
+
+def written_rows(path: Path) -> Iterator[tuple[Any, bytes]]:
+    """Yield the values of an Ion file, each with its line as it is written there; raise ValueError when it is none."""
     with path.open("rb") as file:
         if file.read(len(BINARY_MARK)) == BINARY_MARK:
             file.seek(0)
-            for value in simpleion.load(file, single_value=False, parse_eagerly=False):
-                yield from ion.loads(simpleion.dumps(value, binary=True))
+            for parsed in simpleion.load(file, single_value=False, parse_eagerly=False):
+                for value in ion.loads(simpleion.dumps(parsed, binary=True)):
+                    yield value, _line(value)
             return
         file.seek(0)
         for line in file:
-            if line.strip():
-                yield from ion.loads(line)
+            values = ion.loads(line) if line.strip() else []
+            if len(values) == 1:
+                yield values[0], line.rstrip(b"\r\n") + b"\n"
+            else:
+                yield from ((value, _line(value)) for value in values)
 
 
 def write_row(file: BinaryIO, value: Any) -> None:
     """Append a value as one line of Ion text."""
-    file.write(ion.dumps(value).encode() + b"\n")
+    file.write(_line(value))
+
+
+def _line(value: Any) -> bytes:
+    return ion.dumps(value).encode() + b"\n"
 
 
 def pieces(path: Path, separator: bytes) -> Iterator[bytes]:

@@ -22,6 +22,7 @@ from tiercel.storage import uris
 PARTS_MAX: Final = 100_000
 OPEN_MAX: Final = 500
 """Files that are open at a time; more partitions than this are refused."""
+NO_RULE: Final = "Nothing says how the file is to be split; set one of 'rows', 'bytes', 'partitions' or 'regexPattern'."
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?", re.IGNORECASE)
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -60,8 +61,10 @@ def split(path: Path, folder: Path, suffix: str, rule: Rule) -> list[Path]:
             writer.by_size(parts, rule.bytes)
         elif rule.partitions is not None:
             writer.in_turn(parts, rule.partitions)
+        elif rule.rows is not None:
+            writer.by_rows(parts, rule.rows)
         else:
-            writer.by_rows(parts, rule.rows or 1)
+            raise TaskFailed(NO_RULE)
     finally:
         writer.close()
     return writer.paths
@@ -108,7 +111,7 @@ class _Writer:
         written = 0
         for part in parts:
             length = len(part) + len(self._separator)
-            if file is None or (written and written + length > size):
+            if file is None or written >= size:
                 file, written = self._only_next(), 0
             file.write(part + self._separator)
             written += length
@@ -161,7 +164,7 @@ class Split(RunnableTask, frozen=True, kw_only=True):
     from_: Annotated[str, DYNAMIC, NOT_EMPTY] = msgspec.field(name="from")
     """The URI of the file."""
     bytes: Annotated[str | None, DYNAMIC] = None
-    """The size of a part, for example `10MB`."""
+    """A part ends with the line that reaches this size, for example `10MB`."""
     partitions: Annotated[int | str | None, DYNAMIC] = None
     """How many parts."""
     rows: Annotated[int | str | None, DYNAMIC] = None
