@@ -32,6 +32,7 @@ from tiercel.messages.topics import EXECUTION_EVENT, partition_of
 from tiercel.model import ids
 from tiercel.queue import backlog
 from tiercel.queue.base import Delivery, Lease, is_everything
+from tiercel.runtime import retry
 from tiercel.runtime.adapters import Adapters
 from tiercel.runtime.service import Service
 from tiercel.statestore.base import LeaseLost, StaleState
@@ -113,13 +114,12 @@ class ExecutorService(Service):
                 await self._lease_port.leave(SERVICE, self.instance)
 
     async def _lease_loop(self) -> None:
+        outage = retry.Outage("renewal of leases")
         while not self.stopping:
             # A lease is renewed in time, free ones are taken at once.
             await self._lease_port.changed(SERVICE, self._settings.lease_renew_s)
-            try:
+            with outage:
                 await self._renew()
-            except Unavailable:
-                log.warning("leases could not be renewed", extra={"action": "lease_renewal_failed"})
 
     async def _renew(self) -> None:
         """Renew leases, take free partitions, hand over a surplus; forget what was lost."""
@@ -170,28 +170,30 @@ class ExecutorService(Service):
 
     async def _timer_loop(self) -> None:
         """Read timers that come near, well before they are due."""
+        outage = retry.Outage("reading of timers")
         while not self.stopping:
             # What is read reaches twice as far as the next reading.
             await self._clock.sleep(HORIZON.total_seconds() / 2)
-            with contextlib.suppress(Unavailable):
+            with outage:
                 await self._read_timers(list(self._leases))
 
     async def _listener_loop(self) -> None:
         """Read the flows that listen again, in case that a broadcast was missed."""
+        outage = retry.Outage("reading of flows that listen")
         while not self.stopping:
             await self._clock.sleep(REREAD_S)  # a missed broadcast is what nobody can announce
-            with contextlib.suppress(Unavailable):
+            with outage:
                 await self._listeners.refresh()
 
     async def _event_loop(self) -> None:
+        outage = retry.Outage("decisions")
         while not self.stopping:
             self._idle.clear()
-            try:
+            worked = True
+            with outage:
                 worked = await self._work()
-            except Unavailable as error:
-                log.warning("database away: %s", error, extra={"action": "outage_waited"})
+            if outage.lasts:
                 self._cache.clear()
-                worked = True
                 await self._clock.sleep(OUTAGE_WAIT_S)  # a database does not say that it is back
             self._idle.set()
             if not worked and not self.stopping:
@@ -262,10 +264,11 @@ class ExecutorService(Service):
 
     async def _liveness_loop(self) -> None:
         """Look every third of the time-out whether a worker that holds something of ours is lost."""
+        outage = retry.Outage("search for lost workers")
         while not self.stopping:
             # Silence is what is looked for: no event tells it.
             await self._clock.sleep(self._settings.worker_timeout_s / 3)
-            with contextlib.suppress(Unavailable):
+            with outage:
                 held = await self._store.held(list(self._leases))
                 now = self._clock.now()
                 for worker in self._liveness.lost((item.worker for item in held), now):
@@ -282,16 +285,18 @@ class ExecutorService(Service):
                     self._queue.wake(EXECUTION_EVENT)
 
     async def _backlog_loop(self) -> None:
+        outage = retry.Outage("measuring of queues")
         while not self.stopping:
-            with contextlib.suppress(Unavailable):
+            with outage:
                 await backlog.measure(self._queue)
             await self._clock.sleep(backlog.INTERVAL_S)  # a gauge is read at this pace
 
     async def _forget_loop(self, forgetting: Forgetting) -> None:
         """Forget what is over, from time to time."""
+        outage = retry.Outage("forgetting of what is over")
         pause = INTERVAL_S
         while not self.stopping:
             await self._clock.sleep(pause)  # age is the reason to forget, and only time brings it
             pause = INTERVAL_S
-            with contextlib.suppress(Unavailable):
+            with outage:
                 pause = await forgetting.page(list(self._leases))

@@ -8,18 +8,15 @@ most once in an interval; a follower wakes only when the version of its own exec
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from tiercel.errors import Unavailable
 from tiercel.messages.topics import HISTORY
 from tiercel.model.state import State
 from tiercel.queue.base import Queue
+from tiercel.runtime import retry
 from tiercel.runtime.clock import Clock
 from tiercel.statestore.base import StateStore
-
-log = logging.getLogger(__name__)
 
 Version = tuple[int, State]
 SAFETY_INTERVAL_S = 0.5
@@ -108,12 +105,12 @@ class Followers:
             await asyncio.gather(self._loop, return_exceptions=True)
 
     async def _poll(self) -> None:
+        outage = retry.Outage("following of executions")
         try:
             while self._watches:
-                try:
+                with outage:
                     await self._look()
-                except Unavailable as error:
-                    log.warning("followed executions cannot be read: %s", error, extra={"action": "follow_delayed"})
+                if outage.lasts:
                     await self._clock.sleep(SAFETY_INTERVAL_S)  # a store does not say that it is back
                 await self._clock.sleep(self._interval_s)  # one look serves all changes of this while
                 await self._queue.wait(HISTORY, SAFETY_INTERVAL_S)  # an announcement wakes it; the time is a safety net

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
-from prometheus_client import REGISTRY, Gauge, Metric, disable_created_metrics, generate_latest
+from prometheus_client import REGISTRY, Counter, Gauge, Metric, disable_created_metrics, generate_latest
 
 from tiercel.runtime import kestra_metrics, version
 
@@ -29,6 +29,9 @@ SECONDS: Final = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 60, 600, 3600)
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter that nobody reads
 
 BUILD: Final = Gauge("tiercel_build_info", "Always 1; the labels say what runs.", ["service", "version"])
+UNAVAILABLE: Final = Counter(
+    "tiercel_backend_unavailable", "Times that work could not be done because a backend was away.", ["work"]
+)
 
 
 class FlowSeries:

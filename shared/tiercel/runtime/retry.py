@@ -2,19 +2,22 @@
 How long Tiercel waits for what can fail for a while, by name.
 
 Two ideas only: a backend that is away is waited for without an end, because work goes on when it is back; a single
-request that somebody waits for is tried a few times and then fails with its reason.
+request that somebody waits for is tried a few times and then fails with its reason. Either way each failure is counted,
+and the log says few of them.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from types import TracebackType
 from typing import Final, TypeVar
 
 import tenacity
 from tenacity import AsyncRetrying, RetryCallState
 
 from tiercel.errors import Unavailable
+from tiercel.runtime import metrics
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -73,13 +76,46 @@ async def waiting(name: str, call: Callable[[], Awaitable[T]]) -> T:
         raise
 
 
+class Outage:
+    """
+    Lets rounds of a loop fail while a backend is away: `with outage:` around what the next round does again anyhow.
+
+    The log says when an outage begins and when it is over, however many rounds it takes; each failure is counted.
+    """
+
+    def __init__(self, work: str) -> None:
+        self._work = work
+        self._failures = 0
+
+    @property
+    def lasts(self) -> bool:
+        """True when the last round failed."""
+        return self._failures > 0
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> bool:
+        if isinstance(error, Unavailable):
+            if not self._failures:
+                log.warning("%s: waiting, because %s", self._work, error, extra={"action": "outage_begun"})
+            self._failures += 1
+            metrics.UNAVAILABLE.labels(self._work).inc()
+            return True
+        if error is None and self._failures:
+            log.info("%s: going on after %d failures", self._work, self._failures, extra={"action": "outage_ended"})
+            self._failures = 0
+        return False
+
+
 class _Reporter:
-    """Logs the first failure at once and then each doubling, so that an outage does not fill the log."""
+    """Counts failures; logs the first at once and then each doubling, so that an outage does not fill the log."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     def __call__(self, state: RetryCallState) -> None:
+        metrics.UNAVAILABLE.labels(self._name).inc()
         number = state.attempt_number
         if number & (number - 1) == 0:
             error = state.outcome.exception() if state.outcome is not None else None

@@ -156,11 +156,16 @@ def _kafka() -> Any:
 
 
 async def migrate(settings: Settings) -> list[str]:
-    """Bring all tables and topics up to date; return the names of what was run or made."""
-    applied = [done.name for done in await migration.migrate(_queue_url(settings))]
+    """Bring all tables and topics up to date, waiting a while for their servers; return what was run or made."""
+    applied: list[str] = []
+    async for attempt in retry.start("PostgreSQL", START_TIMEOUT_S):
+        with attempt:
+            applied += [done.name for done in await migration.migrate(_queue_url(settings))]
     repository = PostgresRepository(history_url(settings))
     try:
-        applied += await repository.migrate()
+        async for attempt in retry.start("PostgreSQL", START_TIMEOUT_S):
+            with attempt:
+                applied += await repository.migrate()
     finally:
         await repository.close()
     if settings.queue.type == "kafka":

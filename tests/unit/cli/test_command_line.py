@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tiercel.cli.main import main
+from tiercel.runtime import wiring
 from tiercel.runtime.health import Concern, ManagementServer
 
 VALID = "id: hello\nnamespace: demo\ntasks:\n  - id: log\n    type: io.kestra.plugin.core.log.Log\n    message: hi\n"
@@ -69,6 +70,20 @@ def test_a_process_without_a_database_is_told_how_to_name_it(
 
     assert 2 == code
     assert "--postgres, TIERCEL_POSTGRES_URL or 'postgres.url'" in capsys.readouterr().err
+
+
+def test_migrate_waits_for_a_server_and_then_says_which_was_not_there(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A database that starts beside it may take a while; an address that is wrong must not hang."""
+    monkeypatch.setattr(wiring, "START_TIMEOUT_S", 0.05)
+
+    code = main(["migrate", "--postgres", "postgresql://nobody@127.0.0.1:1/none"])
+
+    assert 2 == code
+    assert "PostgreSQL is not available, trying again" in caplog.text
+    assert '"127.0.0.1", port 1 failed' in (said := capsys.readouterr().err)
+    assert said.rstrip().endswith("is its server running and reachable?")
 
 
 def test_the_schema_of_a_kind_or_type_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,11 +15,11 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final, Generic, TypeVar
 
-from tiercel.errors import Unavailable
 from tiercel.messages import codec
 from tiercel.messages.topics import Topic
 from tiercel.queue.postgres.node import PostgresNode
 from tiercel.queue.postgres.sending import SQL, table_of
+from tiercel.runtime import retry
 from tiercel.runtime.postgres.array import int8s
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ class PostgresSubscription(Generic[M]):
         self._missing: dict[int, float] = {}
         self._ready: deque[M] = deque()
         self._closed = False
+        self._outage = retry.Outage(f"reading of {topic.name}")
 
     def __aiter__(self) -> AsyncIterator[M]:
         return self
@@ -55,10 +56,10 @@ class PostgresSubscription(Generic[M]):
         while not self._closed:
             if self._ready:
                 return self._ready.popleft()
-            try:
+            full = False
+            with self._outage:
                 full = await self._read()
-            except Unavailable as error:
-                log.warning("broadcasts cannot be read: %s", error, extra={"action": "subscription_lost"})
+            if self._outage.lasts:
                 await asyncio.sleep(RETRY_S)  # a database does not say that it is back
                 continue
             if not self._ready and not full:

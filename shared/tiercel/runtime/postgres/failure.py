@@ -31,5 +31,5 @@ def translated(error: psycopg.Error) -> TiercelError:
     if isinstance(error, _OPERATORS):
         return OperatorError(f"PostgreSQL refuses: {said}; check the address, the user and the grants.")
     if isinstance(error, _PASSING):
-        return Unavailable(f"PostgreSQL cannot do this now ({said}); it is tried again when the server answers.")
+        return Unavailable(f"PostgreSQL cannot do this now ({said}); is its server running and reachable?")
     return InternalError(f"PostgreSQL refused a statement: {said}.")
