@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +24,7 @@ from typing import Final
 from backing import choice, containers, kafka_files, tools
 from backing.minio import S3Address
 from tiercel.errors import TiercelError
+from tiercel.runtime.scratch import Scratch
 
 LONG_S: Final = 5.0
 """What has taken longer is worth a word."""
@@ -72,11 +72,11 @@ def prepare(name: str) -> None:
 
 def run(names: list[str]) -> None:
     """Start them and wait for a signal; one whose address is given runs already."""
-    with tempfile.TemporaryDirectory(prefix="tiercel-services-") as folder, ExitStack() as stack:
+    with Scratch("services") as folder, ExitStack() as stack:
         for name in names:
             variable = choice.VARIABLES[name]
             began = time.monotonic()
-            address = stack.enter_context(ADDRESSES[name](Path(folder) / name))
+            address = stack.enter_context(ADDRESSES[name](folder / name))
             if os.environ.get(variable):
                 print(f"{name} is the one that {variable} names.")
                 continue

@@ -13,7 +13,6 @@ import os
 import platform
 import shutil
 import sys
-import tempfile
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +26,7 @@ from bench import bars, calibration
 from bench.benchmark import Benchmark
 from bench.target import Target, own_server
 from tiercel.runtime import version
+from tiercel.runtime.scratch import Scratch
 from tiercel.testing.server import StandaloneServer
 
 NAMES: Final = (
@@ -71,16 +71,14 @@ def run(benchmark: Benchmark) -> dict[str, Any]:
     """Measure on the given server, or on a fresh one."""
     if "BENCH_URL" in os.environ:
         return uvloop.run(_measure(benchmark, None))
-    with tempfile.TemporaryDirectory(prefix="tiercel-bench-") as folder:
-        Path(folder).chmod(0o755)  # PostgreSQL may run as another user
+    with Scratch("bench") as folder:
+        folder.chmod(0o755)  # PostgreSQL may run as another user
         with ExitStack() as stack:
             bucket = None
             if benchmark.needs_bucket:
-                bucket = stack.enter_context(MinioServer(Path(folder) / "minio")).address
-            queue = stack.enter_context(
-                choice.queue_settings(os.environ.get("BENCH_QUEUE", ""), Path(folder) / "kafka")
-            )
-            server = own_server(Path(folder), bucket, {**queue, **benchmark.environment})
+                bucket = stack.enter_context(MinioServer(folder / "minio")).address
+            queue = stack.enter_context(choice.queue_settings(os.environ.get("BENCH_QUEUE", ""), folder / "kafka"))
+            server = own_server(folder, bucket, {**queue, **benchmark.environment})
             try:
                 stack.enter_context(server)
                 return uvloop.run(_measure(benchmark, server, bucket))

@@ -12,12 +12,12 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any, Final
 
 from bench.benchmark import Unit
 from tiercel.runtime.embedded import EmbeddedPostgres
+from tiercel.runtime.scratch import Scratch
 
 REFERENCE: Final = 12_000.0
 RUNS: Final = 3
@@ -29,8 +29,8 @@ def factor() -> tuple[float | None, list[float]]:
     program = Path(os.environ.get("BENCH_SKELETON", SKELETON))
     if not program.exists():
         return None, []
-    with tempfile.TemporaryDirectory(prefix="tiercel-bench-") as folder, EmbeddedPostgres(Path(folder)) as server:
-        Path(folder).chmod(0o755)
+    with Scratch("bench") as folder, EmbeddedPostgres(folder) as server:
+        folder.chmod(0o755)
         rates = [_rate(program, server.uri()) for _ in range(RUNS)]
     return REFERENCE / max(rates), rates
 

@@ -10,11 +10,9 @@ import asyncio
 import multiprocessing
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 import uvloop
@@ -32,6 +30,7 @@ from tiercel.queue.postgres.node import PostgresNode
 from tiercel.queue.postgres.queue import PostgresQueue
 from tiercel.runtime.embedded import EmbeddedPostgres
 from tiercel.runtime.postgres.migration import migrate
+from tiercel.runtime.scratch import Scratch
 from tiercel.statestore.base import Changes, Held
 from tiercel.statestore.postgres.leases import PostgresLeases
 from tiercel.statestore.postgres.statestore import PostgresStateStore
@@ -222,7 +221,7 @@ def main() -> None:
     if len(sys.argv) > 1:
         uvloop.run(run(sys.argv[1]))
         return
-    with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder)) as server:
+    with Scratch("bench") as folder, EmbeddedPostgres(folder) as server:
         uvloop.run(run(server.uri()))
 
 

@@ -10,8 +10,6 @@ import asyncio
 import base64
 import contextlib
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -35,6 +33,7 @@ from tiercel.executor.settings import ExecutorSettings
 from tiercel.indexer.service import IndexerService
 from tiercel.indexer.settings import IndexerSettings
 from tiercel.runtime.adapters import Adapters
+from tiercel.runtime.scratch import Scratch
 from tiercel.runtime.service import Service
 from tiercel.scheduler.service import SchedulerService
 from tiercel.scheduler.settings import SchedulerSettings
@@ -161,17 +160,17 @@ def _environment(config: Config) -> Iterator[None]:
 
 def run_one(case: Case, folder: Folder) -> CaseResult:
     """Run a case on a cluster of its own; a hang or a crash of the cluster is its failure."""
-    scratch = Path(tempfile.mkdtemp(prefix="tiercel-case-"))
-    (scratch / "work").mkdir()
+    scratch = Scratch("case")
+    (scratch.path / "work").mkdir()
     started = time.monotonic()
     test_plugins.RUNS.clear()
     try:
         with Stub(folder) as stub, _environment(config_of(case)), deadline(CASE_DEADLINE_S):
-            result = run_virtual(_run(case, folder, scratch, stub))
+            result = run_virtual(_run(case, folder, scratch.path, stub))
     except (Exception, Hung, asyncio.CancelledError) as error:
         result = failed(case.id, case.file, f"{type(error).__name__}: {error}", case.features)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.close()
     return msgspec.structs.replace(result, seconds=time.monotonic() - started)
 
 

@@ -7,8 +7,6 @@ What no user sees (Java's helpers for maps and ids, states of a queue's messages
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
@@ -17,6 +15,7 @@ from tests.conformance import misc_api, misc_engine, misc_store, misc_tasks, mis
 from tests.conformance.corpus import Case, Folder
 from tests.conformance.deadline import Hung, deadline
 from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left_out, passed
+from tiercel.runtime.scratch import Scratch
 
 FILE: Final = "misc.yaml"
 CASE_DEADLINE_S: Final = 30.0
@@ -78,10 +77,10 @@ def _run_case(section: str, case: Case) -> CaseResult:
     if run is None:
         why = REASONS.get(section, f"nobody knows the section '{section}'")
         return left_out(case.id, FILE, why, case.features)
-    base = Path(tempfile.mkdtemp(prefix="tiercel-misc-"))
+    scratch = Scratch("misc")
     try:
         with deadline(CASE_DEADLINE_S):
-            asyncio.run(_await(run, case, base))
+            asyncio.run(_await(run, case, scratch.path))
     except LeftOut as reason:
         return left_out(case.id, FILE, str(reason), case.features)
     except Mismatch as problem:
@@ -89,5 +88,5 @@ def _run_case(section: str, case: Case) -> CaseResult:
     except (Exception, Hung) as error:  # whatever a case does to the runner is that case's failure
         return failed(case.id, FILE, f"{type(error).__name__}: {error}", case.features)
     finally:
-        shutil.rmtree(base, ignore_errors=True)
+        scratch.close()
     return passed(case.id, FILE, case.features)

@@ -24,6 +24,7 @@ from tiercel.storage.keyvalues import StorageKeyValues
 from tiercel.storage.local import LocalStorage
 from tiercel.storage.patterns import PathPatterns
 from tiercel.worker.context import TaskContext
+from tiercel.worker.settings import WorkerSettings
 from tiercel.worker.single import Bench
 
 _FLOW = "id: flow\nnamespace: {}\ntasks:\n- id: one\n  type: io.kestra.plugin.core.debug.Return\n  format: a\n"
@@ -64,8 +65,7 @@ async def kv_access(case: Case, base: Path) -> None:
 
 async def working_dir(case: Case, base: Path) -> None:
     """The folder of a run."""
-    context = Bench(LocalStorage(base / "storage", durable=False)).context({})
-    context.surroundings.temporary_folder = base / "tmp"
+    context = Bench(LocalStorage(base / "storage", durable=False), settings=_settings(base)).context({})
     folder, body = context.working_dir, case.body
     if "files" in body:
         for name in body["files"]:
@@ -105,6 +105,10 @@ async def _made_files(context: TaskContext, body: Mapping[str, Any], root: str) 
         claim(str(made).endswith(expected.get("ends_with", "")), True, f"{made} bears its name")
 
 
+def _settings(base: Path) -> WorkerSettings:
+    return WorkerSettings(temporary_folder=str(base / "tmp"))
+
+
 def _resolve(folder: Path, one: Mapping[str, Any]) -> None:
     try:
         found = folder if one["path"] is None else inside(folder, one["path"])
@@ -118,8 +122,7 @@ async def scripts(case: Case, base: Path) -> None:
     """Commands of scripts: storage URIs in them become paths, and one text is what the interpreter gets."""
     body, operation = case.body, case.body["operation"]
     storage = LocalStorage(base / "storage", durable=False)
-    bench = Bench(storage)
-    bench.surroundings.temporary_folder = base / "tmp"
+    bench = Bench(storage, settings=_settings(base))
     context = bench.context({})
     for step in body.get("setup", []):
         if "put_file" in step:

@@ -22,11 +22,9 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import IO, Any, Final
 
 import httpx
@@ -45,6 +43,7 @@ from tiercel.runtime import settings as runtime_settings
 from tiercel.runtime import wiring
 from tiercel.runtime.clock import SystemClock
 from tiercel.runtime.embedded import HISTORY_DATABASE, EmbeddedPostgres
+from tiercel.runtime.scratch import Scratch
 from tiercel.webserver.context import Api
 from tiercel.webserver.settings import WebserverSettings
 from tiercel.worker.settings import WorkerSettings
@@ -69,7 +68,8 @@ class Installation:
         self._tenants = list(tenants)
         self._broker = broker
         self._environment = environment
-        self._folder = Path(tempfile.mkdtemp(prefix="tiercel-conformance-"))
+        self._scratch = Scratch("conformance")
+        self._folder = self._scratch.path
         self._folder.chmod(0o755)
         self._server = EmbeddedPostgres(self._folder / "data")
         self._process: subprocess.Popen[bytes] | None = None
@@ -112,7 +112,7 @@ class Installation:
         if self._log is not None:
             self._log.close()
             shutil.copyfile(self._folder / "server.log", ROOT / "build" / "conformance-postgres.log")
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.close()
 
     def _settings(self) -> dict[str, Any]:
         queue = {"queue": {"type": "kafka"}, "kafka": {"bootstrap-servers": self._broker}} if self._broker else {}
@@ -210,7 +210,7 @@ def broker_of(queue: str) -> Iterator[str | None]:
         yield None
         return
     choice.prepare("kafka")
-    with tempfile.TemporaryDirectory(prefix="tiercel-kafka-") as folder, choice.kafka_address(Path(folder)) as address:
+    with Scratch("kafka") as folder, choice.kafka_address(folder) as address:
         yield address
 
 

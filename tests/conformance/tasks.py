@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +29,7 @@ from tests.conformance.values import build, duration
 from tiercel.definitions.memory import MemoryDefinitions
 from tiercel.errors import TiercelError
 from tiercel.runtime.clock import SystemClock
+from tiercel.runtime.scratch import Scratch
 from tiercel.secrets.encryption import Encryption
 from tiercel.storage.keyvalues import StorageKeyValues
 from tiercel.storage.local import LocalStorage
@@ -105,7 +104,8 @@ def run_tasks_cases(folder: Path) -> list[CaseResult]:
 
 
 def _run_case(case: Case, folder: Folder) -> CaseResult:
-    base = Path(tempfile.mkdtemp(prefix="tiercel-task-"))
+    scratch = Scratch("task")
+    base = scratch.path
     try:
         with Stub(folder) as stub, deadline(CASE_DEADLINE_S):
             if any(str(run.get("task", {}).get("type")) in NEEDS_SERVICES for run in case.body["runs"]):
@@ -120,7 +120,7 @@ def _run_case(case: Case, folder: Folder) -> CaseResult:
     except (Exception, Hung) as error:  # whatever a case does to the runner is that case's failure
         return failed(case.id, case.file, f"{type(error).__name__}: {error}", case.features)
     finally:
-        shutil.rmtree(base, ignore_errors=True)
+        scratch.close()
     return passed(case.id, case.file, case.features)
 
 

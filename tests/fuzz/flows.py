@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
@@ -36,6 +35,7 @@ from tiercel.plugins.base import RunnableTask, TaskRunner
 from tiercel.plugins.core.flow.items import PREFIX as INNER
 from tiercel.plugins.registry import REGISTRY
 from tiercel.runtime.adapters import Adapters
+from tiercel.runtime.scratch import Scratch
 from tiercel.runtime.service import Service
 from tiercel.storage.local import LocalStorage
 from tiercel.testing.cluster import MemoryCluster
@@ -297,8 +297,8 @@ def try_tasks(count: int, seed: int) -> tuple[Counter[str], list[str]]:
             if len(found) >= 10:
                 return
 
-    with tempfile.TemporaryDirectory(prefix="tiercel-fuzz-") as folder:
-        asyncio.run(run_all(Path(folder)))
+    with Scratch("fuzz") as folder:
+        asyncio.run(run_all(folder))
     return ends, found
 
 
@@ -331,8 +331,8 @@ def try_documents(documents: Iterable[Mapping[str, Any]]) -> tuple[Counter[str],
                     if len(found) >= 10:
                         return
 
-    with tempfile.TemporaryDirectory(prefix="tiercel-fuzz-") as folder:
-        run_virtual(run_all(Path(folder)))
+    with Scratch("fuzz") as folder:
+        run_virtual(run_all(folder))
     return ends, found
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.integration.worker_stage import FOLDER, LOG, RETURN, SHELL, World
+from tests.unit.runtime.test_scratch import left_by_a_killed_process
 from tiercel.messages.execution_event import ChildRunReported
 from tiercel.model.state import State
 
@@ -95,3 +98,21 @@ async def test_cached_outputs_serve_a_run_with_the_same_properties(world: World)
         assert (await world.finished(f"e{number}")).state is State.SUCCESS
 
     assert [message for level, message in await world.logs() if level == "INFO"] == ["World", "other"]
+
+
+async def test_a_worker_removes_the_folders_of_workers_that_were_killed(tmp_path: Path) -> None:
+    """When it starts: whoever made them cleans up no more. Its own is gone when it ends."""
+    folders = tmp_path / "folders"
+    folders.mkdir()
+    dead = left_by_a_killed_process(folders)
+    world = World(tmp_path)
+
+    async with world.worker:
+        await world.worker._clearing
+        assert not dead.exists()
+
+        await world.send({"id": "here", "type": SHELL, "commands": ["pwd"]})
+        await world.finished()
+        assert 1 == len(list(folders.iterdir()))
+
+    assert [] == list(folders.iterdir())

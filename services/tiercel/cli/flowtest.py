@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -27,6 +26,7 @@ from tiercel.flowspec.yaml import Document, read_documents
 from tiercel.model.flow import Flow
 from tiercel.runtime import logging as logs
 from tiercel.runtime import wiring
+from tiercel.runtime.scratch import Scratch
 from tiercel.runtime.settings import Settings
 from tiercel.storage import uris
 from tiercel.webserver import deployment
@@ -110,8 +110,8 @@ def execute(arguments: argparse.Namespace) -> int:
 
 async def _run(arguments: argparse.Namespace, found: Collected) -> list[SuiteResult]:
     results = []
-    with tempfile.TemporaryDirectory(prefix="tiercel-test-") as folder:
-        given: dict[str, Any] = {"queue.type": "memory", "storage.local.base-path": folder}
+    with Scratch("test") as folder:
+        given: dict[str, Any] = {"queue.type": "memory", "storage.local.base-path": str(folder)}
         settings = options.read(arguments, **given)
         logs.configure(form=settings.logging.format, level="WARNING", service="test")
         async with installation(settings) as api:

@@ -8,7 +8,6 @@ as older clients do.
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from tiercel.errors import Refused
+from tiercel.runtime.scratch import Scratch
 from tiercel.webserver.problem import TooLarge
 
 _PARTS_MAX: Final = 1000
@@ -41,16 +41,16 @@ class Form:
         self.files: dict[str, Upload] = {}
         self.uploads: list[Upload] = []
         """All files in the order of the body: several may share the name of their part."""
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Scratch | None = None
 
     def folder(self) -> Path:
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="tiercel-upload-")
-        return Path(self._folder.name)
+            self._folder = Scratch("upload")
+        return self._folder.path
 
     def close(self) -> None:
         if self._folder is not None:
-            self._folder.cleanup()
+            self._folder.close()
 
 
 @contextmanager

@@ -246,11 +246,9 @@ class TaskContext:
         if self._given_dir is not None:
             return self._given_dir
         if self._own_dir is None:
-            folder = self.surroundings.temporary_folder
-            folder.mkdir(parents=True, exist_ok=True)
-            path = folder / f"tiercel-{self.task_run_id or 'run'}-{self.attempt}-{os.urandom(4).hex()}"
-            path.mkdir(mode=0o700)
-            self._own_dir = path.resolve()
+            name = f"{self.task_run_id or 'run'}-{self.attempt}-{os.urandom(4).hex()}"
+            self._own_dir = self.surroundings.folder / name
+            self._own_dir.mkdir(mode=0o700)
         return self._own_dir
 
     @property

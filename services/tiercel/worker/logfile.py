@@ -16,9 +16,7 @@ class LogFile:
     """Collects the lines of one attempt on disk."""
 
     def __init__(self, surroundings: Surroundings) -> None:
-        folder = surroundings.temporary_folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self._path: Path = folder / f"tiercel-log-{os.urandom(8).hex()}.log"
+        self._path: Path = surroundings.folder / f"{os.urandom(8).hex()}.log"
         self._file: TextIO | None = None
         self.surroundings = dataclasses.replace(surroundings, log_sink=self._write)
 

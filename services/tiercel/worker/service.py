@@ -22,7 +22,7 @@ from tiercel.messages.worker_event import WorkerHeartbeat
 from tiercel.messages.worker_job import TaskJob, WorkerJob
 from tiercel.model import ids
 from tiercel.plugins.scripts import leftovers
-from tiercel.runtime import retry
+from tiercel.runtime import retry, scratch
 from tiercel.runtime.adapters import Adapters
 from tiercel.runtime.service import Service
 from tiercel.worker import metrics
@@ -82,11 +82,16 @@ class WorkerService(Service):
         self.heart = Heart(self._queue, self._clock, self.settings, self._beat)
         # Subscribed before the first claim: no kill of a claimed job is missed.
         self._broadcasts = self._queue.subscribe(BROADCAST)
-        self._sweep = asyncio.create_task(leftovers.remove())
+        self._clearing = asyncio.create_task(self._clear_up())
         self.spawn("outbox", self.outbox.run())
         self.spawn("heart", self.heart.run(self._lost))
         self.spawn("broadcast", self._hear())
         self.spawn("claim", self._claim())
+
+    async def _clear_up(self) -> None:
+        """Remove what dead workers left on this machine."""
+        await asyncio.to_thread(scratch.sweep, self._surroundings.temporary_folder)
+        await leftovers.remove()
 
     def _slot_freed(self) -> None:
         self._count_slots()
@@ -189,6 +194,7 @@ class WorkerService(Service):
                 await self.outbox.emptied()
         except TimeoutError:
             log.error("the last reports could not be sent", extra={"action": "reports_lost"})
+        await asyncio.to_thread(self._surroundings.close)
 
     async def _let_end(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -13,6 +13,7 @@ from tiercel.client.base import ApiClient
 from tiercel.expression.rendering import Engine
 from tiercel.plugins.base import KeyValues
 from tiercel.runtime.clock import Clock, SystemClock
+from tiercel.runtime.scratch import Scratch
 from tiercel.secrets.base import Secrets
 from tiercel.storage.base import Storage
 from tiercel.storage.keyvalues import StorageKeyValues
@@ -44,11 +45,24 @@ class Surroundings:
     environment: Mapping[str, str] = dataclasses.field(default_factory=lambda: dict(os.environ))
     _engines: dict[str, Engine] = dataclasses.field(default_factory=dict)
     _key_values: dict[str, KeyValues] = dataclasses.field(default_factory=dict)
+    _scratch: Scratch | None = None
 
     def __post_init__(self) -> None:
         self.envs = envs_of(self.environment, self.settings.env_vars_prefix)
         self.temporary_folder = Path(self.settings.temporary_folder or tempfile.gettempdir())
         self.cache_folder = Path(self.settings.cache_folder or self.temporary_folder / f"tiercel-cache-{os.getuid()}")
+
+    @property
+    def folder(self) -> Path:
+        """Where runs put what they need on disk, made on first use; it is gone when the process is."""
+        if self._scratch is None:
+            self._scratch = Scratch("worker", self.temporary_folder)
+        return self._scratch.path
+
+    def close(self) -> None:
+        """Remove what is still on disk."""
+        if self._scratch is not None:
+            self._scratch.close()
 
     def engine(self, dialect: str) -> Engine:
         """Return the expression engine of a dialect."""

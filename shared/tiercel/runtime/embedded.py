@@ -29,6 +29,7 @@ from typing import IO, Any, Final
 import psycopg
 
 from tiercel.errors import OperatorError, Unavailable
+from tiercel.runtime.scratch import Scratch
 
 DATABASE: Final = "tiercel"
 """Queue, live state and definitions."""
@@ -79,13 +80,13 @@ class EmbeddedPostgres:
         self._settings = {**SETTINGS, **(settings or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._account = _unprivileged() if os.geteuid() == 0 else None
-        self._socket_dir: Path | None = None
+        self._socket_folder: Scratch | None = None
         self._lock: int | None = None
 
     def uri(self, database: str = DATABASE) -> str:
         """Return the address of a database of the running server."""
-        assert self._socket_dir is not None, "The server has not been started."
-        return f"postgresql://{ROLE}@/{database}?host={self._socket_dir}"
+        assert self._socket_folder is not None, "The server has not been started."
+        return f"postgresql://{ROLE}@/{database}?host={self._socket_folder.path}"
 
     @property
     def pid(self) -> int | None:
@@ -104,10 +105,16 @@ class EmbeddedPostgres:
         binaries = _reachable(_binaries(), self._account)
         cluster = self._cluster(binaries)
         _end_orphan(cluster)
-        if self._socket_dir is None:
-            self._socket_dir = self._private_folder()
+        if self._socket_folder is None:
+            self._socket_folder = self._private_folder()
         with self.log_file.open("ab") as output:
-            options = ["-D", self._seen_as(cluster), "-k", str(self._socket_dir), *_options(self._settings, binaries)]
+            options = [
+                "-D",
+                self._seen_as(cluster),
+                "-k",
+                str(self._socket_folder.path),
+                *_options(self._settings, binaries),
+            ]
             self._process = self._spawn(binaries / "postgres", options, cluster, output)
         self._await_ready(cluster)
         self._create_databases()
@@ -123,10 +130,9 @@ class EmbeddedPostgres:
                 process.send_signal(signal.SIGQUIT)
                 process.wait()
         self._process = None
-        if self._socket_dir is not None:
-            shutil.rmtree(self._socket_dir, ignore_errors=True)
-            (self.data_dir / "postgres.socket").unlink(missing_ok=True)
-            self._socket_dir = None
+        if self._socket_folder is not None:
+            self._socket_folder.close()
+            self._socket_folder = None
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -186,15 +192,11 @@ class EmbeddedPostgres:
     def _seen_as(self, folder: Path) -> str:
         return "/proc/self/cwd" if self._account is not None else str(folder)
 
-    def _private_folder(self) -> Path:
+    def _private_folder(self) -> Scratch:
         """Make the socket's folder; not below the data folder, because a socket's path holds 107 bytes at most."""
-        note = self.data_dir / "postgres.socket"
-        if note.exists():  # the folder of a run that was killed
-            shutil.rmtree(note.read_text(), ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix="tiercel-postgres-"))
-        note.write_text(str(folder))
+        folder = Scratch("socket")
         if self._account is not None:
-            os.chown(folder, self._account.pw_uid, self._account.pw_gid)
+            os.chown(folder.path, self._account.pw_uid, self._account.pw_gid)
         return folder
 
     def _await_ready(self, cluster: Path) -> None:
