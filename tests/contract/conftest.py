@@ -17,7 +17,10 @@ import pytest
 from psycopg import conninfo
 
 from tests.contract.backends import KafkaContract, MemoryContract, PostgresContract
-from tiercel.runtime.embedded import EmbeddedPostgres
+from tiercel.repository.base import Repository
+from tiercel.repository.memory import MemoryRepository
+from tiercel.repository.postgres import PostgresRepository
+from tiercel.runtime.embedded import HISTORY_DATABASE, EmbeddedPostgres
 from tiercel.runtime.postgres.migration import migrate
 
 
@@ -73,3 +76,26 @@ async def backend(request: pytest.FixtureRequest) -> AsyncIterator[MemoryContrac
         made = await PostgresContract.open(request.getfixturevalue("postgres_database"))
     yield made
     await made.close()
+
+
+@pytest.fixture(scope="module")
+def history_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """Yield a server for histories."""
+    with EmbeddedPostgres(tmp_path_factory.mktemp("history")) as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "postgres"])
+async def repository(request: pytest.FixtureRequest) -> AsyncIterator[Repository]:
+    """Yield an empty history."""
+    if request.param == "memory":
+        yield MemoryRepository()
+        return
+    uri = request.getfixturevalue("history_server").uri(HISTORY_DATABASE)
+    async with await psycopg.AsyncConnection.connect(uri, autocommit=True) as connection:
+        await connection.execute("DROP SCHEMA IF EXISTS tr CASCADE")
+        await connection.execute("DROP TABLE IF EXISTS tiercel_history_migration")
+    adapter = PostgresRepository(uri)
+    await adapter.migrate()
+    yield adapter
+    await adapter.close()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-import psycopg
-import pytest
 
-from tiercel.messages.history import AuditRecord, ExecutionDeleted, LogBatch, MetricBatch
+from tiercel.messages.history import ExecutionDeleted, LogBatch, MetricBatch
 from tiercel.model import ids
 from tiercel.model.execution import (
     Execution,
@@ -24,32 +21,8 @@ from tiercel.model.execution import (
 from tiercel.model.state import State, StateChange
 from tiercel.repository.base import Belongings, ExecutionChange, HistoryBatch, Page, Repository, RunChange, Sort
 from tiercel.repository.filter import Field, Filter, Op
-from tiercel.repository.memory import MemoryRepository
-from tiercel.repository.postgres import PostgresRepository
-from tiercel.runtime.embedded import HISTORY_DATABASE, EmbeddedPostgres
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    with EmbeddedPostgres(tmp_path_factory.mktemp("history")) as server:
-        yield server
-
-
-@pytest.fixture(params=["memory", "postgres"])
-async def repository(request: pytest.FixtureRequest) -> AsyncIterator[Repository]:
-    if request.param == "memory":
-        yield MemoryRepository()
-        return
-    uri = request.getfixturevalue("server").uri(HISTORY_DATABASE)
-    async with await psycopg.AsyncConnection.connect(uri, autocommit=True) as connection:
-        await connection.execute("DROP SCHEMA IF EXISTS tr CASCADE")
-        await connection.execute("DROP TABLE IF EXISTS tiercel_history_migration")
-    adapter = PostgresRepository(uri)
-    await adapter.migrate()
-    yield adapter
-    await adapter.close()
 
 
 def execution(at: datetime = NOW, state: State = State.RUNNING, version: int = 1, **fields: Any) -> Execution:
@@ -342,14 +315,6 @@ async def test_old_history_is_dropped(repository: Repository) -> None:
 
     assert [new.id] == await found(repository)
     assert ["new"] == [entry.message for entry in (await repository.logs("main", [], Page())).results]
-
-
-async def test_audit_records_are_taken(repository: Repository) -> None:
-    """A record that comes twice is no error."""
-    record = AuditRecord(id="1", at=NOW, actor="me", action="flow.create", subject="a/b")
-
-    await repository.write(HistoryBatch(audit=[record]))
-    await repository.write(HistoryBatch(audit=[record]))
 
 
 async def test_ids_of_another_form_are_kept(repository: Repository) -> None:

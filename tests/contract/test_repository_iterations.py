@@ -45,16 +45,10 @@ def _looked_at(node: dict[str, Any]) -> Iterator[int]:
         yield from _looked_at(child)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    with EmbeddedPostgres(tmp_path_factory.mktemp("history")) as server:
-        yield server
-
-
 @pytest.fixture
-async def explainer(server: EmbeddedPostgres) -> AsyncIterator[Explainer]:
+async def explainer(history_server: EmbeddedPostgres) -> AsyncIterator[Explainer]:
     """Return one over a history of a few executions that are listed, and many newer iterations of a Loop."""
-    uri = server.uri(HISTORY_DATABASE)
+    uri = history_server.uri(HISTORY_DATABASE)
     repository = PostgresRepository(uri)
     await repository.migrate()
     listed = [execution(NOW - timedelta(minutes=1 + n), State.SUCCESS) for n in range(LISTED)]

@@ -19,9 +19,9 @@ from litestar.openapi import OpenAPIConfig
 from tiercel.errors import NotFound
 from tiercel.model import ids
 from tiercel.runtime.adapters import Adapters
-from tiercel.webserver import metrics, problem
+from tiercel.webserver import audit, metrics, problem
 from tiercel.webserver.context import Api
-from tiercel.webserver.gate import Gate, headers_of
+from tiercel.webserver.gate import SAFE, Gate, headers_of
 from tiercel.webserver.handlers import HANDLERS, creation
 from tiercel.webserver.settings import WebserverSettings
 
@@ -29,21 +29,9 @@ _PREFIX: Final = "/api/v1/"
 _CREATE: Final = "/api/v1/executions/"
 _ENCODE: Final = msgspec.json.Encoder().encode
 RESOURCES: Final = frozenset(
-    {"basicAuth", "concurrency-limit", "configs", "dashboards", "executions", "expressions", "flows", "kv", "logs"}
-    | {
-        "metrics",
-        "namespaces",
-        "outputs",
-        "pebble",
-        "plugins",
-        "secrets",
-        "services",
-        "stats",
-        "taskruns",
-        "templates",
-        "triggers",
-        "version",
-    }
+    {"auditlogs", "basicAuth", "concurrency-limit", "configs", "dashboards", "executions", "expressions", "flows", "kv"}
+    | {"logs", "metrics", "namespaces", "outputs", "pebble", "plugins", "secrets", "services", "stats", "taskruns"}
+    | {"templates", "triggers", "version"}
 )
 """First words of paths without a tenant; any other first word is one."""
 _ACTIONS: Final = frozenset(
@@ -109,6 +97,8 @@ class WebApp:
             status, body = problem.answer(error, scope.get("tiercel.path", path))
             await respond(send, status, _ENCODE(body))
             return
+        if scope["method"] not in SAFE:
+            receive, send = audit.recorded(self.api, scope, self._gate.actor(path), receive, send)
         await self.litestar(scope, receive, send)
 
     async def _is_creation(self, scope: Any, first: str, second: str) -> bool:

@@ -18,12 +18,15 @@ from tiercel.webserver.settings import WebserverSettings
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing: what they answer, a browser does not show to the page of another site."""
 ANYBODY: Final = "*"
+ANONYMOUS: Final = "anonymous"
+"""Who asks where no password is asked for."""
 
 
 class Gate:
     """Knows the password, and the addresses of pages."""
 
     def __init__(self, settings: WebserverSettings) -> None:
+        self._username = settings.username or ""
         pair = f"{settings.username}:{settings.password}".encode()
         self._credentials = b"Basic " + base64.b64encode(pair) if settings.username and settings.password else None
         self._open_urls = settings.open_urls
@@ -38,6 +41,10 @@ class Gate:
     def knows(self, headers: Mapping[bytes, bytes]) -> bool:
         """Tell whether a request bears the password, or none is asked for."""
         return self._credentials is None or hmac.compare_digest(headers.get(b"authorization", b""), self._credentials)
+
+    def actor(self, path: str) -> str:
+        """Return who asks for a path, once the password was looked at."""
+        return self._username if self._credentials is not None and not self.is_open(path) else ANONYMOUS
 
     def is_preflight(self, method: str, headers: Mapping[bytes, bytes]) -> bool:
         """Tell whether a browser only asks what a page may ask for: it never sends the password with that."""

@@ -15,6 +15,10 @@ REQUEST_SECONDS: Final = Histogram(
     buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
 )
 OPEN_REQUESTS: Final = Gauge("tiercel_webserver_open_requests", "Requests that are being answered, streams included.")
+AUDIT_LOST: Final = Counter(
+    "tiercel_webserver_audit_lost",
+    "Changes that are in the log and not on record: the queue was away.",
+)
 METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 """Anybody can send any word as a method: others are counted as one."""
 

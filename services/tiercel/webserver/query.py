@@ -60,6 +60,7 @@ LOG_FIELDS: Final = (
 )
 METRIC_FIELDS: Final = (Field.TASK_ID, Field.TASK_RUN_ID, Field.NAME, Field.START_DATE, Field.END_DATE)
 FLOW_FIELDS: Final = (Field.QUERY, Field.SCOPE, Field.NAMESPACE, Field.LABELS, Field.FLOW_ID)
+AUDIT_FIELDS: Final = (Field.QUERY, Field.START_DATE, Field.END_DATE)
 TRIGGER_FIELDS: Final = (Field.QUERY, Field.SCOPE, Field.NAMESPACE, Field.FLOW_ID, Field.TRIGGER_ID)
 
 

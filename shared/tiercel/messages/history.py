@@ -50,7 +50,7 @@ class MetricBatch(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
-    """Who did what to what."""
+    """Who changed what: `action` is a kind of request, `subject` the address that it went to."""
 
     id: str
     at: datetime

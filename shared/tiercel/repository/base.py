@@ -154,6 +154,10 @@ class Repository(Protocol):
         """Delete log lines, with a `limit` the oldest so many; return how many."""
         ...
 
+    async def audit(self, tenant_id: str, filters: Sequence[Filter], page: Page) -> Found[AuditRecord]:
+        """Return a page of the records of changes, the newest first unless sorted."""
+        ...
+
     async def delete_metrics(self, tenant_id: str, filters: Sequence[Filter]) -> int:
         """Delete measurements; return how many."""
         ...

@@ -24,7 +24,8 @@ from tiercel.repository.base import (
     RunChange,
     Sort,
 )
-from tiercel.repository.filter import Field, Filter, Op, level_rank, matches
+from tiercel.repository.filter import Field, Filter, level_rank
+from tiercel.repository.memory_match import audit_matches, ended, execution_matches, log_matches, metric_matches
 
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ class MemoryRepository:
         self._logs: list[LogEntry] = []
         self._metrics: list[MetricEntry] = []
         self._ledger: set[tuple[str, int]] = set()
-        self.audit: list[AuditRecord] = []
+        self._audit: dict[str, AuditRecord] = {}
 
     async def write(self, batch: HistoryBatch) -> None:
         for change in batch.executions.values():
@@ -57,7 +58,7 @@ class MemoryRepository:
         for metrics in batch.metrics:
             if self._is_new(metrics.producer, metrics.sequence):
                 self._metrics.extend(metrics.entries)
-        self.audit.extend(batch.audit)
+        self._audit.update((record.id, record) for record in batch.audit)
         for deleted in batch.deleted.values():
             self._executions.pop(deleted.execution_id, None)
             if deleted.logs:
@@ -130,7 +131,7 @@ class MemoryRepository:
             for kept in self._executions.values()
             if kept.execution.tenant_id == tenant_id
             and (kinds or kept.execution.kind is ExecutionKind.NORMAL)
-            and all(_execution_matches(kept.execution, filter_) for filter_ in filters)
+            and all(execution_matches(kept.execution, filter_) for filter_ in filters)
         ]
 
     async def count(self, tenant_id: str, filters: Sequence[Filter]) -> int:
@@ -163,7 +164,7 @@ class MemoryRepository:
 
     def _matching_logs(self, tenant_id: str, filters: Sequence[Filter]) -> list[LogEntry]:
         return [
-            line for line in self._logs if line.tenant_id == tenant_id and all(_log_matches(line, f) for f in filters)
+            line for line in self._logs if line.tenant_id == tenant_id and all(log_matches(line, f) for f in filters)
         ]
 
     async def delete_logs(self, tenant_id: str, filters: Sequence[Filter], limit: int | None = None) -> int:
@@ -180,8 +181,14 @@ class MemoryRepository:
         return [
             entry
             for entry in self._metrics
-            if entry.tenant_id == tenant_id and all(_metric_matches(entry, filter_) for filter_ in filters)
+            if entry.tenant_id == tenant_id and all(metric_matches(entry, filter_) for filter_ in filters)
         ]
+
+    async def audit(self, tenant_id: str, filters: Sequence[Filter], page: Page) -> Found[AuditRecord]:
+        records = [record for record in self._audit.values() if record.tenant_id == tenant_id]
+        found = [record for record in records if all(audit_matches(record, filter_) for filter_ in filters)]
+        newest = (Sort(field="date", descending=True),)
+        return _page(found, page, page.sort or newest, {"date": lambda record: record.at}, lambda record: record.id)
 
     async def delete_metrics(self, tenant_id: str, filters: Sequence[Filter]) -> int:
         gone = {id(entry) for entry in self._matching_metrics(tenant_id, filters)}
@@ -216,6 +223,7 @@ class MemoryRepository:
             del self._executions[id_]
         self._logs = [line for line in self._logs if line.timestamp >= before]
         self._metrics = [entry for entry in self._metrics if entry.timestamp >= before]
+        self._audit = {id_: record for id_, record in self._audit.items() if record.at >= before}
         return len(old)
 
     async def forget_batches(self, before: datetime) -> None:
@@ -245,10 +253,6 @@ _AGGREGATIONS: Final[dict[str, Callable[[list[float]], float]]] = {
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
-def _ended(execution: Execution) -> datetime | None:
-    return execution.history[-1].date if execution.state.is_terminated else None
-
-
 def _place(execution: Execution) -> tuple[str, str]:
     return execution.history[0].date.astimezone(UTC).isoformat(timespec="microseconds"), execution.id
 
@@ -256,8 +260,8 @@ def _place(execution: Execution) -> tuple[str, str]:
 _EXECUTION_KEYS: Final[dict[str, Callable[[Execution], Any]]] = {
     "id": lambda e: e.id,
     "state.startDate": lambda e: e.history[0].date,
-    "state.endDate": lambda e: _ended(e) or _LAST,
-    "state.duration": lambda e: (_ended(e) or _LAST) - e.history[0].date,
+    "state.endDate": lambda e: ended(e) or _LAST,
+    "state.duration": lambda e: (ended(e) or _LAST) - e.history[0].date,
     "state.current": lambda e: e.state.value,
     "namespace": lambda e: e.namespace,
     "flowId": lambda e: e.flow_id,
@@ -294,98 +298,3 @@ def _page(
     more = start + page.size < len(found)
     total = min(len(found), TOTAL_MAX) if page.total else None
     return Found(results=part, total=total, cursor=str(start + page.size) if more else None)
-
-
-def _execution_matches(execution: Execution, filter_: Filter) -> bool:
-    op, value = filter_.op, filter_.value
-    match filter_.field:
-        case Field.QUERY:
-            texts = (execution.id, execution.namespace, execution.flow_id, *(v for _, v in execution.labels))
-            hit = any(matches(text, Op.CONTAINS, value) for text in texts)
-            return hit is not (op is Op.NOT_EQUALS)
-        case Field.SCOPE:
-            system = execution.namespace == "system"
-            return any(system is (scope == "SYSTEM") for scope in value)
-        case Field.LABELS:
-            return (tuple(value) in execution.labels) is not (op is Op.NOT_EQUALS)
-        case Field.CHILD_FILTER:
-            return (_parent_of(execution) is not None) is (value == "CHILD")
-        case _:
-            return matches(_execution_value(execution, filter_.field), op, value)
-
-
-def _execution_value(execution: Execution, field: Field) -> Any:
-    match field:
-        case Field.NAMESPACE:
-            return execution.namespace
-        case Field.FLOW_ID:
-            return execution.flow_id
-        case Field.STATE:
-            return execution.state.value
-        case Field.KIND:
-            return execution.kind.value
-        case Field.PARENT_ID:
-            return execution.parent_id
-        case Field.TRIGGER_EXECUTION_ID:
-            return _parent_of(execution)
-        case Field.START_DATE:
-            return execution.history[0].date
-        case Field.END_DATE:
-            return _ended(execution)
-        case Field.EXECUTION_ID:
-            return execution.id
-        case _:
-            return None
-
-
-def _parent_of(execution: Execution) -> str | None:
-    if execution.trigger is None:
-        return None
-    value = execution.trigger.variables.get("executionId")
-    return value if isinstance(value, str) else None
-
-
-def _log_matches(line: LogEntry, filter_: Filter) -> bool:
-    op, value = filter_.op, filter_.value
-    match filter_.field:
-        case Field.QUERY:
-            texts = (line.message, line.namespace, line.flow_id, line.task_id, line.execution_id, line.trigger_id)
-            return any(matches(text, Op.CONTAINS, value) for text in texts) is not (op is Op.NOT_EQUALS)
-        case Field.MIN_LEVEL if op is Op.IN:
-            return line.level in value
-        case Field.MIN_LEVEL:
-            return level_rank(line.level) >= level_rank(value)
-        case Field.SCOPE:
-            return any((line.namespace == "system") is (scope == "SYSTEM") for scope in value)
-        case Field.START_DATE | Field.END_DATE:
-            return matches(line.timestamp, op, value)
-        case Field.ATTEMPT_NUMBER:
-            return line.attempt_number == int(value)
-        case Field.NAMESPACE:
-            return matches(line.namespace, op, value)
-        case Field.FLOW_ID:
-            return matches(line.flow_id, op, value)
-        case Field.EXECUTION_ID:
-            return matches(line.execution_id, op, value)
-        case Field.TASK_ID:
-            return matches(line.task_id, op, value)
-        case Field.TASK_RUN_ID:
-            return matches(line.task_run_id, op, value)
-        case Field.TRIGGER_ID:
-            return matches(line.trigger_id, op, value)
-        case _:
-            return True
-
-
-def _metric_matches(entry: MetricEntry, filter_: Filter) -> bool:
-    have = {
-        Field.NAMESPACE: entry.namespace,
-        Field.FLOW_ID: entry.flow_id,
-        Field.EXECUTION_ID: entry.execution_id,
-        Field.TASK_ID: entry.task_id,
-        Field.TASK_RUN_ID: entry.task_run_id,
-        Field.NAME: entry.name,
-        Field.START_DATE: entry.timestamp,
-        Field.END_DATE: entry.timestamp,
-    }
-    return filter_.field not in have or matches(have[filter_.field], filter_.op, filter_.value)

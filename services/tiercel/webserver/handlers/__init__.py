@@ -6,6 +6,7 @@ from typing import Any
 
 from tiercel.webserver.handlers import (
     actions,
+    auditlogs,
     backfills,
     bulk,
     concurrency,
@@ -46,6 +47,7 @@ HANDLERS: list[Any] = [
     *flowsets.HANDLERS,
     *graphs.HANDLERS,
     *logs.HANDLERS,
+    *auditlogs.HANDLERS,
     *purges.HANDLERS,
     *metrics.HANDLERS,
     *triggers.HANDLERS,

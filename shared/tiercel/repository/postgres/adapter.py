@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tiercel.messages.history import AuditRecord
 from tiercel.model import ids
 from tiercel.model.execution import Execution, LogEntry, MetricEntry, OutputRef, TaskRun
 from tiercel.model.state import State
@@ -119,6 +120,9 @@ class PostgresRepository:
 
     async def metrics(self, tenant_id: str, filters: Sequence[Filter], page: Page) -> Found[MetricEntry]:
         return await listing.metrics(self._pool, tenant_id, filters, page)
+
+    async def audit(self, tenant_id: str, filters: Sequence[Filter], page: Page) -> Found[AuditRecord]:
+        return await listing.audit(self._pool, tenant_id, filters, page)
 
     async def delete_metrics(self, tenant_id: str, filters: Sequence[Filter]) -> int:
         return await listing.delete_metrics(self._pool, tenant_id, filters)

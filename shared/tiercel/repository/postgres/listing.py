@@ -1,5 +1,5 @@
 """
-Lists of executions, log lines and metrics: filtered, ordered, a page at a time.
+Lists of executions, log lines, metrics and records of changes: filtered, ordered, a page at a time.
 
 In the default order a list goes on after a key (keyset), whatever lies before it; in other orders, and by page
 number, rows are skipped, at most TOTAL_MAX of them. A total is counted up to TOTAL_MAX, and only when the page does
@@ -16,6 +16,7 @@ import msgspec
 from psycopg import sql
 
 from tiercel.errors import Refused
+from tiercel.messages.history import AuditRecord
 from tiercel.model.execution import Execution, LogEntry, MetricEntry
 from tiercel.repository.base import TOTAL_MAX, Found, MetricBucket, Page
 from tiercel.repository.filter import LEVELS, Filter
@@ -49,6 +50,7 @@ _LOG_COLUMNS: Final = (
 _METRIC_COLUMNS: Final = (
     "tenant_id, namespace, flow_id, at, name, type, value, execution_id, task_id, task_run_id, tags, position"
 )
+_AUDIT_COLUMNS: Final = "tenant_id, at, id, actor, action, subject, detail"
 _AGGREGATIONS: Final = frozenset({"sum", "avg", "min", "max"})
 
 
@@ -72,6 +74,8 @@ _METRICS: Final = _List(
     "tr.metric", _METRIC_COLUMNS, _METRIC_ORDER, "at", "position", False, lambda row: (row[3], row[11])
 )
 
+_AUDIT: Final = _List("tr.audit", _AUDIT_COLUMNS, {"date": "at"}, "at", "id", True, lambda row: (row[1], row[2]))
+
 
 async def executions(pool: Pool, tenant_id: str, filters: Sequence[Filter], page: Page) -> Found[Execution]:
     found = await _list(pool, _EXECUTIONS, where.executions(tenant_id, filters), page)
@@ -86,6 +90,11 @@ async def logs(pool: Pool, tenant_id: str, filters: Sequence[Filter], page: Page
 async def metrics(pool: Pool, tenant_id: str, filters: Sequence[Filter], page: Page) -> Found[MetricEntry]:
     found = await _list(pool, _METRICS, where.metrics(tenant_id, filters), page)
     return Found(results=[_metric(row) for row in found.results], total=found.total, cursor=found.cursor)
+
+
+async def audit(pool: Pool, tenant_id: str, filters: Sequence[Filter], page: Page) -> Found[AuditRecord]:
+    found = await _list(pool, _AUDIT, where.audit(tenant_id, filters), page)
+    return Found(results=[_record(row) for row in found.results], total=found.total, cursor=found.cursor)
 
 
 async def delete_logs(pool: Pool, tenant_id: str, filters: Sequence[Filter], limit: int | None = None) -> int:
@@ -228,4 +237,10 @@ def _metric(row: tuple[Any, ...]) -> MetricEntry:
         task_id=row[8],
         task_run_id=row[9],
         tags=row[10],
+    )
+
+
+def _record(row: tuple[Any, ...]) -> AuditRecord:
+    return AuditRecord(
+        tenant_id=row[0], at=row[1], id=row[2], actor=row[3], action=row[4], subject=row[5], detail=row[6]
     )

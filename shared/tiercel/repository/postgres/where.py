@@ -108,6 +108,20 @@ def metrics(tenant_id: str, filters: Sequence[Filter]) -> Conditions:
     return where.conditions
 
 
+def audit(tenant_id: str, filters: Sequence[Filter]) -> Conditions:
+    """Return the condition of a search for records of changes, and its parameters."""
+    where = _Where(tenant_id)
+    for filter_ in filters:
+        match filter_.field:
+            case Field.QUERY:
+                where.any_contains(("actor", "action", "subject"), filter_)
+            case Field.START_DATE | Field.END_DATE:
+                where.compare("at", filter_)
+            case field:
+                raise Refused(f"Records of changes cannot be filtered by '{field}'.")
+    return where.conditions
+
+
 class _Where:
     def __init__(self, tenant_id: str) -> None:
         self._parts: list[str] = ["tenant_id = %s"]
