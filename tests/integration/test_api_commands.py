@@ -228,12 +228,14 @@ async def test_expressions_of_an_execution_are_evaluated(stage: Stage) -> None:
     path = f"executions/{execution_id}/actions/eval"
     run = (await stage.call("GET", f"executions/{execution_id}"))["taskRunList"][1]
 
-    found = await stage.call("POST", path, content="{{ vars.greeting }} {{ inputs.name }} {{ labels.done }}")
+    found = await stage.call(
+        "POST", path, content="{{ vars.greeting }} {{ inputs.name }} {{ labels.done }} {{ tasks | keys | length }}"
+    )
     of_run = await stage.call("POST", f"{path}/{run['id']}", content="{{ taskrun.id }}")
     wrong = await stage.call("POST", path, content="{{ missing }}")
     secret = await stage.call("POST", path, content="{{ secret('KEY') }}")
 
-    assert "hello world yes" == found["result"]
+    assert "hello world yes 2" == found["result"]
     assert run["id"] == of_run["result"]
     assert "Unable to find `missing`" in wrong["error"]
     assert "******" == secret["result"]

@@ -80,3 +80,45 @@ def test_a_task_with_nothing_around_it_has_no_parents() -> None:
 
     assert [] == jobs["a"].context["parents"]
     assert "parent" not in jobs["a"].context
+
+
+def sets(task_id: str, **properties: Any) -> dict[str, Any]:
+    """A task that changes the variables of its execution."""
+    kind = "SetVariables" if isinstance(properties["variables"], dict) else "UnsetVariables"
+    return {"id": task_id, "type": f"io.kestra.plugin.core.execution.{kind}", **properties}
+
+
+def test_variables_of_the_flow_can_be_changed_and_taken_away() -> None:
+    """Maps are merged, a path with dots means what is inside; what was taken away can be set anew."""
+    asks = {"value": "{{ vars }}"}
+    text = flow(
+        sets("s", variables={"x": "new", "m": {"a": 7}, "z": 1}),
+        task("a", **asks),
+        sets("u", variables=["x", "m.b", "z"]),
+        task("b", **asks),
+        sets("again", variables={"x": "last"}, overwrite=False),
+        task("c", **asks),
+        variables={"x": "old", "m": {"a": 1, "b": 2}},
+    )
+
+    jobs = running(Machine(text).create())
+
+    assert {"x": "new", "m": {"a": 7, "b": 2}, "z": 1} == jobs["a"].context["vars"]
+    assert {"m": {"a": 7}} == jobs["b"].context["vars"]
+    assert {"m": {"a": 7}, "x": "last"} == jobs["c"].context["vars"]
+
+
+@pytest.mark.parametrize(
+    ("properties", "said"),
+    [
+        ({"variables": {"x": 1, "y": 2}, "overwrite": False}, "the following variables already exist: x"),
+        ({"variables": ["y"]}, "The variable 'y' is not set"),
+        ({"variables": ["x.a"]}, "The variable 'x.a' is not set"),
+    ],
+)
+def test_variables_of_the_flow_are_there_when_others_are_set(properties: dict[str, Any], said: str) -> None:
+    """A variable that the flow has exists, whoever has set it."""
+    machine = Machine(flow(sets("s", **properties), variables={"x": "old"})).create()
+
+    assert State.FAILED is machine.state
+    assert any(said in line for line in machine.logs)

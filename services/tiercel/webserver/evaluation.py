@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tiercel.errors import ExpressionError, NotFound, Refused
-from tiercel.expression.context import Facts, build
-from tiercel.model.execution import OutputRef, TaskRun
+from tiercel.expression.context import Facts, Iteration, build
+from tiercel.model.execution import LoopItem, LoopRun, OutputRef, TaskRun
 from tiercel.model.flow import Dialect, Flow
+from tiercel.model.variable import visible
 from tiercel.storage.claimcheck import check_out
 from tiercel.webserver.context import Api
 from tiercel.webserver.reader import View
@@ -62,11 +63,14 @@ async def facts(api: Api, flow: Flow | None, view: View, run: TaskRun | None, di
         task=None if run is None else {"id": run.task_id},
         parents=() if run is None else tuple(_parents(run, by_seq, values)),
         outputs=outputs_tree(by_seq, values),
+        tasks=_states_tree(by_seq),
         inputs=execution.inputs or {},
         labels=execution.labels,
         trigger_variables=trigger.variables if trigger is not None else None,
         trigger_origin={"id": trigger.id, "type": trigger.type} if trigger is not None else None,
-        variables=flow.variables if flow is not None else None,
+        iteration=_iteration(execution.loop_run) if execution.loop_run is not None else None,
+        iteration_parents=tuple(map(_iteration, execution.loop_run.parents)) if execution.loop_run is not None else (),
+        variables=visible(flow.variables if flow is not None else {}, execution) or None,
         extra=execution.variables,
     )
 
@@ -79,6 +83,10 @@ async def output_value(api: Api, tenant_id: str, ref: OutputRef) -> dict[str, An
         return await check_out(api.storage, tenant_id, ref.uri, ref.digest)
     except NotFound:
         return {}
+
+
+def _iteration(item: LoopRun | LoopItem) -> Iteration:
+    return Iteration(index=item.index, key=item.key, value=item.value)
 
 
 def _task_run(run: TaskRun, by_seq: Mapping[int, TaskRun]) -> dict[str, Any]:
@@ -120,13 +128,23 @@ def outputs_tree(by_seq: Mapping[int, TaskRun], values: Mapping[int, Mapping[str
     """Return the variable `outputs`: task id, values of the iterations from the outermost, outputs."""
     tree: dict[str, Any] = {}
     for seq in sorted(values):
-        run = by_seq.get(seq)
-        if run is None:
-            continue
-        around = [*reversed(_above(run, by_seq)), run]
-        place = tree.setdefault(run.task_id, {})
-        for each in around:
-            if each.value is not None:
-                place = place.setdefault(each.value, {})
-        place.update(values[seq])
+        if seq in by_seq:
+            _place(tree, by_seq[seq], by_seq).update(values[seq])
     return tree
+
+
+def _states_tree(by_seq: Mapping[int, TaskRun]) -> dict[str, Any]:
+    """Return the variable `tasks`: task id, values of the iterations from the outermost, `state`."""
+    tree: dict[str, Any] = {}
+    for seq in sorted(by_seq):
+        _place(tree, by_seq[seq], by_seq)["state"] = by_seq[seq].state.value
+    return tree
+
+
+def _place(tree: dict[str, Any], run: TaskRun, by_seq: Mapping[int, TaskRun]) -> dict[str, Any]:
+    """Return the map of a run in a tree by task ids and values."""
+    place: dict[str, Any] = tree.setdefault(run.task_id, {})
+    for each in (*reversed(_above(run, by_seq)), run):
+        if each.value is not None:
+            place = place.setdefault(each.value, {})
+    return place

@@ -20,6 +20,7 @@ def created(event: CreateExecution) -> Execution:
         labels=event.labels,
         inputs=event.inputs,
         variables=event.variables,
+        unset_variables=event.unset_variables,
         trigger=event.trigger,
         parent=event.parent,
         parent_id=event.parent_id,

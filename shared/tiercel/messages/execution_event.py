@@ -43,6 +43,7 @@ class CreateExecution(Event, frozen=True, kw_only=True):
     inputs: dict[str, Any] | None = None
     labels: tuple[tuple[str, str], ...] = ()
     variables: dict[str, Any] = {}
+    unset_variables: tuple[str, ...] = ()
     trigger: TriggerInfo | None = None
     parent: ParentTask | None = None
     parent_id: str | None = None

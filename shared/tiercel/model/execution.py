@@ -96,8 +96,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, r
     One run of a flow, without its task runs.
 
     `generation` grows with every restart, `version` with every change that is saved; `inputs` hold SECRET values
-    encrypted; `variables` are put at the root of the expression context; `error` is the sentence that says why it
-    failed, where no task run says so.
+    encrypted; `variables` are put at the root of the expression context; `unset_variables` are paths of variables of
+    the flow that are no longer seen; `error` is the sentence that says why it failed, where no task run says so.
     """
 
     id: str
@@ -111,6 +111,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, r
     inputs: dict[str, Any] | None = None
     outputs: dict[str, Any] | None = None
     variables: dict[str, Any] = {}
+    unset_variables: tuple[str, ...] = ()
     trigger: TriggerInfo | None = None
     parent: ParentTask | None = None
     parent_id: str | None = None

@@ -16,6 +16,7 @@ from tiercel.model.execution import Execution, LoopItem, LoopRun, TaskRun
 from tiercel.model.flow import Dialect, Flow
 from tiercel.model.live import OutputKind, OutputRecord
 from tiercel.model.state import State
+from tiercel.model.variable import visible
 
 
 class LazyContext(Mapping[str, Any]):
@@ -322,7 +323,7 @@ def context_of(
     if execution.inputs or flow.inputs:
         makers["inputs"] = lambda: facts.around.unseal(inputs_of(flow, execution.inputs, facts))
     if flow.variables or execution.variables:
-        plain["vars"] = {**flow.variables, **execution.variables}
+        plain["vars"] = visible(flow.variables, execution)
     if execution.loop_run is not None:
         plain["item"] = _item(execution.loop_run)
     if execution.trigger is not None:

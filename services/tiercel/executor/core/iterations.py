@@ -187,6 +187,7 @@ def _create(draft: Draft, facts: Facts, seq: int, node: Node, index: int) -> Cre
         inputs=execution.inputs,
         labels=execution.labels,
         variables=execution.variables,
+        unset_variables=execution.unset_variables,
         trigger=execution.trigger,
         parent=ParentTask(execution_id=execution.id, seq=seq, attempt=run.attempt, iteration=index),
         parent_id=execution.id,

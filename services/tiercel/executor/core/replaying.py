@@ -64,6 +64,7 @@ def _following(draft: Draft, new_id: str) -> CreateExecution:
         inputs=old.inputs,
         labels=old.labels,
         variables=old.variables,
+        unset_variables=old.unset_variables,
         trigger=old.trigger,
         parent_id=old.id,
         original_id=old.original_id or old.id,

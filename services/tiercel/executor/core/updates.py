@@ -13,6 +13,8 @@ from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.plan import Node
 from tiercel.executor.core.rendering import Rendering
 from tiercel.model.state import State
+from tiercel.model.variable import has, visible, without
+from tiercel.model.variable import merged as merged_variables
 from tiercel.plugins.core.execution.labels import Exit, ExitState, Labels, SetVariables, UnsetVariables
 
 
@@ -24,9 +26,12 @@ def apply(draft: Draft, facts: Facts, seq: int, node: Node) -> State:
         case Labels():
             draft.change(labels=merged(draft.execution.labels, labels_of(task.labels, rendering)))
         case SetVariables():
-            _set_variables(draft, rendering.mapping(task.variables, "variables"), rendering.holds(task.overwrite))
+            _set_variables(
+                draft, facts, rendering.mapping(task.variables, "variables"), rendering.holds(task.overwrite)
+            )
         case UnsetVariables():
-            _unset_variables(draft, _names(rendering.value(task.variables)), rendering.holds(task.ignore_missing))
+            names = _names(rendering.value(task.variables))
+            _unset_variables(draft, facts, names, rendering.holds(task.ignore_missing))
         case Exit():
             return _exit(draft, _exit_state(rendering.text(str(task.state)) or "SUCCESS"))
         case _:
@@ -56,7 +61,9 @@ def labels_of(source: Any, rendering: Rendering) -> list[tuple[str, str]]:
         if not key or item == "":
             raise ExpressionError("A label needs a key and a value, but one of them is empty.")
         if key.startswith("system."):
-            raise ExpressionError(f"System labels can only be set by Kestra itself, not '{key}'; use another prefix.")
+            raise ExpressionError(
+                f"System labels can only be set by Kestra itself, offending label: {key}={_text(item)}"
+            )
     return [(key, _text(item)) for key, item in pairs if item is not None]
 
 
@@ -73,22 +80,30 @@ def merged(labels: tuple[tuple[str, str], ...], more: list[tuple[str, str]]) -> 
     return tuple(result.items())
 
 
-def _set_variables(draft: Draft, variables: dict[str, Any], overwrite: bool) -> None:
-    known = draft.execution.variables
+def _set_variables(draft: Draft, facts: Facts, variables: dict[str, Any], overwrite: bool) -> None:
+    assert facts.plan is not None
     if not overwrite:
-        for name in variables:
-            if name in known:
-                raise ExpressionError(f"The variable '{name}' is set already; say 'overwrite: true' to replace it.")
-    draft.change(variables={**known, **variables})
+        known = visible(facts.plan.flow.variables, draft.execution)
+        twice = [name for name in variables if name in known]
+        if twice:
+            raise ExpressionError(
+                f"`overwrite` is set to false and the following variables already exist: {','.join(twice)}"
+            )
+    draft.change(variables=merged_variables(draft.execution.variables, variables))
 
 
-def _unset_variables(draft: Draft, names: list[str], ignore_missing: bool) -> None:
-    known = dict(draft.execution.variables)
+def _unset_variables(draft: Draft, facts: Facts, names: list[str], ignore_missing: bool) -> None:
+    assert facts.plan is not None
     for name in names:
-        if name not in known and not ignore_missing:
+        path = name.split(".")
+        if not has(visible(facts.plan.flow.variables, draft.execution), path):
+            if ignore_missing:
+                continue
             raise ExpressionError(f"The variable '{name}' is not set; say 'ignoreMissing: true' to accept that.")
-        known.pop(name, None)
-    draft.change(variables=known)
+        gone = draft.execution.unset_variables
+        if has(facts.plan.flow.variables, path) and name not in gone:
+            gone = (*gone, name)
+        draft.change(variables=without(draft.execution.variables, path), unset_variables=gone)
 
 
 def _names(value: Any) -> list[str]:
