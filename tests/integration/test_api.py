@@ -228,6 +228,7 @@ async def test_a_webhook_starts_an_execution(stage: Stage) -> None:
 
     started = await stage.call("POST", f"{path}/hook?a=1&a=2", json={"who": "me"})
     await stage.call("POST", f"{path}/hook", 204, json={"who": "nobody"})
+    await stage.call("POST", f"{path}/hook", 204, json={"what": "a condition that cannot be told does not hold"})
     unknown = await stage.call("POST", f"{path}/wrong", 404, json={})
 
     (event,) = await stage.events()

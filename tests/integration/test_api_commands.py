@@ -143,13 +143,27 @@ async def test_status_and_labels_are_changed_by_hand(stage: Stage) -> None:
 
     changed = await stage.call("POST", f"{path}/change-status?status=WARNING")
     labelled = await stage.call("POST", f"{path}/labels", json=[{"key": "a", "value": "b"}])
-    await stage.call("POST", f"{path}/labels", 422, json=[{"key": "system.x", "value": "b"}])
+    refused = await stage.call("POST", f"{path}/labels", 422, json=[{"key": "system.x", "value": "b"}])
     await stage.call("POST", f"{path}/labels", 422, json=[{"key": None, "value": None}])
 
     assert "WARNING" == changed["state"]["current"]
+    assert "offending label: system.x=b" in refused["message"]
     keys = {label["key"] for label in labelled["labels"]}
     assert {"a", "system.correlationId"} <= keys
     assert "done" not in keys
+
+
+async def test_labels_are_not_set_while_an_execution_goes_on(stage: Stage) -> None:
+    """As in Kestra: what has not ended refuses them, one by one and many at a time."""
+    execution_id = await started(stage)
+    labels = [{"key": "a", "value": "b"}]
+
+    one = await stage.call("POST", f"executions/{execution_id}/actions/labels", 409, json=labels)
+    body = {"executionsId": [execution_id], "executionLabels": labels}
+    many = await stage.call("POST", "executions/labels/by-ids", 400, json=body)
+
+    assert "expected terminated" in one["message"]
+    assert ["execution is not terminated, current state is 'PAUSED'"] == [each["message"] for each in many["invalids"]]
 
 
 async def test_a_replay_is_a_new_execution(stage: Stage) -> None:

@@ -174,7 +174,7 @@ def replay(
 def change_status(state: State) -> Command:
     """Set the state of terminated executions by hand."""
     return Command(
-        name="change status",
+        name="change executions state",
         allows=_is_set_by_hand,
         refusal=lambda e: "Cannot change execution state: execution must be terminated and not killed.",
         bulk_refusal=lambda e: "execution not in a terminated state or is killed",
@@ -183,14 +183,20 @@ def change_status(state: State) -> Command:
 
 
 def set_labels(labels: dict[str, str], *, keep: bool) -> Command:
-    """Set labels; with `keep` those that are not named stay."""
+    """Set labels of terminated executions; with `keep` those that are not named stay."""
 
     def event(api: Api, execution: Execution) -> Event:
         own = {key: value for key, value in execution.labels if not key.startswith("system.")} if keep else {}
         merged = tuple({**own, **labels}.items())
         return LabelsRequested(execution_id=execution.id, at=api.clock.now(), labels=merged)
 
-    return Command(name="set labels", allows=_always, refusal=_state, bulk_refusal=_state, event=event)
+    return Command(
+        name="set labels",
+        allows=lambda e: e.state.is_terminated,
+        refusal=lambda e: f"Cannot set labels on execution: {_state(e)}, expected terminated.",
+        bulk_refusal=lambda e: f"execution is not terminated, {_state(e)}",
+        event=event,
+    )
 
 
 def force_run() -> Command:

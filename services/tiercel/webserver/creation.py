@@ -73,9 +73,14 @@ def read_breakpoints(query: Query) -> tuple[Breakpoint, ...]:
 
 def refuse_system_labels(given: Mapping[str, str]) -> None:
     """Refuse labels that only the system sets; a correlation id may be given."""
-    for key in given:
+    for key, value in given.items():
         if key.startswith(SYSTEM) and key != CORRELATION:
-            raise Refused(f"System labels can only be set by Tiercel itself, not '{key}'; choose another key.")
+            raise Refused(offending_label(key, value))
+
+
+def offending_label(key: str, value: str) -> str:
+    """Say, in Kestra's words, that nobody but the system sets a label."""
+    return f"System labels can only be set by Kestra itself, offending label: {key}={value}"
 
 
 async def executable_flow(api: Api, tenant_id: str, namespace: str, flow_id: str, revision: int | None = None) -> Flow:

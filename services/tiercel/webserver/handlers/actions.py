@@ -216,7 +216,7 @@ async def change_status(request: AnyRequest, execution_id: FromPath[str]) -> Res
 
 @post(_paths("labels"), status_code=200, tags=["Executions"])
 async def set_labels(request: AnyRequest, execution_id: FromPath[str]) -> Response[Any]:
-    """Replace the labels of an execution; those of the system stay."""
+    """Replace the labels of an execution that has ended; those of the system stay."""
     call = Call(request)
     execution = await call.api.reader.head(call.tenant_id, execution_id)
     given = new_labels(query.label_list(await request.json()), execution)
@@ -228,7 +228,7 @@ def new_labels(given: dict[str, str], execution: Execution | None = None) -> dic
     own = dict(execution.labels) if execution is not None else {}
     wanted = {key: value for key, value in given.items() if not (key.startswith("system.") and own.get(key) == value)}
     if system := next((key for key in wanted if key.startswith("system.")), None):
-        raise Refused(f"System labels can only be set by Tiercel itself, not '{system}'; choose another key.")
+        raise Refused(creation.offending_label(system, wanted[system]))
     return wanted
 
 

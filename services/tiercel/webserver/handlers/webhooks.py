@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -27,6 +28,8 @@ from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.creation import wait_for_end
 from tiercel.webserver.problem import TooLarge
 from tiercel.webserver.reader import View
+
+log = logging.getLogger(__name__)
 
 AnyRequest = Request[Any, Any, AppState]
 _PATH: Final = "/api/v1/executions/webhook/{namespace:str}/{flow_id:str}/{key:str}"
@@ -112,7 +115,18 @@ def _holds(
         variables=context,
         execution=upstream_of(created(event)),
     )
-    return when_holds(trigger.when, context, renderer.render) and all_hold(trigger.conditions, subject, renderer.render)
+    try:
+        return when_holds(trigger.when, context, renderer.render) and all_hold(
+            trigger.conditions, subject, renderer.render
+        )
+    except ExpressionError as error:
+        # As for every trigger: what cannot be told does not hold.
+        log.warning(
+            "a webhook's conditions cannot be evaluated: %s",
+            error,
+            extra={"action": "webhook_condition_failed", "namespace": flow.namespace, "flow_id": flow.id},
+        )
+        return False
 
 
 async def _inputs(
