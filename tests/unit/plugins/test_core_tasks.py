@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tiercel.model.state import State
+from tiercel.plugins.core.storage.split import STORED_AT_ONCE
 from tiercel.storage.local import LocalStorage
 from tiercel.worker.settings import WorkerSettings
 from tiercel.worker.single import Bench, RunOutcome
@@ -97,6 +98,7 @@ async def test_files_are_written_joined_turned_measured_and_deleted(bench: Bench
     ("rule", "parts"),
     [
         ({"rows": 2}, [b"a1\nb2\n", b"a3\n"]),
+        ({"rows": 3}, [b"a1\nb2\na3\n"]),
         ({"partitions": 2}, [b"a1\na3\n", b"b2\n"]),
         ({"bytes": "6B"}, [b"a1\nb2\n", b"a3\n"]),
         ({"bytes": "4B"}, [b"a1\nb2\n", b"a3\n"]),
@@ -131,6 +133,44 @@ async def test_an_empty_text_is_false_and_null_no_answer(bench: Bench) -> None:
 
     assert await read(bench, by_text.outputs["uri"]) == b'{"a": "x"}\n'
     assert by_null.state is State.FAILED
+
+
+class WatchedStorage(LocalStorage):
+    """A storage that looks into another folder each time it is given a file."""
+
+    def __init__(self, base_path: Path, watched: Path) -> None:
+        super().__init__(base_path)
+        self.watched = watched
+        self.most = 0
+
+    async def put(self, tenant_id: str, uri: str, content: Any, **more: Any) -> str:
+        self.most = max(self.most, len(list(self.watched.rglob("split-*/*"))))
+        return await super().put(tenant_id, uri, content, **more)
+
+
+async def test_few_parts_of_a_file_are_on_the_disk_at_a_time(tmp_path: Path) -> None:
+    """Parts are stored and removed while others are cut: a file of any size needs its own room, not twice as much."""
+    storage = WatchedStorage(tmp_path / "storage", tmp_path / "tmp")
+    bench = Bench(storage, settings=WorkerSettings(temporary_folder=str(tmp_path / "tmp")))
+    rows = [f"{number}\n".encode() for number in range(100)]
+    uri = await put(bench, "/in.txt", b"".join(rows))
+
+    outcome = await run(bench, "storage.Split", **{"from": uri}, rows=1)
+
+    assert [await read(bench, part) for part in outcome.outputs["uris"]] == rows
+    assert 1 <= storage.most <= STORED_AT_ONCE + 1
+
+
+async def test_a_part_that_cannot_be_stored_fails_the_split(bench: Bench) -> None:
+    """The sentence is that of the storage; nothing of the task's folder is left."""
+    uri = await put(bench, "/in.txt", b"1\n2\n")
+    blocker = "/company/team/my-flow/executions/e1/tasks"
+    await put(bench, blocker, b"a file where a folder must be")
+
+    outcome = await run(bench, "storage.Split", **{"from": uri}, rows=1)
+
+    assert outcome.state is State.FAILED
+    assert "is a file" in (outcome.error or "")
 
 
 async def test_rows_are_filtered_by_their_fields(bench: Bench) -> None:

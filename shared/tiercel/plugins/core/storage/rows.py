@@ -68,3 +68,13 @@ def pieces(path: Path, separator: bytes) -> Iterator[bytes]:
             yield from whole
     if rest:
         yield rest
+
+
+def ended(path: Path, separator: bytes) -> Iterator[bytes]:
+    """Yield the same parts, each with the separator that ends it; the last one always has one."""
+    if separator != b"\n":
+        yield from (piece + separator for piece in pieces(path, separator))
+        return
+    with path.open("rb", buffering=_CHUNK) as file:
+        for line in file:
+            yield line if line.endswith(b"\n") else line + b"\n"

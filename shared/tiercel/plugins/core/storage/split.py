@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final
 
@@ -15,7 +16,7 @@ from tiercel.errors import TaskFailed
 from tiercel.expression import ion
 from tiercel.model.property import DYNAMIC, NOT_EMPTY
 from tiercel.plugins.base import RunContext, RunnableTask
-from tiercel.plugins.core.storage.rows import ion_rows, is_binary, pieces
+from tiercel.plugins.core.storage.rows import ended, ion_rows, is_binary
 from tiercel.plugins.registry import register
 from tiercel.storage import uris
 
@@ -23,6 +24,10 @@ PARTS_MAX: Final = 100_000
 OPEN_MAX: Final = 500
 """Files that are open at a time; more partitions than this are refused."""
 NO_RULE: Final = "Nothing says how the file is to be split; set one of 'rows', 'bytes', 'partitions' or 'regexPattern'."
+STORED_AT_ONCE: Final = 4
+"""Parts that are stored at a time: enough to hide latency, few enough for the disk."""
+BUFFER: Final = 64 * 1024
+"""Bytes of a file that are gathered in memory; as many files as may be open have theirs."""
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?", re.IGNORECASE)
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -45,87 +50,85 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     separator: str = "\n"
 
 
-def split(path: Path, folder: Path, suffix: str, rule: Rule) -> list[Path]:
-    """Cut a file into files in a folder; return them in order."""
+def split(path: Path, folder: Path, suffix: str, rule: Rule) -> Iterator[Path]:
+    """Cut a file into files in a folder; yield them in order, each as soon as nothing more goes into it."""
     separator = rule.separator.encode()
     if suffix == ".ion" and is_binary(path):
         separator = b"\n"
-        parts: Iterator[bytes] = (ion.dumps(row).encode() for row in ion_rows(path))
+        parts: Iterator[bytes] = (ion.dumps(row).encode() + separator for row in ion_rows(path))
     else:
-        parts = pieces(path, separator)
-    writer = _Writer(folder, suffix, separator)
+        parts = ended(path, separator)
+    writer = _Writer(folder, suffix)
     try:
         if rule.pattern is not None:
-            writer.by_group(parts, rule.pattern)
+            yield from writer.by_group(parts, rule.pattern, separator)
         elif rule.bytes is not None:
-            writer.by_size(parts, rule.bytes)
+            yield from writer.by_size(parts, rule.bytes)
         elif rule.partitions is not None:
-            writer.in_turn(parts, rule.partitions)
+            yield from writer.in_turn(parts, rule.partitions)
         elif rule.rows is not None:
-            writer.by_rows(parts, rule.rows)
+            yield from writer.by_rows(parts, rule.rows)
         else:
             raise TaskFailed(NO_RULE)
     finally:
         writer.close()
-    return writer.paths
 
 
 class _Writer:
-    """Writes the parts into as many files as the rule asks for."""
+    """Writes rows, which come with their ends, into as many files as the rule asks for."""
 
-    def __init__(self, folder: Path, suffix: str, separator: bytes) -> None:
+    def __init__(self, folder: Path, suffix: str) -> None:
         self._folder = folder
         self._suffix = suffix
-        self._separator = separator
+        self._count = 0
         self._open: list[BinaryIO] = []
-        self.paths: list[Path] = []
 
     def _next(self) -> BinaryIO:
-        if len(self.paths) >= PARTS_MAX:
+        if self._count >= PARTS_MAX:
             raise TaskFailed(f"The file would be split into more than {PARTS_MAX} parts; take larger ones.")
-        path = self._folder / f"{len(self.paths)}-{os.urandom(6).hex()}{self._suffix}"
-        self.paths.append(path)
-        file = path.open("wb")
+        file = (self._folder / f"{self._count}-{os.urandom(6).hex()}{self._suffix}").open("wb", buffering=BUFFER)
+        self._count += 1
         self._open.append(file)
         return file
 
-    def _only_next(self) -> BinaryIO:
-        self.close()
-        return self._next()
-
-    def close(self) -> None:
-        """Close what is open."""
+    def close(self) -> list[Path]:
+        """Close what is open; return the paths."""
+        paths = []
         for file in self._open:
             file.close()
+            paths.append(Path(file.name))
         self._open.clear()
+        return paths
 
-    def by_rows(self, parts: Iterator[bytes], rows: int) -> None:
-        file: BinaryIO | None = None
-        for index, part in enumerate(parts):
-            if file is None or index % rows == 0:
-                file = self._only_next()
-            file.write(part + self._separator)
+    def by_rows(self, rows: Iterator[bytes], count: int) -> Iterator[Path]:
+        while (first := next(rows, None)) is not None:
+            file = self._next()
+            file.write(first)
+            file.writelines(islice(rows, count - 1))
+            yield from self.close()
 
-    def by_size(self, parts: Iterator[bytes], size: int) -> None:
+    def by_size(self, rows: Iterator[bytes], size: int) -> Iterator[Path]:
         file: BinaryIO | None = None
         written = 0
-        for part in parts:
-            length = len(part) + len(self._separator)
+        for row in rows:
             if file is None or written >= size:
-                file, written = self._only_next(), 0
-            file.write(part + self._separator)
-            written += length
+                yield from self.close()
+                file, written = self._next(), 0
+            file.write(row)
+            written += len(row)
+        yield from self.close()
 
-    def in_turn(self, parts: Iterator[bytes], count: int) -> None:
+    def in_turn(self, rows: Iterator[bytes], count: int) -> Iterator[Path]:
         if count > OPEN_MAX:
             raise TaskFailed(f"A file can be split into {OPEN_MAX} partitions at most; use 'rows' or 'bytes' for more.")
         files: list[BinaryIO] = []
-        for index, part in enumerate(parts):
+        for index, row in enumerate(rows):
             if len(files) < count:
                 files.append(self._next())
-            files[index % count].write(part + self._separator)
+            files[index % count].write(row)
+        yield from self.close()
 
-    def by_group(self, parts: Iterator[bytes], pattern: str) -> None:
+    def by_group(self, rows: Iterator[bytes], pattern: str, end: bytes) -> Iterator[Path]:
         try:
             expression = re.compile(pattern)
         except re.error as error:
@@ -133,28 +136,50 @@ class _Writer:
         if not expression.groups:
             raise TaskFailed(f"The pattern '{pattern}' needs a group, whose text decides where a line goes.")
         files: dict[str, BinaryIO] = {}
-        for part in parts:
-            match = expression.search(part.decode("utf-8", "replace"))
+        for row in rows:
+            match = expression.search(row.removesuffix(end).decode("utf-8", "replace"))
             if match is None or match[1] is None:
                 continue
             if match[1] not in files:
                 if len(files) >= OPEN_MAX:
                     raise TaskFailed(f"The pattern '{pattern}' has more than {OPEN_MAX} different values in the file.")
                 files[match[1]] = self._next()
-            files[match[1]].write(part + self._separator)
+            files[match[1]].write(row)
+        yield from self.close()
 
 
 async def store_split(context: RunContext, uri: str, rule: Rule) -> list[str]:
-    """Cut a stored file and store its parts; return their URIs in order."""
+    """
+    Cut a stored file and store its parts; return their URIs in order.
+
+    Parts are stored while the next ones are cut, and removed then: a few of them are on the disk at a time.
+    """
     source = await context.fetch(uri)
     suffix = uris.extension(uris.path_of(uri))
     folder = context.working_dir / f"split-{os.urandom(6).hex()}"
     await asyncio.to_thread(folder.mkdir)
+    cut = split(source, folder, suffix, rule)
+    gate = asyncio.Semaphore(STORED_AT_ONCE)
+
+    async def store(path: Path) -> str:
+        try:
+            return await context.store(path.name, path)
+        finally:
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+            gate.release()
+
     try:
-        paths = await asyncio.to_thread(split, source, folder, suffix, rule)
-    except ValueError as error:
-        raise TaskFailed(f"The file '{uri}' cannot be read: {error}") from error
-    return [await context.store(path.name, path) for path in paths]
+        async with asyncio.TaskGroup() as group:
+            stored = []
+            while (path := await asyncio.to_thread(next, cut, None)) is not None:
+                await gate.acquire()
+                stored.append(group.create_task(store(path)))
+    except BaseExceptionGroup as failures:  # the first tells the reason
+        error = failures.exceptions[0]
+        if isinstance(error, ValueError):
+            raise TaskFailed(f"The file '{uri}' cannot be read: {error}") from error
+        raise error from failures
+    return [task.result() for task in stored]
 
 
 @register("io.kestra.plugin.core.storage.Split", "io.kestra.core.tasks.storages.Split")
