@@ -1,8 +1,8 @@
 """
 Files whose rows are the values of a Loop: Ion, text or binary, or plain lines.
 
-A file is read once, into a file of lines beside this process, of which a window at a time is in memory. Few are kept:
-one that has left is read again.
+A file is read once, into a file of lines beside this process, of which a few windows are in memory. Few are kept: one
+that has left is read again.
 """
 
 from __future__ import annotations
@@ -22,17 +22,22 @@ from tiercel.plugins.core.storage.rows import ion_rows, is_binary, pieces
 from tiercel.storage.base import Storage
 
 FILES_MAX: Final = 32
+WINDOWS_MAX: Final = 8
+"""Windows of a file that stay in memory: iterations end, and ask for their rows again, near where others begin."""
+WINDOW_BYTES: Final = 256 * 1024
+"""Windows that are larger do not stay."""
 
 
 class Lines:
     """The rows of a file as JSON texts, a line each, and where every window begins."""
 
-    __slots__ = ("count", "file", "starts")
+    __slots__ = ("_kept", "count", "file", "starts")
 
     def __init__(self, source: Path) -> None:
         self.file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115  # reason: open as long as it is kept
         self.starts: list[int] = []
         self.count = 0
+        self._kept: OrderedDict[int, list[str]] = OrderedDict()
         if is_binary(source):
             for value in ion_rows(source):
                 self._add(value)
@@ -51,11 +56,21 @@ class Lines:
         self.file.write(msgspec.json.encode(text) + b"\n")
         self.count += 1
 
+    def kept(self, number: int) -> list[str] | None:
+        """Return the texts of a window that is in memory."""
+        return self._kept.get(number)
+
     def window(self, number: int) -> list[str]:
-        """Return the texts of one window."""
-        self.file.seek(self.starts[number])
+        """Read the texts of one window."""
+        start = self.starts[number]
+        self.file.seek(start)
         length = min(WINDOW, self.count - number * WINDOW)
-        return [msgspec.json.decode(self.file.readline(), type=str) for _ in range(length)]
+        found = [msgspec.json.decode(self.file.readline(), type=str) for _ in range(length)]
+        if self.file.tell() - start <= WINDOW_BYTES:
+            self._kept[number] = found
+            if len(self._kept) > WINDOWS_MAX:
+                self._kept.popitem(last=False)
+        return found
 
 
 def _values(line: bytes) -> list[object]:
@@ -86,7 +101,8 @@ class ValueFiles:
     async def window(self, tenant_id: str, uri: str, number: int) -> list[str]:
         """Return the rows of one window, as texts."""
         lines = await self._lines(tenant_id, uri)
-        return await asyncio.to_thread(lines.window, number)
+        kept = lines.kept(number)
+        return await asyncio.to_thread(lines.window, number) if kept is None else kept
 
     async def _lines(self, tenant_id: str, uri: str) -> Lines:
         found = self._files.get((tenant_id, uri))

@@ -9,7 +9,7 @@ from amazon.ion import simpleion
 
 from tiercel.errors import ExpressionError
 from tiercel.executor.core.iterations import WINDOW
-from tiercel.executor.value_files import FILES_MAX, ValueFiles
+from tiercel.executor.value_files import FILES_MAX, WINDOW_BYTES, WINDOWS_MAX, ValueFiles
 from tiercel.storage.local import LocalStorage
 
 
@@ -52,6 +52,20 @@ async def test_windows_are_read_from_where_they_begin(storage: LocalStorage) -> 
 
     assert [f"row {n}" for n in range(2 * WINDOW, count)] == await files.window("main", uri, 2)
     assert [f"row {n}" for n in range(WINDOW)] == await files.window("main", uri, 0)
+
+
+async def test_windows_that_were_read_lately_are_in_memory(storage: LocalStorage) -> None:
+    """As many as iterations of a wide loop ask for at a time, if they are small."""
+    uri = await storage.put("main", "kestra:///rows", "".join(f"{n}\n" for n in range(10 * WINDOW)).encode())
+    large = await storage.put("main", "kestra:///large", b"x" * WINDOW_BYTES + b"\n")
+    files = ValueFiles(storage)
+
+    windows = [await files.window("main", uri, number) for number in range(10)]
+    again = [await files.window("main", uri, number) for number in reversed(range(10))]
+
+    assert windows == again[::-1]
+    assert WINDOWS_MAX == sum(one is other for one, other in zip(windows, again[::-1], strict=True))
+    assert (await files.window("main", large, 0)) is not (await files.window("main", large, 0))
 
 
 async def test_a_file_that_is_not_there_is_the_authors_to_mend(storage: LocalStorage) -> None:
