@@ -13,6 +13,7 @@ from tests.statemachine.family import Family
 from tests.statemachine.flows import CORE, flow, group, task
 from tests.statemachine.machine import EXECUTION, Answer
 from tiercel.executor.core import intervals
+from tiercel.executor.core.iterations import CHUNK_BYTES
 from tiercel.messages import execution_event as events
 from tiercel.messages.worker_job import TaskJob
 from tiercel.model.execution import ExecutionKind
@@ -74,6 +75,17 @@ def test_a_loop_without_a_limit_has_one_all_the_same() -> None:
 
     assert [State.SUCCESS] * 40 == family.states()
     assert State.SUCCESS == family.root.state
+
+
+def test_iterations_over_long_values_are_started_in_smaller_chunks() -> None:
+    """What one event starts is sent in one go, so that it is bounded in bytes, too."""
+    family = Family(looped("x", values="kestra:///rows", concurrencyLimit=0))
+    family.files["kestra:///rows"] = ["x" * (CHUNK_BYTES // 3 + 1)] * 20
+
+    family.create()
+
+    assert 3 + 1 == family.longest_burst  # and the event to go on
+    assert 20 == len(family.children())
 
 
 def test_a_wide_loop_is_started_in_chunks() -> None:

@@ -63,6 +63,8 @@ class Draft:
         """Set when the execution is to end now, in this state, whatever still waits."""
         self.started = 0
         """Children that the event has started; the next chunk comes with an event of its own."""
+        self.started_bytes = 0
+        """What the values of these are long."""
 
     @property
     def head(self) -> HeadRecord:

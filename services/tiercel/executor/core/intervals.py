@@ -73,6 +73,12 @@ def smallest(ranges: Ranges) -> int | None:
     return ranges[0][0] if ranges else None
 
 
+def members(ranges: Ranges) -> Iterator[int]:
+    """Yield the numbers of the set, in order."""
+    for first, beyond in ranges:
+        yield from range(first, beyond)
+
+
 def gaps(ranges: Ranges, first: int, beyond: int) -> Iterator[int]:
     """Yield the numbers from `first` up to `beyond` that the set does not hold."""
     for low, high in without([[first, beyond]] if first < beyond else [], ranges):

@@ -29,6 +29,8 @@ from tiercel.plugins.core.flow.loop import FetchType, Loop
 
 WINDOW: Final = 500
 """Rows of a file of values that are asked for at a time."""
+CHUNK_BYTES: Final = 4 << 20
+"""An event that has started iterations with values of so many characters starts no more: they are sent in one go."""
 PAGE_COUNT: Final = 50
 PAGE_BYTES: Final = 16_384
 """Outputs of so many iterations stay in the loop's own record, which every event saves; more go to a page."""
@@ -145,7 +147,7 @@ def _may_start(draft: Draft, facts: Facts, seq: int, task: Loop) -> bool:
 
 def has_room(draft: Draft, facts: Facts, seq: int) -> bool:
     """Tell whether the event may start another iteration; one of its own goes on with the loop when not."""
-    if draft.started >= facts.around.chunk:
+    if draft.started >= facts.around.chunk or draft.started_bytes >= CHUNK_BYTES:
         interruptions.go_on_later(draft, seq)
         return False
     return True
@@ -171,6 +173,7 @@ def _create(draft: Draft, facts: Facts, seq: int, node: Node, index: int) -> Cre
     run = draft.get(seq).run
     around = execution.loop_run
     item = _item(draft, facts, seq, index)
+    draft.started_bytes += len(item.value)
     parents = (
         () if around is None else (*around.parents, LoopItem(index=around.index, key=around.key, value=around.value))
     )
@@ -247,22 +250,23 @@ def _collect(draft: Draft, facts: Facts, seq: int, node: Node, index: int, outpu
     """Keep the outputs of an iteration; a full page leaves the loop's record."""
     item = _item(draft, facts, seq, index)
     shown = {"value": item.value, "iteration": index, **({"key": item.key} if item.key is not None else {})}
+    entry = {"item": shown, "outputs": outputs}
     branch = draft.branch(seq)
-    page = [*branch.data.get("page", ()), {"item": shown, "outputs": outputs}]
-    data = {**branch.data, "page": page}
-    size = len(msgspec.json.encode(page))
+    page = [*branch.data.get("page", ()), entry]
+    size = branch.data.get("page_size", 0) + len(msgspec.json.encode(entry))
+    data = {**branch.data, "page": page, "page_size": size}
     if len(page) >= PAGE_COUNT or size >= PAGE_BYTES:
         place = draft.head.next_seq
         draft.update(next_seq=place + 1)
         ref = OutputRef(size=size, value={"page": page})
         draft.outputs.append(OutputRecord(seq=place, task_id=node.id, kind=OutputKind.PAGE, ref=ref))
-        data |= {"page": [], "pages": [*data.get("pages", ()), place]}
+        data |= {"page": [], "page_size": 0, "paged": intervals.add(branch.data.get("paged", []), place)}
     draft.set_branch(seq, replace(branch, data=data))
 
 
 def _pages(draft: Draft, facts: Facts, branch: Branch) -> list[Any]:
     """Return the outputs of all iterations, in order of their end."""
-    places = branch.data.get("pages", ())
+    places = list(intervals.members(branch.data.get("paged", [])))
     own = {record.seq: record for record in draft.own_outputs() if record.kind is OutputKind.PAGE}
     wanted = tuple(place for place in places if place not in own)
     saved: dict[int, list[Any]] = {}
@@ -283,7 +287,7 @@ def _show(draft: Draft, facts: Facts, seq: int, *, over: bool) -> None:
         "runningIterations": 0 if over else branch.live,
         "terminatedIterations": branch.ended,
     }
-    if over and (branch.data.get("page") or branch.data.get("pages")):
+    if over and (branch.data.get("page") or branch.data.get("paged")):
         outputs["outputs"] = _pages(draft, facts, branch)
         run = draft.get(seq).run
         ref = checked_in(draft, facts, run, "outputs", outputs)
