@@ -76,7 +76,8 @@ def run(benchmark: Benchmark) -> dict[str, Any]:
         with ExitStack() as stack:
             bucket = None
             if benchmark.needs_bucket:
-                bucket = stack.enter_context(MinioServer(folder / "minio")).address
+                minio = MinioServer(folder / "minio", environment=benchmark.bucket_environment)
+                bucket = stack.enter_context(minio).address
             queue = stack.enter_context(choice.queue_settings(os.environ.get("BENCH_QUEUE", ""), folder / "kafka"))
             server = own_server(folder, bucket, {**queue, **benchmark.environment})
             try:

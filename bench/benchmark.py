@@ -35,5 +35,7 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
     """True when processes must be looked at, which a server elsewhere does not allow."""
     needs_bucket: bool = False
     """True when files must go to a MinIO of the benchmark's own; `Target.bucket` is its address."""
+    bucket_environment: Mapping[str, str] = {}
+    """Settings of that MinIO."""
     environment: Mapping[str, str] = {}
     """Settings of the server that the benchmark needs."""

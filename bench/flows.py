@@ -56,11 +56,15 @@ tasks:
     outputFiles: [large.bin]
     commands:
       - head -c {{ inputs.megabytes }}M /dev/urandom > large.bin
-      - sync large.bin
+      - sync -f .
       - echo "::{\\"outputs\\":{\\"at\\":\\"$(date +%s.%N)\\"}}::"
   - id: rest
-    type: io.kestra.plugin.core.flow.Sleep
-    duration: PT{{ inputs.rest }}S
+    type: io.kestra.plugin.scripts.shell.Commands
+    taskRunner:
+      type: io.kestra.plugin.core.runner.Process
+    commands:
+      - sleep {{ inputs.rest }}
+      - sync -f .
   - id: take
     type: io.kestra.plugin.scripts.shell.Commands
     taskRunner:

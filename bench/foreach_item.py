@@ -30,7 +30,8 @@ BENCHMARK = Benchmark(
     method=(
         f"ForEachItem over a file of {LARGE * ROW_BYTES:,} bytes in batches of 10,000 rows, each batch an execution "
         "with one Return task, after one over a tenth; the file is made by the flow's first task, and counts; "
-        "ratio_to_10th is their quotient (10 is linear); memory is the largest proportional set size of each process."
+        "ratio_to_10th is their quotient (10 is linear); memory is the largest proportional set size of each process, "
+        "growth_mb how much more the one that grew most had than in the tenth."
     ),
     units={"seconds": Unit.TIME, "seconds_10th": Unit.TIME},
     measure=measure,

@@ -31,7 +31,8 @@ BENCHMARK = Benchmark(
         f"Loop over {LARGE:,} values, each an execution with one Return task whose output is fetched, after one over "
         f"{SMALL:,}; durations by the executions' own histories; ratio_to_10th is their quotient (10 is linear), "
         "cpu_ratio_to_10th that of the processor time of all processes; memory is the largest proportional set size of "
-        "each process meanwhile; iteration_ms is what one iteration took on average."
+        "each process meanwhile, growth_mb how much more the one that grew most had than before; "
+        "iteration_ms is what one iteration took on average."
     ),
     units={"seconds": Unit.TIME, "seconds_10th": Unit.TIME, "iteration_ms": Unit.TIME},
     measure=measure,

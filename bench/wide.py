@@ -58,6 +58,7 @@ def figures(small: Wide, large: Wide, times: float, *, small_name: str = "10th")
     """
     Return durations, whether they are linear (10 when they are), the memory and the processor time.
 
+    `growth_mb` is how much more memory the process had that grew most, of all of them, PostgreSQL's included.
     `large` was `times` as wide as `small`, which figures call `small_name`.
     """
     results: Results = {
@@ -66,7 +67,9 @@ def figures(small: Wide, large: Wide, times: float, *, small_name: str = "10th")
         f"ratio_to_{small_name}": round(large.seconds / small.seconds * 10 / times, 2),
     }
     if large.memory_mb:
+        growth = {name: round(most - small.memory_mb.get(name, 0.0), 1) for name, most in large.memory_mb.items()}
         results |= {"executor_mb": large.memory_mb["executor"], "memory_by_process": large.memory_mb}
+        results |= {"growth_mb": max(growth.values()), "growth_by_process": growth}
     if large.cpu_s:
         ratio = sum(large.cpu_s.values()) / sum(small.cpu_s.values())
         results |= {f"cpu_ratio_to_{small_name}": round(ratio * 10 / times, 2), "cpu_s_by_process": large.cpu_s}
