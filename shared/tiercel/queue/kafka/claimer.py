@@ -18,6 +18,7 @@ import msgspec
 from tiercel.messages.topics import WORKER_JOB
 from tiercel.messages.worker_event import WorkerCredit
 from tiercel.messages.worker_job import WorkerJob
+from tiercel.queue.kafka.heard import Heard
 
 AHEAD_S: Final = 0.5
 """An idle worker is to have a job within a second: it waits at most twice as long in another one's inbox."""
@@ -44,8 +45,7 @@ class Claimer:
         self.leaving = False
         self.farewell: int | None = None
         """How much it was sent in all, when it leaves."""
-        self.last: dict[str, int] = {}
-        """The highest sequence of each origin: each has its own partition, and order only in it."""
+        self.heard = Heard()
         self.changed = asyncio.Event()
         self._jobs: deque[_Waiting] = deque()
         self._handed = 0

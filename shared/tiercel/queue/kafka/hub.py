@@ -13,6 +13,7 @@ from tiercel.messages import codec
 from tiercel.messages.topics import Topic
 from tiercel.queue.kafka.consumer import Read
 from tiercel.queue.kafka.envelope import unpack
+from tiercel.queue.kafka.heard import Heard
 from tiercel.queue.kafka.link import KafkaLink
 
 M = TypeVar("M")
@@ -72,7 +73,7 @@ class Hub:
         self._topic = topic
         self._place = link.place(topic)
         self._lines: list[KafkaSubscription[Any]] = []
-        self._last: dict[str, int] = {}
+        self._heard = Heard()
         self._paused = False
         self._opening: asyncio.Task[None] | None = None
         try:
@@ -126,9 +127,8 @@ class Hub:
         for read in found:
             try:
                 envelope = unpack(read.value)
-                if envelope.seq <= self._last.get(envelope.origin, 0):
+                if not self._heard.is_new(envelope.origin, envelope.seq):
                     continue
-                self._last[envelope.origin] = envelope.seq
                 message = codec.decode(self._topic, envelope.body, envelope.level)
             except (InternalError, codec.NewerLevel, codec.Undecodable) as error:
                 log.warning("a broadcast is passed over: %s", error, extra={"action": "broadcast_skipped"})

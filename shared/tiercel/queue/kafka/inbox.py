@@ -126,9 +126,8 @@ class Inbox:
     def _take_one(self, claimer: Claimer, read: Read) -> bool:
         """Take one message; tell whether it brought a job."""
         envelope = unpack(read.value)
-        if envelope.seq <= claimer.last.get(envelope.origin, 0):
+        if not claimer.heard.is_new(envelope.origin, envelope.seq):
             return False
-        claimer.last[envelope.origin] = envelope.seq
         claimer.changed.set()
         if envelope.kind is Kind.FAREWELL:
             claimer.farewell = msgspec.msgpack.decode(envelope.body, type=int)
