@@ -24,7 +24,9 @@ class Cut:
     async def open(self, folder: Path) -> None:
         self._listening = await asyncio.start_unix_server(self._serve, folder / ".s.PGSQL.5432")
 
-    def arm(self) -> None:
+    def arm(self, mark: bytes | None = None) -> None:
+        """Cut it when the client says the mark next, or another one."""
+        self._mark = mark or self._mark
         self._armed = True
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -190,6 +190,36 @@ async def test_a_claim_whose_answer_was_lost_is_given_back(
     await cut.close()
 
 
+async def test_a_return_whose_answer_was_lost_too_is_told_again_as_the_same(
+    postgres: PostgresContract, tmp_path: Path
+) -> None:
+    """The executor knows by its instant that it has been told: the worker may have the job once more by then."""
+    about = conninfo.conninfo_to_dict(postgres.uri)
+    cut = Cut((str(about["host"]), int(about.get("port") or 5432)), heard=True, mark=b"TaskStarted")
+    await cut.open(tmp_path)
+    queue = PostgresQueue(await PostgresNode.open(conninfo.make_conninfo(postgres.uri, host=str(tmp_path), port=5432)))
+    await queue.wait(WORKER_JOB, LONG_S)
+    assert [] == await queue.claim("w", ["default"], 10)
+    await submit(postgres, job("a", 1))
+    await queue.wait(WORKER_JOB, LONG_S)
+    cut.arm()
+    with pytest.raises(Unavailable):
+        await queue.claim("w", ["default"], 5)
+    cut.arm(b"JobReturned")
+
+    found: list[Delivery[Any]] = []
+    async with asyncio.timeout(PATIENCE_S):
+        while len(found) < 3:
+            with contextlib.suppress(Unavailable):
+                await queue.claim("w", ["default"], 5)
+            found = await postgres.queue.read(EXECUTION_EVENT, ALL, count=10)
+
+    assert [TaskStarted, JobReturned, JobReturned] == [type(each.message) for each in found]
+    assert found[1].message == found[2].message
+    await queue.close()
+    await cut.close()
+
+
 async def test_signals_that_nobody_takes_stop_carrying(tmp_path: Path) -> None:
     """A server whose queue of signals is full refuses to commit; a listener that hangs must not bring that about."""
     with EmbeddedPostgres(tmp_path, settings={"max_notify_queue_pages": "64"}) as server:

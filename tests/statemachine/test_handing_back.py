@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tests.statemachine.flows import flow, task
@@ -58,6 +59,30 @@ def test_a_job_may_come_to_the_worker_that_has_handed_it_back_before() -> None:
 
     assert State.SUCCESS == machine.state
     assert 1 == len(machine.sent_to) - 1
+
+
+@pytest.mark.parametrize("returned_first", [False, True])
+@pytest.mark.parametrize("is_started_again", [False, True])
+def test_a_return_that_is_told_twice_gives_the_job_to_one_worker(returned_first: bool, is_started_again: bool) -> None:
+    """It may have the job again when the second telling comes: nobody else gets it meanwhile."""
+    machine = Machine(flow("a")).create()
+    job = machine.jobs.popleft()
+    told = [lambda: machine.start(job), lambda: hand_back(machine, job)]
+    for tell in reversed(told) if returned_first else told:
+        tell()
+    again = machine.jobs.popleft()
+
+    if is_started_again:
+        machine.start(again)
+    hand_back(machine, job)
+    machine.reload()
+    if not is_started_again:
+        machine.start(again)
+
+    assert not machine.jobs
+    machine.pass_time(1)
+    hand_back(machine, again)  # another one, of the second job
+    assert [again] == [msgspec.structs.replace(each, sent_at=again.sent_at) for each in machine.jobs]
 
 
 def test_a_return_of_an_attempt_that_is_over_changes_nothing() -> None:

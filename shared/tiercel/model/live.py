@@ -97,6 +97,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     worker: str | None = None
     returned_by: str | None = None
     """Who has handed back a job of which it is not known yet that this worker had it."""
+    returns: tuple[tuple[str, datetime], ...] = ()
+    """Who has handed its job back and when, the latest: one that is told again is none."""
     deadline: datetime | None = None
     child_id: str | None = None
     resubmits: int = 0

@@ -33,6 +33,10 @@ from tiercel.statestore.base import Held
 
 RESUBMITS_MAX = 3
 """How often a task run is given to another worker because its worker was lost."""
+RETURNS_MAX = 8
+"""Returns of a job that are remembered: what is told again comes soon after it was told first."""
+RETURNS_MAX = 8
+"""Returns of a job that are remembered: one that is told again comes soon after it was told first."""
 
 
 def node_of(facts: Facts, record: RunRecord) -> Node | None:
@@ -205,11 +209,15 @@ def returned(draft: Draft, facts: Facts, event: JobReturned) -> None:
 
     That the worker had it may be told later than that it has not any more: they come from different senders. Then the
     return is noted, and counts when the start is told; a second job before that would be taken for the first.
+    A worker that hears no answer tells its return again. It may have the job once more by then, and run it: what was
+    told before changes nothing.
     """
     record = draft.run(event.seq)
     node = node_of(facts, record) if record is not None else None
-    if record is None or node is None:
+    told = (event.worker, event.at)
+    if record is None or node is None or told in record.returns:
         return
+    record = replace(record, returns=(*record.returns[1 - RETURNS_MAX :], told))
     run = record.run
     if run.state is State.SUBMITTED and run.attempt + 1 == event.attempt:
         draft.put(replace(record, returned_by=event.worker))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -46,6 +47,8 @@ class _Doubt(msgspec.Struct, frozen=True, kw_only=True):
     job: TaskJob
     backend: int
     """The server's process that worked on it."""
+    at: datetime
+    """When it came to be: a return that has to be told again is known by it."""
     since: float
 
 
@@ -105,7 +108,8 @@ class Claimer:
             try:
                 (numbers,) = await Batch([(SQL["claim_arrived"], about)]).rows(connection)
             except BaseException:  # cancelled too: its outcome is not known then
-                self._doubtful.append(_Doubt(worker=worker, row=row, job=job, backend=backend, since=time.monotonic()))
+                at, since = self._clock.now(), time.monotonic()
+                self._doubtful.append(_Doubt(worker=worker, row=row, job=job, backend=backend, at=at, since=since))
                 raise
         if not numbers:
             return []
@@ -185,7 +189,7 @@ class Claimer:
         if is_working:
             raise _undecided()
         if not is_there:
-            await self._emit(returned_event(doubt.worker, doubt.job, self._clock.now()))
+            await self._emit(returned_event(doubt.worker, doubt.job, doubt.at))
 
 
 def _place(row: JobRow) -> Parameters:
