@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from tests.contract.backends import Process
 from tests.patience import PATIENCE_S
+from tiercel.messages.execution_event import TaskStarted
 from tiercel.messages.topics import EXECUTION_EVENT, WORKER_JOB, Topic
 from tiercel.messages.worker_job import TaskJob, WorkerJob
 from tiercel.queue.base import Delivery, OutgoingJob, Queue
@@ -25,6 +26,14 @@ async def submit(backend: Process, *jobs: OutgoingJob) -> None:
     """Put jobs into the waiting line."""
     async with backend.state.transaction([]) as unit:
         unit.send(*jobs)
+
+
+async def hand_out(backend: Process, *jobs: OutgoingJob) -> list[TaskStarted]:
+    """Send jobs as an executor does; return what was given to workers by that."""
+    async with backend.state.transaction([]) as unit:
+        started = await unit.hand_out(jobs)
+        unit.send(*jobs)
+    return started
 
 
 async def arrived(

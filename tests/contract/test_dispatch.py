@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract.backends import Backend
 from tests.contract.samples import job, trigger_job
-from tests.contract.steps import arrived, claimed, seqs, submit, waiting
+from tests.contract.steps import arrived, claimed, hand_out, seqs, submit, waiting
 from tests.patience import PATIENCE_S
 from tiercel.messages.execution_event import TaskStarted
 from tiercel.messages.topics import WORKER_JOB
@@ -51,6 +51,18 @@ async def test_a_claim_emits_started_of_task_jobs(backend: Backend) -> None:
     assert [TaskJob, TriggerJob] == [type(one) for one in found]
     (started,) = [delivery.message for delivery in await arrived(backend.queue, 1)]
     assert TaskStarted(execution_id="a", at=started.at, seq=7, attempt=1, worker="w") == started
+
+
+async def test_of_each_job_that_is_handed_out_it_is_told_once_that_it_is_started(backend: Backend) -> None:
+    """Of those that were given by the transaction itself, of all others by an event."""
+    await backend.queue.claim("w", ["default"], 10)
+
+    given = await hand_out(backend, *(job("a", seq) for seq in range(4)))
+    found = await claimed(backend.queue, 4)
+    told = [*given, *(delivery.message for delivery in await arrived(backend.queue, 4 - len(given)))]
+
+    assert [0, 1, 2, 3] == sorted(seqs(found))
+    assert [(seq, "w") for seq in range(4)] == sorted((started.seq, started.worker) for started in told)
 
 
 async def test_concurrent_claims_never_share_a_job(backend: Backend) -> None:

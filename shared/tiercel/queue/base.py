@@ -71,17 +71,19 @@ class OutgoingJob(msgspec.Struct, frozen=True, kw_only=True):
     job: WorkerJob
 
 
-def started_events(worker: str, jobs: Iterable[WorkerJob], at: datetime) -> list[Outgoing]:
-    """Return the events that tell that a worker has these jobs; jobs of triggers have none."""
+def started_by(worker: str, jobs: Iterable[WorkerJob], at: datetime) -> list[TaskStarted]:
+    """Return what tells that a worker has these jobs; those of triggers have nobody to tell."""
     return [
-        Outgoing(
-            topic=EXECUTION_EVENT,
-            key=job.execution_id,
-            message=TaskStarted(execution_id=job.execution_id, at=at, seq=job.seq, attempt=job.attempt, worker=worker),
-        )
+        TaskStarted(execution_id=job.execution_id, at=at, seq=job.seq, attempt=job.attempt, worker=worker)
         for job in jobs
         if isinstance(job, TaskJob)
     ]
+
+
+def started_events(worker: str, jobs: Iterable[WorkerJob], at: datetime) -> list[Outgoing]:
+    """Return the messages that tell it."""
+    told = started_by(worker, jobs, at)
+    return [Outgoing(topic=EXECUTION_EVENT, key=event.execution_id, message=event) for event in told]
 
 
 def returned_event(worker: str, job: WorkerJob, at: datetime) -> Outgoing:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import msgspec
 
 from tiercel.errors import TiercelError
+from tiercel.messages.execution_event import TaskStarted
 from tiercel.messages.topics import Topic
 from tiercel.model.live import HeadRecord, OutputKind, OutputRecord, RunRecord, Timer, TimerKind
 from tiercel.model.state import State
@@ -109,6 +110,15 @@ class Unit(Protocol):
 
     def unpark(self, deliveries: Sequence[Delivery[Any]]) -> None:
         """Remove parked events."""
+        ...
+
+    async def hand_out(self, jobs: Sequence[OutgoingJob]) -> list[TaskStarted]:
+        """
+        Give those of these jobs to workers now that somebody is free for; return what was given.
+
+        Called once, before `save`. The jobs are sent by this transaction as all others are, and nobody else will tell
+        that those that are returned are started. On some backends workers fetch jobs, and nothing is ever given.
+        """
         ...
 
     def emit(self, *messages: Outgoing) -> None: ...

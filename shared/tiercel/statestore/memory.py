@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from tiercel.messages import codec
+from tiercel.messages.execution_event import TaskStarted
 from tiercel.messages.topics import Topic
 from tiercel.model.live import OutputKind, OutputRecord, RunRecord, Timer, TimerKind
 from tiercel.model.state import State
@@ -70,6 +71,9 @@ class MemoryUnit:
 
     def unpark(self, deliveries: Sequence[Delivery[Any]]) -> None:
         self.unparked.extend(delivery.id for delivery in deliveries)
+
+    async def hand_out(self, jobs: Sequence[OutgoingJob]) -> list[TaskStarted]:
+        return []
 
     def emit(self, *messages: Outgoing) -> None:
         self.messages.extend(messages)

@@ -328,6 +328,9 @@ class ExecutionEventHandler:
         timers: list[Timer] = []
         try:
             async with self._store.transaction(leases) as unit:
+                jobs = [out for draft in batch.drafts.values() for out in draft.jobs.values()]
+                for started in await unit.hand_out(jobs) if jobs else ():
+                    await self._decide_safely(batch, started, None)
                 unit.acknowledge(EXECUTION_EVENT, deliveries)
                 unit.unpark(batch.unparked)
                 for event in batch.parked:

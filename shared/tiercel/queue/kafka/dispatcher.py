@@ -229,7 +229,8 @@ class Dispatcher:
             records += self._outbox.records([(out, codec.encode(out.message)) for out in taken.refusals])
             for job, row in taken.jobs:
                 given.append((group.next(), job, bytes(row[5])))
-        records += self._outbox.jobs(given, self._clock.now())
+        records += self._outbox.jobs((worker, body) for worker, _, body in given)
+        records += self._outbox.started(((worker, job) for worker, job, _ in given), self._clock.now())
         batch = Batch()
         if undecodable:
             batch.add(QUEUE_SQL["bury"], claim.letters(WORKER_JOB, undecodable))

@@ -3,8 +3,9 @@ Jobs that go to a worker in the very transaction that makes them.
 
 The process that dispatches knows who has room, and whether anything waits. When nothing does, a job of one of its own
 transactions need not become a row that another transaction deletes a moment later: the transaction that saves the
-state counts the job as sent, and keeps it for its worker's inbox. It proves the dispatcher's lease like the
-dispatcher's own, and the two take turns: both say how much workers have been sent in all.
+state saves that the worker has the job, counts it as sent, and keeps it for the worker's inbox. So nobody has to tell
+that it is started. It proves the dispatcher's lease like the dispatcher's own, and the two take turns: both say how
+much workers have been sent in all.
 """
 
 from __future__ import annotations
@@ -35,9 +36,7 @@ class Shares(msgspec.Struct, frozen=True):
     """What one transaction does with its jobs."""
 
     given: Sequence[tuple[str, OutgoingJob]] = ()
-    """Workers and their jobs."""
-    left: Sequence[OutgoingJob] = ()
-    """Jobs for the waiting line."""
+    """Workers and their jobs; all others go to the waiting line."""
     lease: Lease | None = None
     """By which jobs are given."""
 
@@ -68,6 +67,10 @@ class Handout:
         """Note the lanes in which nothing waits any more; of all others it is not known."""
         self._drained = frozenset(lanes)
 
+    def wait(self, lanes: Iterable[str]) -> None:
+        """Note that jobs wait in these lanes: nothing overtakes them."""
+        self._drained = self._drained.difference(lanes)
+
     def is_drained(self, lanes: Iterable[str]) -> bool:
         """Tell whether nothing waits in any of these lanes, as far as this process knows."""
         return self._drained.issuperset(lanes)
@@ -76,8 +79,7 @@ class Handout:
     async def share(self, jobs: Sequence[OutgoingJob]) -> AsyncIterator[Shares]:
         """Share jobs out for the transaction in the block; how it ends tells whether they were sent."""
         if not jobs or not self._drained or self.turn.locked() or not self._is_sure:
-            self._drained -= {out.lane for out in jobs}
-            yield Shares(left=jobs)
+            yield Shares()
             return
         async with self.turn:
             shares = self._shares(jobs)
@@ -98,15 +100,13 @@ class Handout:
     def _shares(self, jobs: Sequence[OutgoingJob]) -> Shares:
         groups = [group for group in self.roster.groups() if group.level >= WORKER_JOB.level]
         given: list[tuple[str, OutgoingJob]] = []
-        left: list[OutgoingJob] = []
         for out in sorted(jobs, key=lambda out: out.rank):
             group = _roomiest(groups, out.lane) if out.lane in self._drained else None
             if group is None:
-                left.append(out)
-                self._drained -= {out.lane}
+                self.wait([out.lane])
             else:
                 given.append((group.next(), out))
-        return Shares(given, left, self.lease if given else None)
+        return Shares(given, self.lease if given else None)
 
     def statements(self, shares: Shares) -> Iterator[Statement]:
         """Yield what proves the lease and counts the jobs."""

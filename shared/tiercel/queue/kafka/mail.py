@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 from tiercel.messages import codec
+from tiercel.messages.execution_event import TaskStarted
 from tiercel.messages.topics import HISTORY, WORKER_JOB, Topic, partition_of
 from tiercel.queue import metrics as queue_metrics
-from tiercel.queue.base import Delivery, Outgoing, OutgoingJob
+from tiercel.queue.base import Delivery, Outgoing, OutgoingJob, started_by
 from tiercel.queue.kafka.backlog import Progress
 from tiercel.queue.kafka.handout import Handout, Shares
 from tiercel.queue.kafka.outbox import Outbox
@@ -48,8 +48,19 @@ class KafkaMail:
         self._messages += [(out, codec.encode(out.message)) for out in messages]
 
     def add_jobs(self, jobs: Iterable[OutgoingJob]) -> None:
-        """Send jobs: to workers that have room, or to the waiting line, which is a table on Kafka too."""
+        """Send jobs: those that were given to their workers, all others to the waiting line, a table on Kafka too."""
         self._jobs += jobs
+
+    @contextlib.asynccontextmanager
+    async def hand_out(self, jobs: Sequence[OutgoingJob]) -> AsyncIterator[list[TaskStarted]]:
+        """Give jobs to workers that have room, if this process is the one that may."""
+        if self._handout is None:
+            yield []
+            return
+        async with self._handout.share(jobs) as shares:
+            self._shares = shares
+            at = self._clock.now()
+            yield [started for worker, out in shares.given for started in started_by(worker, [out.job], at)]
 
     def acknowledge(self, topic: Topic[Any], deliveries: Sequence[Delivery[Any]]) -> None:
         """Acknowledge what was read."""
@@ -69,10 +80,10 @@ class KafkaMail:
         yield from self._line.statements()
         if self._handout is not None:
             yield from self._handout.statements(self._shares)
-        given = [(worker, out.job, codec.encode(out.job)) for worker, out in self._shares.given]
+        given = [(worker, codec.encode(out.job)) for worker, out in self._shares.given]
         if given:
-            queue_metrics.sent(WORKER_JOB.name, [len(body) for _, _, body in given])
-        self._records = self._outbox.jobs(given, self._clock.now())
+            queue_metrics.sent(WORKER_JOB.name, [len(body) for _, body in given])
+        self._records = self._outbox.jobs(given)
         self._records += self._outbox.records(self._messages)
         yield from self._outbox.statements(self._records)
 
@@ -91,9 +102,8 @@ class KafkaMail:
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Number and send nothing else meanwhile; afterwards send what was committed."""
-        async with self._outbox.turn, self._sharing() as shares:
-            self._shares = shares
-            self._line.add_jobs(shares.left)
+        async with self._outbox.turn:
+            self._line.add_jobs(self._left())
             await self._outbox.ready()
             try:
                 yield
@@ -107,7 +117,10 @@ class KafkaMail:
             for topic, plan in self._plans:
                 self._shelf.committed(topic, plan)
 
-    def _sharing(self) -> AbstractAsyncContextManager[Shares]:
-        if self._handout is None:
-            return contextlib.nullcontext(Shares(left=self._jobs))
-        return self._handout.share(self._jobs)
+    def _left(self) -> list[OutgoingJob]:
+        """Return the jobs that nobody was given."""
+        given = {id(out) for _, out in self._shares.given}
+        left = [out for out in self._jobs if id(out) not in given]
+        if self._handout is not None:
+            self._handout.wait({out.lane for out in left})
+        return left

@@ -89,16 +89,16 @@ class Outbox:
         self._link.producer.check([made])
         return made
 
-    def jobs(self, given: Iterable[tuple[str, WorkerJob, bytes]], at: datetime) -> list[Record]:
-        """Number jobs for workers, each with the event that tells that it is started; called with the turn."""
-        made: list[Record] = []
-        started: list[Outgoing] = []
-        for worker, job, body in given:
-            made.append(self.record(WORKER_JOB, self._link.layout.inbox(worker), worker, body))
-            started += started_events(worker, [job], at)
+    def jobs(self, given: Iterable[tuple[str, bytes]]) -> list[Record]:
+        """Number jobs for workers' inboxes; called with the turn."""
+        return [self.record(WORKER_JOB, self._link.layout.inbox(worker), worker, body) for worker, body in given]
+
+    def started(self, given: Iterable[tuple[str, WorkerJob]], at: datetime) -> list[Record]:
+        """Number the events that tell that workers have jobs; called with the turn."""
+        told = [out for worker, job in given for out in started_events(worker, [job], at)]
         # No hurry with these: most often the job's end follows at once, and both are decided together.
-        told = self.records([(out, codec.encode(out.message)) for out in started])
-        return made + [msgspec.structs.replace(record, is_patient=True) for record in told]
+        records = self.records([(out, codec.encode(out.message)) for out in told])
+        return [msgspec.structs.replace(record, is_patient=True) for record in records]
 
     def statements(self, records: Sequence[Record]) -> Iterator[Statement]:
         """Yield what keeps records, the last that were numbered, and forgets what is confirmed; with the turn."""

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
+from tiercel.messages.execution_event import TaskStarted
 from tiercel.messages.topics import Topic
 from tiercel.queue.base import Delivery, Outgoing, OutgoingJob
 from tiercel.queue.postgres.node import Durability, PostgresNode
@@ -31,6 +32,10 @@ class Mail(Protocol):
     def add(self, messages: Iterable[Outgoing]) -> None: ...
     def add_jobs(self, jobs: Iterable[OutgoingJob]) -> None: ...
     def acknowledge(self, topic: Topic[Any], deliveries: Sequence[Delivery[Any]]) -> None: ...
+
+    def hand_out(self, jobs: Sequence[OutgoingJob]) -> AbstractAsyncContextManager[list[TaskStarted]]:
+        """Give jobs to workers by the transaction in the block (see `statestore.Unit.hand_out`)."""
+        ...
 
     def turn(self) -> AbstractAsyncContextManager[None]:
         """Surround the transaction: the block learns whether it was committed by how it ends."""
@@ -75,6 +80,10 @@ class PostgresMail:
     def acknowledge(self, topic: Topic[Any], deliveries: Sequence[Delivery[Any]]) -> None:
         """Acknowledge what was read."""
         self._acknowledged.setdefault(topic.name, (topic, []))[1].extend(deliveries)
+
+    def hand_out(self, jobs: Sequence[OutgoingJob]) -> AbstractAsyncContextManager[list[TaskStarted]]:
+        """Give none: workers take them from the table."""
+        return contextlib.nullcontext([])
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:

@@ -39,16 +39,17 @@ class PostgresStateStore:
     async def transaction(self, leases: Sequence[Lease]) -> AsyncIterator[Unit]:
         """Open a transaction; the database hears of it when the block ends, in one round trip."""
         mail = self._mail()
-        unit = PostgresUnit(leases, mail)
-        yield unit
-        async with mail.turn():
-            try:
-                may_be_lost = mail.durability is Durability.LATER
-                check = self._check_continuity if may_be_lost else None
-                await self._node.commit(unit.statements(), mail.touched(), mail.durability, mail.carrier, check)
-            except TiercelError as error:
-                _raise_refusal(error.__cause__, leases)
-                raise
+        async with contextlib.AsyncExitStack() as stack:
+            unit = PostgresUnit(leases, mail, stack)
+            yield unit
+            async with mail.turn():
+                try:
+                    may_be_lost = mail.durability is Durability.LATER
+                    check = self._check_continuity if may_be_lost else None
+                    await self._node.commit(unit.statements(), mail.touched(), mail.durability, mail.carrier, check)
+                except TiercelError as error:
+                    _raise_refusal(error.__cause__, leases)
+                    raise
         # The announcement leaves before the caller goes on: others start while it works.
         await asyncio.sleep(0)
 

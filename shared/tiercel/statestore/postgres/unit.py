@@ -9,9 +9,11 @@ in the server, so that nothing after it happens and nothing before it remains.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from tiercel.messages import codec
+from tiercel.messages.execution_event import TaskStarted
 from tiercel.messages.topics import Topic
 from tiercel.model.trigger_state import TriggerState
 from tiercel.queue.base import Delivery, Lease, Outgoing, OutgoingJob
@@ -31,9 +33,10 @@ SQL: Final = Statements("tiercel.statestore.postgres", "state.sql")
 class PostgresUnit:
     """What one transaction is to do."""
 
-    def __init__(self, leases: Sequence[Lease], mail: Mail) -> None:
+    def __init__(self, leases: Sequence[Lease], mail: Mail, stack: AsyncExitStack) -> None:
         self._leases = leases
         self._mail = mail
+        self._stack = stack
         self._waves: list[dict[str, Changes]] = []
         self._scopes: list[tuple[Scope, int, int | None]] = []
         self._triggers: list[tuple[TriggerState, int, int | None]] = []
@@ -68,6 +71,9 @@ class PostgresUnit:
 
     def unpark(self, deliveries: Sequence[Delivery[Any]]) -> None:
         self._unparked.extend(delivery.id for delivery in deliveries)
+
+    async def hand_out(self, jobs: Sequence[OutgoingJob]) -> list[TaskStarted]:
+        return await self._stack.enter_async_context(self._mail.hand_out(jobs))
 
     def emit(self, *messages: Outgoing) -> None:
         self._mail.add(messages)
