@@ -291,6 +291,41 @@ def test_a_subflow_that_ends_badly_says_so_in_the_log_of_its_task() -> None:
     assert machine.logs[-1] == machine.rows[0].run.error
 
 
+@pytest.mark.parametrize(
+    ("child", "task_state"),
+    [("SUCCESS", "SUCCESS"), ("WARNING", "WARNING"), ("KILLED", "KILLED"), ("CANCELLED", "SUCCESS")],
+)
+def test_a_subflow_takes_over_what_kestra_takes_over(child: str, task_state: str) -> None:
+    """Failures, warnings and kills are the parent's too; a child that was cancelled is not."""
+    machine = Machine(flow(SUBFLOW))
+    machine.flows["company.team", "child"] = Machine(flow("x").replace("id: f", "id: child", 1)).plan
+    machine.create()
+    [created] = machine.messages
+
+    machine.step(
+        events.ChildEnded(
+            execution_id=EXECUTION, at=machine.now, seq=0, attempt=1, child_id=created.execution_id, state=State(child)
+        )
+    )
+
+    assert [("s", task_state)] == machine.states()
+
+
+def test_a_child_knows_the_task_run_that_has_started_it() -> None:
+    """Its trigger names the run; labels of the system go along; inputs that nobody has declared are told."""
+    machine = Machine(flow({**SUBFLOW, "inputs": {"nobody": 1}}))
+    machine.flows["company.team", "child"] = Machine(flow("x").replace("id: f", "id: child", 1)).plan
+    machine.create(labels=(("own", "1"), ("system.correlationId", "c"), ("system.from", "api")))
+    [created] = machine.messages
+
+    assert {"system.correlationId": "c", "system.from": "api"} == dict(created.labels)
+    assert (machine.rows[0].run.id, "s") == (
+        created.trigger.variables["taskRunId"],
+        created.trigger.variables["taskId"],
+    )
+    assert any("Input nobody was provided by parent execution" in line for line in machine.logs)
+
+
 def test_a_missing_subflow_fails_its_task() -> None:
     """The sentence names the flow."""
     machine = Machine(flow(SUBFLOW)).create()

@@ -27,8 +27,8 @@ from tiercel.model.state import State
 from tiercel.plugins.core.flow.items import Items
 from tiercel.storage import uris
 
-WEIGHT = (State.FAILED, State.KILLED, State.CANCELLED, State.WARNING)
-"""Ends of batches that the task takes over, the heaviest first; a cancelled one counts as killed."""
+WEIGHT = (State.FAILED, State.KILLED, State.WARNING)
+"""Ends of batches that the task takes over, the heaviest first; as in Kestra, a cancelled one is none of them."""
 
 
 def begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
@@ -76,8 +76,7 @@ def advance(draft: Draft, facts: Facts, seq: int, node: Node) -> State | None:
         return None
     if not task.transmit_failed or not task.wait:
         return State.SUCCESS
-    found = next((state for state in WEIGHT if branch.data["states"].get(str(state))), State.SUCCESS)
-    return State.KILLED if found is State.CANCELLED else found
+    return next((state for state in WEIGHT if branch.data["states"].get(str(state))), State.SUCCESS)
 
 
 def _show(draft: Draft, seq: int, branch: Branch, *, over: bool) -> None:
@@ -117,7 +116,7 @@ def _create(draft: Draft, facts: Facts, seq: int, node: Node, index: int) -> Cre
         inputs=subflow.child_inputs(plan, values, draft, facts, child_id),
         labels=labels,
         parent=ParentTask(execution_id=execution.id, seq=seq, attempt=run.attempt, wait=task.wait, iteration=index),
-        trigger=subflow.trigger_of(draft, node),
+        trigger=subflow.trigger_of(draft, node, run, index),
         schedule_date=subflow.date_of(rendering.text(task.schedule_date)),
         kind=execution.kind if execution.kind is not ExecutionKind.LOOP else ExecutionKind.NORMAL,
     )

@@ -23,7 +23,7 @@ from tiercel.model.state import State
 from tiercel.plugins.core.flow.subflow import RestartBehavior, Subflow
 from tiercel.queue.base import Outgoing
 
-TRANSMITTED = frozenset({State.FAILED, State.PAUSED, State.KILLED, State.WARNING, State.CANCELLED})
+TRANSMITTED = frozenset({State.FAILED, State.PAUSED, State.KILLED, State.WARNING})
 """States of a child that its parent's task run takes over."""
 
 
@@ -60,13 +60,20 @@ def begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
                 inputs=child_inputs(plan, values, draft, facts, child_id),
                 labels=labels,
                 parent=parent,
-                trigger=trigger_of(draft, node),
+                trigger=trigger_of(draft, node, run),
                 schedule_date=date_of(rendering.text(task.schedule_date)),
                 kind=execution.kind if execution.kind is not ExecutionKind.LOOP else ExecutionKind.NORMAL,
             ),
         )
     )
     set_outputs(draft, seq, {"executionId": child_id})
+    for name in undeclared(plan, values):
+        draft.log(
+            "WARN",
+            f"Input {name} was provided by parent execution {execution.id} for subflow {namespace}.{flow_id} "
+            "but isn't declared at the subflow inputs",
+            run,
+        )
     draft.log(
         "INFO", f'Created new execution [[link execution="{child_id}" flowId="{flow_id}" namespace="{namespace}"]]', run
     )
@@ -111,9 +118,16 @@ def child_inputs(
         raise ExpressionError(f"Invalid inputs for flow '{plan.flow.namespace}.{plan.flow.id}': {error}") from error
 
 
-def trigger_of(draft: Draft, node: Node) -> TriggerInfo:
-    """Return what tells a child who started it."""
+def undeclared(plan: FlowPlan, values: Mapping[str, Any]) -> list[str]:
+    """Return the names of values that are no inputs of the child."""
+    declared = {name for each in plan.flow.inputs for name in (each.id, each.id.partition(".")[0])}
+    return [name for name in values if name not in declared]
+
+
+def trigger_of(draft: Draft, node: Node, run: TaskRun, iteration: int | None = None) -> TriggerInfo:
+    """Return what tells a child who started it: the task run, and for a batch its number."""
     execution = draft.execution
+    place = {"taskRunValue": run.value, "taskRunIteration": run.iteration if iteration is None else iteration}
     return TriggerInfo(
         id=node.id,
         type=node.task.type,
@@ -122,6 +136,9 @@ def trigger_of(draft: Draft, node: Node) -> TriggerInfo:
             "namespace": execution.namespace,
             "flowId": execution.flow_id,
             "flowRevision": execution.flow_revision,
+            "taskRunId": run.id,
+            "taskId": run.task_id,
+            **{name: value for name, value in place.items() if value is not None},
         },
     )
 
@@ -129,10 +146,10 @@ def trigger_of(draft: Draft, node: Node) -> TriggerInfo:
 def child_labels(
     draft: Draft, plan: FlowPlan, inherit: bool, more: list[tuple[str, str]]
 ) -> tuple[tuple[str, str], ...]:
-    """Return the labels of a child: of its flow, those given, and the parent's when it inherits them."""
+    """Return the labels of a child: of its flow, those given, the system's, and the parent's when it inherits them."""
     own = draft.execution.labels
     correlation = dict(own).get("system.correlationId", draft.execution.id)
-    result = {key: value for key, value in own if inherit and not key.startswith("system.")}
+    result = {key: value for key, value in own if inherit or key.startswith("system.")}
     result.update((key, value) for key, value in plan.flow.labels.items() if not key.startswith("system."))
     result.update(more)
     result["system.correlationId"] = correlation
@@ -154,7 +171,7 @@ def final_state(task: Subflow, child: State) -> State:
     """Return the state that a child's end gives to the task run."""
     if not task.transmit_failed or child not in TRANSMITTED:
         return State.SUCCESS
-    return State.FAILED if child in (State.PAUSED, State.CANCELLED) else child
+    return State.FAILED if child is State.PAUSED else child
 
 
 def tell_end(draft: Draft, facts: Facts, run: TaskRun, node: Node, event: ChildEnded, state: State) -> None:
