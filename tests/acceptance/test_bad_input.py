@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.installation import API, WELL, YAML, Installation, processes_with, resident_bytes
 from tests.patience import PATIENCE_S, until
-from tiercel.testing.server import StandaloneServer
 
 BROKEN = """\
 id: broken
@@ -32,24 +30,6 @@ tasks:
 PRINT_SIZE = 1 << 30
 WORKER_GROWTH_MAX = 200 << 20
 """More than a worker ever needs for lines, and far less than what is printed."""
-
-
-@pytest.fixture(scope="module")
-def own_server(
-    tmp_path_factory: pytest.TempPathFactory, queue_settings: Callable[[], dict[str, str]]
-) -> Iterator[StandaloneServer]:
-    with StandaloneServer(tmp_path_factory.mktemp("bad-input"), environment=queue_settings()) as server:
-        yield server
-
-
-@pytest.fixture
-async def installation(own_server: StandaloneServer) -> AsyncIterator[Installation]:
-    """The server, and afterwards the proof that no process of it has ended."""
-    before = own_server.processes()
-    installation = Installation(own_server)
-    yield installation
-    await installation.close()
-    assert before == own_server.processes()
 
 
 def shell(flow_id: str, *commands: str, more: str = "") -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -12,7 +11,6 @@ from tests.patience import until
 from tiercel.messages import codec
 from tiercel.messages.execution_event import KillRequested
 from tiercel.messages.topics import partition_of
-from tiercel.testing.server import StandaloneServer
 
 DAILY = """\
 triggers:
@@ -34,24 +32,6 @@ tasks:
 GARBAGE = (b"", b"\xc1", b"\x00", b"no message at all", b"\x82\xa4type\xa2\xff\xfe", b"\x91" * 100_000)
 """Nothing, a byte that means nothing, another type, a text, a text that is no UTF-8, and a list without end."""
 LEVEL = 1
-
-
-@pytest.fixture(scope="module")
-def own_server(
-    tmp_path_factory: pytest.TempPathFactory, queue_settings: Callable[[], dict[str, str]]
-) -> Iterator[StandaloneServer]:
-    with StandaloneServer(tmp_path_factory.mktemp("bad-messages"), environment=queue_settings()) as server:
-        yield server
-
-
-@pytest.fixture
-async def installation(own_server: StandaloneServer) -> AsyncIterator[Installation]:
-    """The server, and afterwards the proof that no process of it has ended."""
-    before = own_server.processes()
-    installation = Installation(own_server)
-    yield installation
-    await installation.close()
-    assert before == own_server.processes()
 
 
 async def buried(installation: Installation, topic: str, key: str, count: int) -> bool:

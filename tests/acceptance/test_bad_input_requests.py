@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import httpx
@@ -13,7 +13,6 @@ import pytest
 
 from tests.acceptance.installation import API, Installation
 from tests.patience import PATIENCE_S
-from tiercel.testing.server import StandaloneServer
 
 WELL = """\
 id: well
@@ -59,24 +58,6 @@ ROUNDS_WRITING: Final = 12
 AT_ONCE: Final = 8
 SIDE_WORDS: Final = ("by-query", "follow")
 """What works on everything there is, and what never ends."""
-
-
-@pytest.fixture(scope="module")
-def own_server(
-    tmp_path_factory: pytest.TempPathFactory, queue_settings: Callable[[], dict[str, str]]
-) -> Iterator[StandaloneServer]:
-    with StandaloneServer(tmp_path_factory.mktemp("bad-requests"), environment=queue_settings()) as server:
-        yield server
-
-
-@pytest.fixture
-async def installation(own_server: StandaloneServer) -> AsyncIterator[Installation]:
-    """The server, and afterwards the proof that no process of it has ended."""
-    before = own_server.processes()
-    installation = Installation(own_server)
-    yield installation
-    await installation.close()
-    assert before == own_server.processes()
 
 
 async def test_no_request_is_answered_with_an_error_of_the_server(installation: Installation) -> None:

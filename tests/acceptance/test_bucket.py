@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,17 +48,8 @@ AT_ONCE = FILES.replace("id: files", "id: at-once").replace(
 
 
 @pytest.fixture(scope="module")
-def own_server(minio_server: MinioServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneServer]:
-    environment = minio_server.address.environment(BUCKET)
-    with StandaloneServer(tmp_path_factory.mktemp("bucket"), environment=environment) as server:
-        yield server
-
-
-@pytest.fixture
-async def installation(own_server: StandaloneServer) -> AsyncIterator[Installation]:
-    installation = Installation(own_server)
-    yield installation
-    await installation.close()
+def environment(minio_server: MinioServer) -> dict[str, str]:
+    return minio_server.address.environment(BUCKET)
 
 
 async def everybody_says(installation: Installation, status: int) -> bool:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ import pytest
 from backing import choice
 from tests.acceptance.installation import Installation
 from tests.patience import PATIENCE_S, until
-from tiercel.testing.server import StandaloneServer
 
 FLOW = """
 id: {id}
@@ -43,19 +41,6 @@ tasks:
 @pytest.fixture(scope="module")
 def environment(kafka: str) -> dict[str, str]:
     return choice.on_kafka(kafka)
-
-
-@pytest.fixture(scope="module")
-def own_server(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Iterator[StandaloneServer]:
-    with StandaloneServer(tmp_path_factory.mktemp("on-kafka"), environment=environment) as server:
-        yield server
-
-
-@pytest.fixture
-async def installation(own_server: StandaloneServer) -> AsyncIterator[Installation]:
-    made = Installation(own_server)
-    yield made
-    await made.close()
 
 
 async def test_a_flow_runs_through_all_processes(installation: Installation) -> None:

@@ -5,14 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.acceptance.installation import SERVICES, Installation
 from tests.patience import PATIENCE_S, until
-from tiercel.testing.server import StandaloneServer
 
 WORKING = """\
 id: working
@@ -29,21 +25,6 @@ tasks:
 """
 MUTE_S = 20.0
 """A worker that has not been heard for so long claims nothing."""
-
-
-@pytest.fixture(scope="module")
-def own_server(
-    tmp_path_factory: pytest.TempPathFactory, queue_settings: Callable[[], dict[str, str]]
-) -> Iterator[StandaloneServer]:
-    with StandaloneServer(tmp_path_factory.mktemp("outage"), environment=queue_settings()) as server:
-        yield server
-
-
-@pytest.fixture
-async def installation(own_server: StandaloneServer) -> AsyncIterator[Installation]:
-    installation = Installation(own_server)
-    yield installation
-    await installation.close()
 
 
 def children_of(pid: int) -> list[int]:

@@ -20,7 +20,7 @@ from tests.conformance.result import Mismatch
 from tests.conformance.snapshot import Snapshot
 from tiercel.definitions.base import Definitions
 from tiercel.executor.core.facts import Ignored
-from tiercel.messages.execution_event import ExecutionEvent
+from tiercel.messages.execution_event import CreateExecution, ExecutionEvent
 from tiercel.messages.topics import EXECUTION_EVENT, HISTORY
 from tiercel.model.execution import Execution, LogEntry, OutputRef
 from tiercel.model.flow import Flow
@@ -64,6 +64,22 @@ class Engine:
     async def emit(self, event: ExecutionEvent) -> None:
         """Send an event to its execution."""
         await self.queue.emit(Outgoing(topic=EXECUTION_EVENT, key=event.execution_id, message=event))
+
+    async def start(
+        self, namespace: str, flow_id: str, execution_id: str, variables: Mapping[str, Any] | None = None
+    ) -> None:
+        """Create an execution of a flow's first revision."""
+        await self.emit(
+            CreateExecution(
+                execution_id=execution_id,
+                at=self.now(),
+                tenant_id=self.tenant,
+                namespace=namespace,
+                flow_id=flow_id,
+                flow_revision=1,
+                variables=variables or {},
+            )
+        )
 
     async def flow(self, namespace: str, flow_id: str, revision: int | None = None) -> Flow:
         """Return a deployed flow; raise Mismatch when it is unknown."""

@@ -24,7 +24,6 @@ from tests.conformance.snapshot import Snapshot
 from tests.conformance.validation import need
 from tests.conformance.waiting import eventually
 from tests.conformance.world import World
-from tiercel.messages.execution_event import CreateExecution
 from tiercel.model import ids
 
 NAMESPACE: Final = "io.kestra.unittest"
@@ -81,17 +80,7 @@ async def run(engine: Engine, folder: Folder, case: Case) -> None:
 async def _executed(
     engine: Engine, world: World, flow: Mapping[str, Any], execution_id: str, variables: dict[str, Any]
 ) -> Snapshot:
-    await engine.emit(
-        CreateExecution(
-            execution_id=execution_id,
-            at=engine.now(),
-            tenant_id=engine.tenant,
-            namespace=flow["namespace"],
-            flow_id=flow["id"],
-            flow_revision=1,
-            variables=variables,
-        )
-    )
+    await engine.start(flow["namespace"], flow["id"], execution_id, variables)
     return await world.wait_ended(execution_id)
 
 

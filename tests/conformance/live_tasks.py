@@ -18,7 +18,6 @@ from tests.conformance.tasks import commands
 from tests.conformance.values import build, plain
 from tests.conformance.waiting import eventually
 from tests.conformance.world import World
-from tiercel.messages.execution_event import CreateExecution
 from tiercel.model import ids
 from tiercel.model.state import State
 from tiercel.repository.base import Page
@@ -103,17 +102,7 @@ async def _run(place: Any, world: World, run: Mapping[str, Any], variables: dict
     await deploy(place.engine, yaml.safe_dump({**flow, "tasks": [plain(task)]}, sort_keys=False))
     execution_id = ids.new_id()
     others = {name: value for name, value in variables.items() if name != "flow"}
-    await place.engine.emit(
-        CreateExecution(
-            execution_id=execution_id,
-            at=place.now(),
-            tenant_id=place.tenant,
-            namespace=flow["namespace"],
-            flow_id=flow["id"],
-            flow_revision=1,
-            variables=others,
-        )
-    )
+    await place.engine.start(flow["namespace"], flow["id"], execution_id, others)
     found = await world.wait_ended(execution_id, "PT30S")
     if "error" in expected:
         # A log line says what was wrong, not which class of error it was.

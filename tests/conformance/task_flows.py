@@ -14,7 +14,7 @@ from tests.conformance.matchers import match
 from tests.conformance.result import Mismatch
 from tests.conformance.steps_store import deploy, put_log
 from tests.conformance.world import World
-from tiercel.messages.execution_event import CreateExecution, DeleteRequested
+from tiercel.messages.execution_event import DeleteRequested
 from tiercel.model.ids import new_id
 
 NEEDS_SERVICES: Final = frozenset(
@@ -83,16 +83,7 @@ async def _run(world: World, number: int, run: Mapping[str, Any]) -> None:
 
 async def _executed(engine: Engine, world: World, namespace: str, flow_id: str) -> Any:
     execution_id = new_id()
-    await engine.emit(
-        CreateExecution(
-            execution_id=execution_id,
-            at=engine.now(),
-            tenant_id=engine.tenant,
-            namespace=namespace,
-            flow_id=flow_id,
-            flow_revision=1,
-        )
-    )
+    await engine.start(namespace, flow_id, execution_id)
     found = await world.wait_ended(execution_id)
     # What reads the history sees it once the indexer has written it down.
     await engine.sleep(0.5)

@@ -5,24 +5,29 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from psycopg import conninfo
+
 
 class Cut:
     """
     A way to the server that is cut while something is committed, before or after the server has heard of it.
 
-    `mark` is what the client says when it commits.
+    `uri` leads through it; `mark` is what the client says when it commits.
     """
 
-    def __init__(self, server: tuple[str, int], *, heard: bool, mark: bytes = b"COMMIT") -> None:
-        self._server = server
+    def __init__(self, uri: str, folder: Path, *, heard: bool, mark: bytes = b"COMMIT") -> None:
+        about = conninfo.conninfo_to_dict(uri)
+        self.uri = conninfo.make_conninfo(uri, host=str(folder), port=5432)
+        self._server = f"{about['host']}/.s.PGSQL.{about.get('port') or 5432}"
+        self._folder = folder
         self._heard = heard
         self._mark = mark
         self._armed = False
         self._listening: asyncio.Server | None = None
         self._pipes: list[asyncio.StreamWriter] = []
 
-    async def open(self, folder: Path) -> None:
-        self._listening = await asyncio.start_unix_server(self._serve, folder / ".s.PGSQL.5432")
+    async def open(self) -> None:
+        self._listening = await asyncio.start_unix_server(self._serve, self._folder / ".s.PGSQL.5432")
 
     def arm(self, mark: bytes | None = None) -> None:
         """Cut it when the client says the mark next, or another one."""
@@ -30,7 +35,7 @@ class Cut:
         self._armed = True
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_server, to_server = await asyncio.open_unix_connection(f"{self._server[0]}/.s.PGSQL.{self._server[1]}")
+        from_server, to_server = await asyncio.open_unix_connection(self._server)
         self._pipes += [writer, to_server]
         tasks = [
             asyncio.create_task(self._forward(reader, to_server, writer, watched=True)),

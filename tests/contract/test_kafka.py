@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from psycopg import conninfo
 
 from tests.contract.backends import KafkaContract
 from tests.contract.cut import Cut
@@ -170,11 +169,10 @@ async def test_messages_of_a_commit_in_doubt_are_sent_exactly_if_it_happened(
     kafka_contract: KafkaContract, tmp_path: Path, heard: bool
 ) -> None:
     """The connection is cut during the commit; the next transaction first sends what is there, under a new origin."""
-    about = conninfo.conninfo_to_dict(kafka_contract.uri)
-    cut = Cut((str(about["host"]), int(about.get("port") or 5432)), heard=heard, mark=b"the-cut")
-    await cut.open(tmp_path)
     uri = kafka_contract.uri
-    kafka_contract.uri = conninfo.make_conninfo(uri, host=str(tmp_path), port=5432)
+    cut = Cut(uri, tmp_path, heard=heard, mark=b"the-cut")
+    await cut.open()
+    kafka_contract.uri = cut.uri
     doubtful = await kafka_contract.another()
     kafka_contract.uri = uri
     async with doubtful.state.transaction([]) as unit:

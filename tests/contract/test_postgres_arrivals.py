@@ -10,7 +10,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg import conninfo
 
 from tests.contract.backends import PostgresContract, Process
 from tests.contract.cut import Cut
@@ -163,10 +162,9 @@ async def test_a_claim_whose_answer_was_lost_is_given_back(
     postgres: PostgresContract, tmp_path: Path, heard: bool
 ) -> None:
     """Was it ours, another gets the job by the executor; was it not, the next claim takes it."""
-    about = conninfo.conninfo_to_dict(postgres.uri)
-    cut = Cut((str(about["host"]), int(about.get("port") or 5432)), heard=heard, mark=b"TaskStarted")
-    await cut.open(tmp_path)
-    queue = PostgresQueue(await PostgresNode.open(conninfo.make_conninfo(postgres.uri, host=str(tmp_path), port=5432)))
+    cut = Cut(postgres.uri, tmp_path, heard=heard, mark=b"TaskStarted")
+    await cut.open()
+    queue = PostgresQueue(await PostgresNode.open(cut.uri))
     await queue.wait(WORKER_JOB, LONG_S)
     assert [] == await queue.claim("w", ["default"], 10)
     await submit(postgres, job("a", 1))

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from psycopg import conninfo
 
 from tests.contract.backends import PostgresContract
 from tests.contract.cut import Cut
@@ -120,11 +119,9 @@ async def test_a_claim_whose_commit_was_cut_off_is_settled(
     postgres: PostgresContract, tmp_path: Path, heard: bool
 ) -> None:
     """The next claim asks the server what became of it, and has the jobs exactly once."""
-    about = conninfo.conninfo_to_dict(postgres.uri)
-    cut = Cut((str(about["host"]), int(about.get("port") or 5432)), heard=heard)
-    await cut.open(tmp_path)
-    uri = conninfo.make_conninfo(postgres.uri, host=str(tmp_path), port=5432)
-    queue = PostgresQueue(await PostgresNode.open(uri))
+    cut = Cut(postgres.uri, tmp_path, heard=heard)
+    await cut.open()
+    queue = PostgresQueue(await PostgresNode.open(cut.uri))
     await submit(postgres, job("a", 1), job("a", 2))
     cut.arm()
     with pytest.raises(Unavailable):

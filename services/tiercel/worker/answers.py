@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 
 from tiercel.errors import NotFound, OperatorError, Refused
+from tiercel.expression.asking import Asked
 from tiercel.expression.host import Absent, Expired, FileAddress, HttpRequest, HttpResponse
 from tiercel.storage import claimcheck, uris
 from tiercel.storage.keyvalues import KeyExpired, ancestry
 from tiercel.storage.namespace_files import revision_path
-from tiercel.worker.core.question import Asked, LargeValue, Refusal
+from tiercel.worker.core.question import LargeValue
 
 if TYPE_CHECKING:
     from tiercel.worker.context import TaskContext
@@ -25,11 +26,11 @@ HTTP_TIMEOUT_S: Final = 30.0
 
 
 async def answer(question: Asked, context: TaskContext) -> Any:
-    """Return the answer, or the error to raise in its place, wrapped in a Refusal."""
+    """Return the answer, or the error to raise in its place."""
     try:
         return await _find(question, context)
     except (Absent, OSError, ValueError, OperatorError) as error:
-        return Refusal(error)
+        return error
 
 
 async def _find(question: Asked, context: TaskContext) -> Any:

@@ -23,6 +23,7 @@ import msgspec
 from tiercel.client.base import Api
 from tiercel.errors import ExpressionError, InvalidSettings, Refused, TaskFailed
 from tiercel.expression import encryption
+from tiercel.expression.asking import Asked
 from tiercel.expression.rendering import Renderer
 from tiercel.model.execution import OutputRef
 from tiercel.model.state import State
@@ -33,7 +34,7 @@ from tiercel.worker import answers
 from tiercel.worker.core.conversion import converter, is_structured, parse_json
 from tiercel.worker.core.masking import Mask
 from tiercel.worker.core.plain import plain
-from tiercel.worker.core.question import QUESTIONS_MAX, Asked, AskingHost, Refusal
+from tiercel.worker.core.question import QUESTIONS_MAX, WorkerHost
 from tiercel.worker.runlog import Origin, RunLog, RunMetrics
 from tiercel.worker.surroundings import Surroundings
 
@@ -81,7 +82,7 @@ class TaskContext:
         self.lines = RunLog(
             origin, surroundings.log_sink, surroundings.clock, surroundings.settings, log_level, self.mask
         )
-        self._host = AskingHost(surroundings.clock.now())
+        self._host = WorkerHost(surroundings.clock.now())
         self._renderer = Renderer(surroundings.engine(dialect), self._host)
         self._given_dir = working_dir
         self._own_dir: Path | None = None
@@ -153,8 +154,8 @@ class TaskContext:
     async def answer(self, question: Asked) -> Any:
         """Find what an expression asks for."""
         found = await answers.answer(question, self)
-        if isinstance(found, Refusal) and question.sort == "large":
-            raise found.error
+        if isinstance(found, Exception) and question.sort == "large":
+            raise found
         return found
 
     def decrypted(self, value: Any) -> Any:

@@ -1,8 +1,8 @@
 """
 Expressions outside of tasks and decisions: of triggers in the scheduler, of inputs, webhooks and previews in the API.
 
-Rendering is synchronous. When a secret, a value or a file is not at hand, the host raises `Needed`; it passes through
-whatever renders, is fetched here, and the work is done again with the same time and everything known so far.
+Rendering is synchronous. A secret, a value or a file that is not at hand is fetched, and the work is done again with
+the same time and everything known so far.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, tzinfo
-from typing import Any, Final, NamedTuple, TypeVar
-
-import msgspec
+from typing import Any, Final, TypeVar
 
 from tiercel.errors import ExpressionError, NotFound, Refused
+from tiercel.expression.asking import Asked, AskingHost
 from tiercel.expression.host import Absent, Expired, FileAddress, HttpRequest, HttpResponse, SubflowCall, SubflowResult
 from tiercel.expression.rendering import Engine, Renderer
 from tiercel.model.flow import Dialect
@@ -34,26 +33,13 @@ RunSubflow = Callable[[str, SubflowCall], Awaitable[SubflowResult]]
 """Runs a flow of a tenant to its end; raises NotFound, or ValueError when it cannot be run."""
 
 
-class Want(NamedTuple):
-    """One thing that an expression asks for: its sort and what names it."""
+class KnownHost(AskingHost):
+    """What expressions see outside of tasks, at a time that stands still."""
 
-    sort: str
-    key: tuple[Any, ...]
+    __slots__ = ("_at", "_random", "_zone")
 
-
-class Needed(Exception):
-    """The rendering needs this first."""
-
-    def __init__(self, want: Want) -> None:
-        super().__init__(str(want))
-        self.want = want
-
-
-class KnownHost:
-    """Answers from what was fetched, and asks for the rest."""
-
-    def __init__(self, known: Mapping[Want, Any], at: datetime, zone: tzinfo = UTC) -> None:
-        self._known = known
+    def __init__(self, known: dict[str, Any], at: datetime, zone: tzinfo = UTC) -> None:
+        super().__init__(known)
         self._at = at
         self._zone = zone
         self._random = random.Random(at.timestamp())
@@ -69,31 +55,6 @@ class KnownHost:
     def now(self) -> datetime:
         return self._at.astimezone(self._zone)
 
-    def _ask(self, sort: str, *key: Any) -> Any:
-        want = Want(sort, key)
-        if want not in self._known:
-            raise Needed(want)
-        value = self._known[want]
-        if isinstance(value, Exception):
-            raise value
-        return value
-
-    def secret(self, namespace: str, key: str) -> str:
-        return str(self._ask("secret", namespace, key))
-
-    def kv(self, namespace: str, key: str, *, inherited: bool) -> Any:
-        return self._ask("kv", namespace, key, inherited)
-
-    def read_file(self, file: FileAddress) -> bytes:
-        content: bytes = self._ask("file", file)
-        return content
-
-    def file_size(self, file: FileAddress) -> int:
-        return int(self._ask("file_size", file))
-
-    def file_exists(self, file: FileAddress) -> bool:
-        return bool(self._ask("file_exists", file))
-
     def file_uri(self, file: FileAddress) -> str:
         return uris.uri(uris.namespace_file(file.namespace, file.path))
 
@@ -102,10 +63,6 @@ class KnownHost:
 
     def http(self, request: HttpRequest) -> HttpResponse:
         raise OSError(NOT_HERE)
-
-    def subflow(self, call: SubflowCall) -> SubflowResult:
-        result: SubflowResult = self._ask("subflow", msgspec.json.encode(call))
-        return result
 
     def free_port(self) -> int:
         raise OSError(NOT_HERE)
@@ -140,44 +97,44 @@ class Expressions:
         mask_secrets: bool = False,
     ) -> T:
         """Do the work as often as it takes to know everything that it asks for; `at` is the present that it sees."""
-        known: dict[Want, Any] = {}
+        known: dict[str, Any] = {}
         at = at if at is not None else self._clock.now()
         for _ in range(FETCHES_MAX):
             host = KnownHost(known, at, self._zone)
             try:
                 return work(Renderer(self._engines[dialect], host, mask_secrets=mask_secrets))
-            except Needed as question:
-                known[question.want] = await self._answer(question.want, tenant_id)
+            except Asked as question:
+                known[question.key] = await self._answer(question, tenant_id)
         raise ExpressionError(f"An expression asks for more than {FETCHES_MAX} secrets, values and files.")
 
-    async def _answer(self, want: Want, tenant_id: str) -> Any:
+    async def _answer(self, question: Asked, tenant_id: str) -> Any:
         """Return what is wanted, or the error that the expression meets in its place."""
         try:
-            return await self._fetched(want, tenant_id)
+            return await self._fetched(question, tenant_id)
         except KeyExpired as error:
             return Expired(str(error))
         except ValueError as error:
             return error
         except NotFound as error:
-            return FileNotFoundError(str(error)) if want.sort.startswith("file") else Absent(str(error))
+            return FileNotFoundError(str(error)) if question.sort.startswith("file") else Absent(str(error))
         except Refused as error:
             # What an expression names and must not be read is its author's concern, not who calls.
-            return PermissionError(str(error)) if want.sort.startswith("file") else ExpressionError(str(error))
+            return PermissionError(str(error)) if question.sort.startswith("file") else ExpressionError(str(error))
 
-    async def _fetched(self, want: Want, tenant_id: str) -> Any:
-        match want.sort, want.key:
+    async def _fetched(self, question: Asked, tenant_id: str) -> Any:
+        match question.sort, question.about:
             case "secret", (str() as namespace, str() as key):
                 return await asyncio.to_thread(self._secrets.get, tenant_id, namespace, key)
             case "kv", (str() as namespace, str() as key, bool() as inherited):
                 values = StorageKeyValues(self._storage, tenant_id, self._clock)
                 return await (values.find(namespace, key) if inherited else values.get(namespace, key))
-            case "subflow", (bytes() as call,):
+            case "subflow", (SubflowCall() as call,):
                 if self._run_subflow is None:
                     return ValueError(NOT_HERE)
-                return await self._run_subflow(tenant_id, msgspec.json.decode(call, type=SubflowCall))
+                return await self._run_subflow(tenant_id, call)
             case sort, (FileAddress() as file,):
                 return await self._file(sort, file, tenant_id)
-        raise AssertionError(f"Nobody answers the question {want}.")
+        raise AssertionError(f"Nobody answers the question {question.key}.")
 
     async def _file(self, sort: str, file: FileAddress, tenant_id: str) -> Any:
         if file.scheme == "file":

@@ -1,9 +1,4 @@
-"""
-Questions that an expression asks of the world, and the host that passes them on.
-
-Expressions are evaluated on the event loop, without a thread. What is not known raises `Asked`; the caller finds the
-answer, and evaluates again from the start with the same time and the same chance, so that every pass sees the same.
-"""
+"""What the expressions of a task ask of the world: the host that passes their questions on, and large outputs."""
 
 from __future__ import annotations
 
@@ -12,43 +7,19 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
-from tiercel.expression.host import FileAddress, HttpRequest, HttpResponse, SubflowCall, SubflowResult
+from tiercel.expression.asking import Asked, AskingHost
 
 QUESTIONS_MAX: Final = 1000
 """Questions of one rendering; an expression that asks another one on every pass must end."""
 
 
-class Asked(Exception):
-    """An expression needs an answer first."""
+class WorkerHost(AskingHost):
+    """What expressions of a task see; one for all that it renders."""
 
-    def __init__(self, sort: str, *about: Any) -> None:
-        super().__init__(sort)
-        self.sort = sort
-        self.about = about
-
-    @property
-    def key(self) -> str:
-        """What makes two questions the same one."""
-        return f"{self.sort}{self.about!r}"
-
-
-class Refusal:
-    """An answer that is an error, to be raised where it was asked for."""
-
-    __slots__ = ("error",)
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-
-class AskingHost:
-    """Answers an expression from what is known, and asks for the rest."""
-
-    __slots__ = ("_now", "_random", "_seed", "known", "present")
+    __slots__ = ("_now", "_random", "_seed")
 
     def __init__(self, present: datetime) -> None:
-        self.known: dict[str, Any] = {}
-        self.present = present
+        super().__init__({})
         self._now = present
         self._seed: int | None = None
         self._random: random.Random | None = None
@@ -65,16 +36,6 @@ class AskingHost:
         """Begin another pass of the same rendering."""
         self._random = None
 
-    def _ask(self, sort: str, *about: Any) -> Any:
-        question = Asked(sort, *about)
-        key = question.key
-        if key not in self.known:
-            raise question
-        answer = self.known[key]
-        if isinstance(answer, Refusal):
-            raise answer.error
-        return answer
-
     @property
     def zone(self) -> tzinfo:
         return UTC
@@ -89,40 +50,6 @@ class AskingHost:
 
     def now(self) -> datetime:
         return self._now
-
-    def secret(self, namespace: str, key: str) -> str:
-        return str(self._ask("secret", namespace, key))
-
-    def kv(self, namespace: str, key: str, *, inherited: bool) -> Any:
-        return self._ask("kv", namespace, key, inherited)
-
-    def read_file(self, file: FileAddress) -> bytes:
-        content: bytes = self._ask("file", file)
-        return content
-
-    def file_size(self, file: FileAddress) -> int:
-        return int(self._ask("file_size", file))
-
-    def file_exists(self, file: FileAddress) -> bool:
-        return bool(self._ask("file_exists", file))
-
-    def file_uri(self, file: FileAddress) -> str:
-        return str(self._ask("file_uri", file))
-
-    def error_logs(self) -> list[Mapping[str, Any]]:
-        found: list[Mapping[str, Any]] = self._ask("error_logs")
-        return found
-
-    def http(self, request: HttpRequest) -> HttpResponse:
-        response: HttpResponse = self._ask("http", request)
-        return response
-
-    def subflow(self, call: SubflowCall) -> SubflowResult:
-        result: SubflowResult = self._ask("subflow", call)
-        return result
-
-    def free_port(self) -> int:
-        return int(self._ask("free_port"))
 
 
 class LargeValue(Mapping[str, Any]):
