@@ -103,8 +103,9 @@ class Api:
     ) -> httpx.Response:
         try:
             answer = await self._client.request(method, path, **content)
-        except httpx.HTTPError as error:
-            raise Unavailable(f"Cannot reach the server at '{self._url}': {error or type(error).__name__}.") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            said = str(error).rstrip(".") or type(error).__name__
+            raise Unavailable(f"Cannot reach the server at '{self._url}': {said}.") from error
         if answer.status_code not in expected:
             raise Refused(f"The server refused {method} {path} ({answer.status_code}): {_reason(answer)}")
         return answer

@@ -14,12 +14,17 @@ def execute(arguments: argparse.Namespace) -> int:
     """Check each file; return 1 when one of them is not valid."""
     valid = True
     for name in arguments.files:
-        problems, warnings = check(read(name))
+        source = read(name)
+        problems, warnings = check(source)
         for problem in problems:
             print(
                 f"{place(name, problem)}: {problem.path + ': ' if problem.path else ''}{problem.message}",
                 file=sys.stderr,
             )
+        if not check_flows(source):
+            print(f"{name}: it holds no flow", file=sys.stderr)
+            valid = False
+            continue
         for warning in warnings:
             print(f"{name}: warning: {warning}", file=sys.stderr)
         if not problems:

@@ -56,9 +56,13 @@ class Collected:
 
     def read(self, name: str, *, only_flows: bool = False) -> None:
         """Take what a file holds; what is wrong with it is a problem unless only flows are looked for."""
-        source = flow.read(name)
         try:
+            source = flow.read(name)
             documents = read_documents(source)
+        except Refused:
+            if not only_flows:
+                raise
+            return
         except InvalidFlow as error:
             self.problems += [] if only_flows else [(name, problem) for problem in error.problems]
             return
@@ -102,10 +106,19 @@ def execute(arguments: argparse.Namespace) -> int:
         return 2
     if not found.suites:
         raise Refused("There is no suite of tests in what was named; a suite has 'flowId' and 'testCases'.")
+    if not arguments.timeout > 0:
+        raise Refused(f"A case cannot have {arguments.timeout:g} seconds; --timeout must be greater than 0.")
     results = uvloop.run(_run(arguments, found))
     if arguments.junit:
-        Path(arguments.junit).write_bytes(junit.document([(each.file, each.suite, each.cases) for each in results]))
+        _write(Path(arguments.junit), junit.document([(each.file, each.suite, each.cases) for each in results]))
     return 0 if all(case.result in ("SUCCESS", "SKIPPED") for each in results for case in each.cases) else 1
+
+
+def _write(file: Path, document: bytes) -> None:
+    try:
+        file.write_bytes(document)
+    except OSError as error:
+        raise Refused(f"The results cannot be written to '{file}': {error.strerror}.") from error
 
 
 async def _run(arguments: argparse.Namespace, found: Collected) -> list[SuiteResult]:

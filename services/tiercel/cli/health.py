@@ -30,7 +30,8 @@ def execute(arguments: argparse.Namespace) -> int:
     except urllib.error.HTTPError as error:
         said = json.load(error)
     except OSError as error:
-        print(f"{url} does not answer: {error}", file=sys.stderr)
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        print(f"{url} does not answer: {reason}", file=sys.stderr)
         return 1
     print(f"{said['name']} is {said['status']}")
     for name, check in said["details"].items():

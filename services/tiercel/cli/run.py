@@ -26,6 +26,7 @@ from tiercel.cli.api import Api
 from tiercel.cli.live import LiveView
 from tiercel.cli.main import SERVICES
 from tiercel.errors import Refused
+from tiercel.flowspec.parse import check_flows
 from tiercel.model.state import State
 from tiercel.runtime import logging as logs
 from tiercel.runtime import wiring
@@ -39,9 +40,17 @@ GOOD_ENDS: Final = frozenset({State.SUCCESS, State.WARNING, State.PAUSED})
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the flow; return 0 when it ends well, 1 when it fails, 2 when it cannot be started."""
-    sources = [flow.read(name) for name in (arguments.flow, *arguments.others)]
-    if not _all_valid((arguments.flow, *arguments.others), sources):
+    names = (arguments.flow, *arguments.others)
+    sources = [flow.read(name) for name in names]
+    if not _all_valid(names, sources):
         return 2
+    for name, source in zip(names, sources, strict=True):
+        if (count := len(check_flows(source))) != 1:
+            raise Refused(
+                f"The file '{name}' holds {count} flows; write each into a file, and name the others by --with."
+            )
+    if arguments.user is not None and (not arguments.server or ":" not in arguments.user):
+        raise Refused("--user says who to be on another server: write --server URL --user NAME:PASSWORD.")
     return uvloop.run(_run(arguments, sources))
 
 

@@ -7,6 +7,7 @@ import socket
 
 import uvicorn
 
+from tiercel.errors import InvalidSettings
 from tiercel.runtime import retry
 from tiercel.runtime.adapters import Adapters
 from tiercel.runtime.service import Service
@@ -93,6 +94,16 @@ class _Server(uvicorn.Server):
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return _listener(host, port)
+    except OSError as error:
+        raise InvalidSettings(
+            f"Cannot listen on port {port} of '{host}': {error.strerror or error}; set 'server.port' (--port) to a "
+            "free one, and 'server.host' (--host) to an address of this machine."
+        ) from error
+
+
+def _listener(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -99,9 +99,14 @@ class EmbeddedPostgres:
 
     def start(self) -> None:
         """Make the cluster if there is none, start the server and return when both databases can be used."""
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        if self._lock is None:
-            self._lock = _locked(self.data_dir)
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            if self._lock is None:
+                self._lock = _locked(self.data_dir)
+        except OSError as error:
+            raise OperatorError(
+                f"The data folder '{self.data_dir}' cannot be used: {error.strerror}; choose another with --data."
+            ) from error
         binaries = _reachable(_binaries(), self._account)
         cluster = self._cluster(binaries)
         _end_orphan(cluster)

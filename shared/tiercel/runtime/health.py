@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from tiercel.errors import InvalidSettings
 from tiercel.runtime.metrics import Exposition
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,13 @@ class ManagementServer:
 
     async def start(self, host: str, port: int) -> None:
         """Listen."""
-        self._server = await asyncio.start_server(self._serve, host, port, limit=REQUEST_SIZE_MAX)
+        try:
+            self._server = await asyncio.start_server(self._serve, host, port, limit=REQUEST_SIZE_MAX)
+        except OSError as error:
+            raise InvalidSettings(
+                f"Cannot listen on port {port} of '{host}' for /health and /metrics: {error.strerror or error}; "
+                "set 'server.management-port' (--management-port) to a free one, or to 0 for none."
+            ) from error
 
     async def stop(self) -> None:
         """Close the port."""

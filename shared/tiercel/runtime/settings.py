@@ -13,7 +13,7 @@ import types
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import yaml
@@ -22,6 +22,7 @@ from tiercel.errors import InvalidSettings
 from tiercel.queue.kafka.settings import KafkaSettings
 from tiercel.runtime import kestra_settings
 from tiercel.runtime.duration import read_duration
+from tiercel.runtime.postgres.address import require_address
 from tiercel.storage.s3.settings import S3Settings
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -31,14 +32,20 @@ CONFIGURATION_VARIABLES: Final = ("TIERCEL_CONFIGURATION", "KESTRA_CONFIGURATION
 """Hold a whole settings file as text, as container files like to do."""
 TEST_PREFIX: Final = "TIERCEL_TEST_"
 """Variables that tests read."""
+DATABASES: Final = frozenset({"postgres.url", "repository.url"})
+"""Settings that are addresses of databases."""
 UNCHECKED_VARIABLES: Final = frozenset({"TIERCEL_CONFORMANCE", *CONFIGURATION_VARIABLES})
+
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where messages wait."""
 
     type: Literal["postgres", "kafka", "memory"] = "postgres"
-    partitions: int = 16
+    partitions: Count = 16
     """Fixed when an installation is made."""
 
 
@@ -46,7 +53,7 @@ class PostgresSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The server that holds queue and live state; without a URL, standalone starts one of its own."""
 
     url: str | None = None
-    pool_max: int = 8
+    pool_max: Count = 8
 
 
 class RepositorySettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,8 +113,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     host: str | None = None
     """Default: every address when basic authentication is on, this machine only when it is not."""
-    port: int = 8080
-    management_port: int = 8081
+    port: Port = 8080
+    management_port: Port = 8081
     """`/health` and `/metrics`; 0 for none."""
     basic_auth: BasicAuthSettings = BasicAuthSettings()
     termination_grace: timedelta = timedelta(minutes=5)
@@ -247,7 +254,7 @@ class _Reader:
         try:
             tree = yaml.safe_load(text) or {}
         except yaml.YAMLError as error:
-            self._errors.append(f"{origin} is not YAML: {error}")
+            self._errors.append(f"{origin} is not YAML: {_in_a_line(error)}")
             return
         if not isinstance(tree, dict):
             self._errors.append(f"{origin} must be a mapping of settings.")
@@ -308,14 +315,19 @@ class _Reader:
                 return read_duration(value)
             if isinstance(value, str) and _holds_many(kind):
                 value = yaml.safe_load(value) if value.lstrip()[:1] in ("[", "{") else value.split(",")
-            return msgspec.convert(value, kind, strict=False)
+            found = msgspec.convert(value, kind, strict=False)
+            if isinstance(found, int | float) and found < 0:
+                raise ValueError(f"{found} is negative.")
+            if path in DATABASES and found is not None:
+                require_address(found)
+            return found
         except (msgspec.ValidationError, ValueError, yaml.YAMLError) as error:
             self._errors.append(f"'{_written(path)}' in {origin} is wrong: {error}")
             return None
 
     def _built(self, kind: type[S], prefix: str) -> S:
         given: dict[str, Any] = {}
-        for name, hint in get_type_hints(kind).items():
+        for name, hint in _hints(kind).items():
             path = f"{prefix}{name}"
             if _is_group(hint):
                 given[name] = self._built(hint, f"{path}.")
@@ -325,13 +337,17 @@ class _Reader:
 
 
 def _leaves(kind: type[Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for name, hint in get_type_hints(kind).items():
+    for name, hint in _hints(kind).items():
         if kind is Settings and name in ("sections", "warnings"):
             continue
         if _is_group(hint):
             yield from _leaves(hint, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", hint
+
+
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
 
 
 def _is_group(hint: Any) -> bool:
@@ -346,6 +362,13 @@ def _holds_many(kind: Any) -> bool:
 
 def _is_unchecked(name: str) -> bool:
     return name in UNCHECKED_VARIABLES or name.startswith(TEST_PREFIX)
+
+
+def _in_a_line(error: yaml.YAMLError) -> str:
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return " ".join(str(error).split())
+    mark = error.problem_mark
+    return f"{error.problem} (line {mark.line + 1}, column {mark.column + 1})."
 
 
 def _plain(path: str) -> str:
