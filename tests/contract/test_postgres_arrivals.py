@@ -192,10 +192,9 @@ async def test_a_return_whose_answer_was_lost_too_is_told_again_as_the_same(
     postgres: PostgresContract, tmp_path: Path
 ) -> None:
     """The executor knows by its instant that it has been told: the worker may have the job once more by then."""
-    about = conninfo.conninfo_to_dict(postgres.uri)
-    cut = Cut((str(about["host"]), int(about.get("port") or 5432)), heard=True, mark=b"TaskStarted")
-    await cut.open(tmp_path)
-    queue = PostgresQueue(await PostgresNode.open(conninfo.make_conninfo(postgres.uri, host=str(tmp_path), port=5432)))
+    cut = Cut(postgres.uri, tmp_path, heard=True, mark=b"TaskStarted")
+    await cut.open()
+    queue = PostgresQueue(await PostgresNode.open(cut.uri))
     await queue.wait(WORKER_JOB, LONG_S)
     assert [] == await queue.claim("w", ["default"], 10)
     await submit(postgres, job("a", 1))
