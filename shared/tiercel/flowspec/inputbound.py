@@ -78,9 +78,11 @@ def _choices(each: Input, value: Any, dialect: Dialect) -> Iterator[str]:
     known = {shown(option) for option in allowed}
     listed = f"`[{', '.join(shown(option) for option in allowed)}]`"
     if each.type in LIST_TYPES:
-        for part in value:
-            if shown(part) not in known:
-                yield f"value `{shown(part)}` doesn't match the values {listed}"
+        others = [part for part in value if shown(part) not in known]
+        if others and dialect is Dialect.V1:
+            yield f"it must match the values {listed}"
+        else:
+            yield from (f"value `{shown(part)}` doesn't match the values {listed}" for part in others)
     elif shown(value) not in known and (each.required or dialect is Dialect.V2 or each.type is InputType.ENUM):
         yield f"it must match the values {listed}"
 

@@ -28,6 +28,7 @@ TEXT_TYPES: Final = frozenset({InputType.STRING, InputType.SELECT, InputType.ENU
 LIST_TYPES: Final = frozenset({InputType.ARRAY, InputType.MULTISELECT})
 
 _INT: Final = re.compile(r"[-+]?[0-9]{1,10}")
+_FLOAT: Final = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?(?:NaN|Infinity)")
 _INT_MIN: Final = -(2**31)
 _INT_MAX: Final = 2**31 - 1
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -133,7 +134,7 @@ def _float(value: Any) -> float:
         number = float(value)
     else:
         text = _text(value).strip()
-        if "_" in text:
+        if not _FLOAT.fullmatch(text):
             raise ValueError(f'For input string: "{text}"')
         number = float(text)
     if not math.isfinite(number):

@@ -114,6 +114,7 @@ def test_what_is_not_of_the_type_is_refused(kind: str, sent: Any) -> None:
         ("type: TIME, after: '01:00:00'", "00:30", "it must be after `01:00:00`"),
         ("type: SELECT, values: [A, B]", "C", "it must match the values `[A, B]`"),
         ("type: MULTISELECT, values: [A, B]", '["A", "C"]', "value `C` doesn't match the values `[A, B]`"),
+        ("type: FLOAT", "much", 'Expected `FLOAT` but received `much` with errors: For input string: "much"'),
         ("type: ARRAY, itemType: INT", '["s1"]', "Unable to parse array element as `INT` on `s1`"),
         ("type: FILE, allowedFileExtensions: [.csv]", "kestra:///a.txt", "one of the extensions `[.csv]`"),
         ('type: JSON, jsonSchema: \'{"type": "array"}\'', "{}", "it must match the json schema"),
@@ -151,11 +152,15 @@ def test_all_that_is_wrong_is_said_one_a_line() -> None:
 def test_the_older_dialect_has_its_own_sentences() -> None:
     """A flow with an ENUM is of the older dialect."""
     with pytest.raises(InvalidInput) as caught:
-        typed("[{id: x, type: ENUM, values: [A]}, {id: y, type: INT, max: 3}]", {"x": "B", "y": 4})
+        typed(
+            "[{id: x, type: ENUM, values: [A]}, {id: y, type: INT, max: 3}, {id: z, type: MULTISELECT, values: [A]}]",
+            {"x": "B", "y": 4, "z": ["B", "C"]},
+        )
 
     assert [
         "Invalid input for `x`, it must match the values `[A]`, but received `B`",
         "Invalid input for `y`, it must be less than `3`, but received `4`",
+        'Invalid input for `z`, it must match the values `[A]`, but received `["B", "C"]`',
     ] == str(caught.value).splitlines()
 
 
