@@ -282,6 +282,24 @@ async def test_a_deleted_execution_takes_what_belongs_to_it(repository: Reposito
     assert [] == (await repository.metrics("main", [], Page())).results
 
 
+async def test_the_iterations_of_a_deleted_execution_go_with_it(repository: Repository) -> None:
+    """At any depth, with what belongs to them; subflows are executions in their own right and stay."""
+    root = execution()
+    child = execution(parent_id=root.id, kind=ExecutionKind.LOOP)
+    grandchild = execution(parent_id=child.id, kind=ExecutionKind.LOOP)
+    subflow = execution(parent_id=root.id)
+    family = (root, child, grandchild, subflow)
+    logs = [LogBatch(producer="p", sequence=n, entries=(line("x", execution_id=e.id),)) for n, e in enumerate(family)]
+    written = batch(*family, runs={0: RunChange(version=1, run=task_run(0))})
+    await repository.write(msgspec.structs.replace(written, logs=logs))
+
+    await repository.write(HistoryBatch(deleted={root.id: ExecutionDeleted(execution_id=root.id)}))
+
+    assert [subflow.id] == list(await repository.executions("main", [one.id for one in family]))
+    assert [] == await repository.runs("main", grandchild.id)
+    assert [subflow.id] == [entry.execution_id for entry in (await repository.logs("main", [], Page())).results]
+
+
 async def test_metrics_are_listed_and_aggregated(repository: Repository) -> None:
     """By flow, task and name, and summed per stretch of time."""
     start = datetime.fromtimestamp(int(NOW.timestamp()) // 3600 * 3600, UTC)

@@ -80,6 +80,8 @@ class Member(Machine):
         super()._save(draft)
         for record in pages:
             self.outputs.pop(record.seq, None)
+        if draft.deleted:
+            self.family.deleted.append(self.id)
 
     def _deliver(self, message: Any) -> None:
         if message.topic is EXECUTION_EVENT:
@@ -99,6 +101,7 @@ class Family:
         self.line: deque[Any] = deque()
         self.files: dict[str, list[str]] = {}
         self.stored: dict[str, bytes] = {}
+        self.deleted: list[str] = []
         self.longest_burst = 0
         self.now = Machine(flow).now
 
@@ -125,6 +128,8 @@ class Family:
         while self.line:
             message = self.line.popleft()
             member = self.members.get(message.execution_id)
+            if message.execution_id in self.deleted:
+                continue
             if member is None:
                 if not isinstance(message, events.CreateExecution):
                     continue

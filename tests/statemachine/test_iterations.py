@@ -301,3 +301,20 @@ def test_ranges_are_a_set(steps: list[tuple[bool, int]]) -> None:
     assert all(left[1] < right[0] for left, right in pairwise(ranges))
     assert len(expected) == intervals.size(ranges)
     assert [number for number in range(31) if number not in expected] == list(intervals.gaps(ranges, 0, 31))
+
+
+def test_the_iterations_of_a_deleted_execution_go_with_it() -> None:
+    """Nobody would find them any more: those of loops inside them, and ones that run still, go too; in chunks."""
+    inner = group("Loop", "inner", "x", values=["1", "2"], concurrencyLimit=0)
+    values = [str(number) for number in range(25)]
+    family = Family(looped(inner, values=values, concurrencyLimit=0), chunk=10).create()
+    for _ in range(30):
+        family.work(next(one for one in family.members.values() if one.jobs))
+    assert {State.SUCCESS, State.RUNNING} == {one.state for one in family.members.values()}
+
+    family.longest_burst = 0
+    family.send(events.DeleteRequested(execution_id=EXECUTION, at=family.now, running=True))
+
+    assert sorted(family.members) == sorted(family.deleted)
+    assert 1 + 25 + 2 * 25 == len(family.deleted)
+    assert 12 >= family.longest_burst

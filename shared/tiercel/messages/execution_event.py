@@ -269,12 +269,14 @@ class DeleteRequested(Event, frozen=True, kw_only=True):
     """
     Forget the execution, with its log and metrics unless they are to stay.
 
-    One that has not ended is left alone unless `running`: then what it runs is killed and nobody waits for it.
+    One that has not ended is left alone unless `running`: then what it runs is killed and nobody waits for it. The
+    iterations of its Loops go with it; `told` says how many of them have been told already.
     """
 
     running: bool = False
     logs: bool = True
     metrics: bool = True
+    told: int = 0
 
 
 class ContinueRequested(Event, frozen=True, kw_only=True):

@@ -49,6 +49,7 @@ class HistoryBatch(msgspec.Struct, kw_only=True):
 
     executions: dict[str, ExecutionChange] = {}
     deleted: dict[str, ExecutionDeleted] = {}
+    """Go with everything that belongs to them: their task runs, and the executions of kind LOOP below them."""
     logs: list[LogBatch] = []
     metrics: list[MetricBatch] = []
     audit: list[AuditRecord] = []

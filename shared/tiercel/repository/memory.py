@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
-from tiercel.messages.history import AuditRecord
+from tiercel.messages.history import AuditRecord, ExecutionDeleted
 from tiercel.model import ids
 from tiercel.model.execution import Execution, ExecutionKind, LogEntry, MetricEntry, OutputRef, TaskRun
 from tiercel.model.state import State
@@ -60,11 +60,18 @@ class MemoryRepository:
                 self._metrics.extend(metrics.entries)
         self._audit.update((record.id, record) for record in batch.audit)
         for deleted in batch.deleted.values():
-            self._executions.pop(deleted.execution_id, None)
-            if deleted.logs:
-                self._logs = [line for line in self._logs if line.execution_id != deleted.execution_id]
-            if deleted.metrics:
-                self._metrics = [entry for entry in self._metrics if entry.execution_id != deleted.execution_id]
+            self._delete(deleted.execution_id, deleted)
+
+    def _delete(self, execution_id: str, deleted: ExecutionDeleted) -> None:
+        self._executions.pop(execution_id, None)
+        if deleted.logs:
+            self._logs = [line for line in self._logs if line.execution_id != execution_id]
+        if deleted.metrics:
+            self._metrics = [entry for entry in self._metrics if entry.execution_id != execution_id]
+        kept = [each.execution for each in self._executions.values()]
+        for execution in kept:
+            if execution.parent_id == execution_id and execution.kind is ExecutionKind.LOOP:
+                self._delete(execution.id, deleted)
 
     def _is_new(self, producer: str, sequence: int) -> bool:
         if (producer, sequence) in self._ledger:

@@ -1,5 +1,5 @@
 """
-What reaches into the iterations of a Loop from outside: pauses, resumes and kills go down, pauses come up.
+What reaches into the iterations of a Loop from outside: pauses, resumes, kills and deletions go down, pauses come up.
 
 An iteration is an execution of its own; the loop that it belongs to knows it by its index alone.
 """
@@ -10,10 +10,17 @@ from typing import Any
 
 from tiercel.executor.core import intervals
 from tiercel.executor.core.aggregate import Aggregate
+from tiercel.executor.core.context import all_runs
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.plan import Kind, Node
-from tiercel.messages.execution_event import ContinueRequested, IterationPaused, KillRequested, ResumeRequested
+from tiercel.messages.execution_event import (
+    ContinueRequested,
+    DeleteRequested,
+    IterationPaused,
+    KillRequested,
+    ResumeRequested,
+)
 from tiercel.messages.topics import EXECUTION_EVENT
 from tiercel.model import ids
 from tiercel.model.execution import ExecutionKind, TaskRun
@@ -136,6 +143,28 @@ def kill_on(draft: Draft, facts: Facts, seq: int) -> bool:
         send(draft, KillRequested(execution_id=child_id(run, index), at=draft.at))
     draft.set_branch(seq, replace(branch, data={**branch.data, "kill": branch.next}))
     return False
+
+
+def delete_iterations(draft: Draft, facts: Facts, event: DeleteRequested) -> bool:
+    """Have the iterations of all Loops deleted, a chunk at a time; tell whether each has been told."""
+    plan = facts.plan
+    if plan is None or not any(node.kind is Kind.LOOP for node in plan.nodes.values()):
+        return True
+    told, left = 0, event.told
+    for record in all_runs(draft, facts):
+        node = plan.nodes.get(record.run.task_id)
+        if node is None or node.kind is not Kind.LOOP or record.branch is None:
+            continue
+        first = min(left, record.branch.next)
+        left -= first
+        for index in range(first, record.branch.next):
+            if told >= facts.around.chunk:
+                send(draft, replace(event, told=event.told + told))
+                return False
+            told += 1
+            # Nobody waits for one that runs still, and nobody would delete it later.
+            send(draft, replace(event, execution_id=child_id(record.run, index), running=True, told=0))
+    return True
 
 
 def give_up(draft: Draft, seq: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tiercel.executor.core import breakpoints, killing, pausing, quotas, restarting, sla
+from tiercel.executor.core import breakpoints, interruptions, killing, pausing, quotas, restarting, sla
 from tiercel.executor.core.draft import Draft
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.finishing import after_done, finish
@@ -202,7 +202,8 @@ def delete(draft: Draft, facts: Facts, event: DeleteRequested) -> None:
         draft.move(State.KILLING)
         draft.move(State.KILLED)
         after_done(draft)
-    draft.deletion = event
+    if interruptions.delete_iterations(draft, facts, event):
+        draft.deletion = event
 
 
 def kill(draft: Draft, facts: Facts, *, cascade: bool, state: State) -> None:

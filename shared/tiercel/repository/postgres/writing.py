@@ -48,6 +48,8 @@ _METRIC_TYPES: Final = [
     "jsonb",
 ]
 _UNIT: Final = "\x1f"
+_DELETED_AT_ONCE: Final = 1000
+"""Executions of one statement: with many more the server would read whole tables instead of their indexes."""
 
 B = TypeVar("B", LogBatch, MetricBatch)
 
@@ -119,14 +121,19 @@ async def _copy(
 
 
 async def _delete(connection: AsyncConnection[Any], batch: HistoryBatch) -> None:
-    gone = batch.deleted.values()
-    async with connection.pipeline():
-        await connection.execute(_SQL["delete_executions"], (list(batch.deleted),))
-        await connection.execute(_SQL["delete_runs"], (list(batch.deleted),))
-        if logs := [deleted.execution_id for deleted in gone if deleted.logs]:
-            await connection.execute(_SQL["delete_logs"], (logs,))
-        if metrics := [deleted.execution_id for deleted in gone if deleted.metrics]:
-            await connection.execute(_SQL["delete_metrics"], (metrics,))
+    """Delete executions with what belongs to them: their iterations, too, of which there may be very many."""
+    below = await connection.execute(_SQL["iterations_below"], {"ids": list(batch.deleted)})
+    gone = {**batch.deleted, **{id_: batch.deleted[root] for id_, root in await below.fetchall()}}
+    ids = list(gone)
+    for start in range(0, len(ids), _DELETED_AT_ONCE):
+        part = ids[start : start + _DELETED_AT_ONCE]
+        async with connection.pipeline():
+            await connection.execute(_SQL["delete_executions"], (part,))
+            await connection.execute(_SQL["delete_runs"], (part,))
+            if logs := [id_ for id_ in part if gone[id_].logs]:
+                await connection.execute(_SQL["delete_logs"], (logs,))
+            if metrics := [id_ for id_ in part if gone[id_].metrics]:
+                await connection.execute(_SQL["delete_metrics"], (metrics,))
 
 
 async def put_tenants(connection: AsyncConnection[Any], tenants: Iterable[str]) -> None:

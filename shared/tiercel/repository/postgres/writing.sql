@@ -49,6 +49,16 @@ INSERT INTO tr.audit (tenant_id, at, id, actor, action, subject, detail)
 SELECT * FROM unnest(%b::text[], %b::timestamptz[], %b::text[], %b::text[], %b::text[], %b::text[], %b::jsonb[])
 ON CONFLICT DO NOTHING
 
+-- name: iterations_below
+-- Executions of kind LOOP below these, at any depth, each with the one of these that it is below.
+WITH RECURSIVE below AS (
+  SELECT e.parent_id AS root, e.tenant_id, e.id FROM tr.tenant t JOIN tr.execution e ON e.tenant_id = t.id
+  WHERE e.parent_id = ANY(%(ids)s) AND e.kind = 'LOOP'
+  UNION ALL
+  SELECT b.root, e.tenant_id, e.id FROM below b JOIN tr.execution e ON e.tenant_id = b.tenant_id AND e.parent_id = b.id
+  WHERE e.kind = 'LOOP')
+SELECT id, root FROM below
+
 -- name: delete_executions
 DELETE FROM tr.execution e USING tr.tenant t WHERE e.tenant_id = t.id AND e.id = ANY(%s)
 
