@@ -226,12 +226,13 @@ class WideSiege:
     async def _all(self, query: dict[str, str]) -> list[dict[str, Any]]:
         """Return all executions that a search finds, page by page."""
         found: list[dict[str, Any]] = []
-        for number in range(1, 1000):
-            answer = await self._get("/executions/search", **query, page=str(number), size=str(PAGE))
+        cursor: dict[str, str] = {}
+        while True:
+            answer = await self._get("/executions/search", **query, size=str(PAGE), **cursor)
             found += answer["results"]
-            if len(answer["results"]) < PAGE:
-                break
-        return found
+            if "nextCursor" not in answer:
+                return found
+            cursor = {"cursor": answer["nextCursor"]}
 
     async def _get(self, path: str, **query: str) -> dict[str, Any]:
         answer = await self._client.get(path, params=query)
