@@ -98,8 +98,9 @@ def test_parallel_keeps_its_limit() -> None:
 
 
 def test_errors_of_a_flow_begin_only_when_the_parallel_has_ended() -> None:
-    """A failed child leaves its running siblings alone; the parent ends when they have."""
-    machine = Machine(flow(group("Parallel", "p", "a", "b"), errors=[task("e")])).create()
+    """With CONTINUE a failed child leaves its running siblings alone; the parent ends when they have."""
+    parallel = group("Parallel", "p", "a", "b", onChildFailure="CONTINUE")
+    machine = Machine(flow(parallel, errors=[task("e")])).create()
     first, second = machine.jobs.popleft(), machine.jobs.popleft()
     for job in (first, second):
         machine.start(job)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tiercel.errors import FlowAuthorError
-from tiercel.executor.core import approving, batches, finishing, interruptions, iterations, loops
+from tiercel.executor.core import approving, batches, finishing, interrupting, interruptions, iterations, loops
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import guess, list_of
 from tiercel.executor.core.facts import Facts
@@ -142,6 +142,8 @@ def _work(draft: Draft, facts: Facts, seq: int, lists: Mapping[str, tuple[Node, 
             _start_tasks(draft, facts, seq, lists.get(branch.name, ()), node)
         elif branch.phase is not Phase.TASKS:
             _in_order(draft, facts, seq, lists.get(list_of(branch), ()))
+        if branch.phase is Phase.TASKS:
+            interrupting.end_siblings(draft, facts, seq, node)
         branch = draft.branch(seq)
         if branch.live > 0:
             if branch.phase is Phase.TASKS and branch.failed and lists.get("errors"):

@@ -58,7 +58,7 @@ def _end_runs(draft: Draft, facts: Facts, *, cascade: bool) -> bool:
     waits = False
     running: list[tuple[int, int]] = []
     for record in list(draft.live_runs()):
-        node = _node(facts, record)
+        node = node_of(facts, record)
         state = record.run.state
         if node is not None and node.kind.iterates and record.branch is not None:
             waits = interruptions.kill(draft, record, cascade=cascade or node.kind is Kind.LOOP) or waits
@@ -89,7 +89,8 @@ def _owner_runs(draft: Draft, record: RunRecord) -> bool:
     return above is not None and above.worker is not None
 
 
-def _node(facts: Facts, record: RunRecord) -> Node | None:
+def node_of(facts: Facts, record: RunRecord) -> Node | None:
+    """Return the task that a run is of; None when the flow does not know it."""
     return facts.plan.nodes.get(record.run.task_id) if facts.plan is not None else None
 
 
@@ -108,10 +109,10 @@ def killed_as(draft: Draft, seq: int) -> State:
     return State(head.final) if seq == head.final_run and head.final is not None else State.KILLED
 
 
-def end_killed(draft: Draft, seq: int, node: Node | None) -> None:
-    """End a task run as KILLED, or as the execution ends."""
+def end_killed(draft: Draft, seq: int, node: Node | None, state: State | None = None) -> None:
+    """End a task run in this state; without one as KILLED, or as the execution ends."""
     record = draft.get(seq)
-    state = killed_as(draft, seq)
+    state = state or killed_as(draft, seq)
     if record.run.state is State.PAUSED:
         pausing.unpause_killed(draft, seq)
     elif record.run.state is State.RETRYING:
@@ -120,7 +121,9 @@ def end_killed(draft: Draft, seq: int, node: Node | None) -> None:
     attempts = draft.get(seq).run.attempts
     if attempts and not attempts[-1].state.is_terminated:
         draft.put(replace(draft.get(seq), run=end_attempt(draft.get(seq).run, state, draft.at)))
-    draft.turn(seq, state)
+    if not draft.turn(seq, state):
+        draft.turn(seq, State.KILLING)
+        draft.turn(seq, state)
     run = draft.get(seq).run
     forget_job(draft, record, node)
     if is_counted(draft, run.parent):
@@ -140,7 +143,7 @@ def is_counted(draft: Draft, parent: int | None) -> bool:
 def give_up(draft: Draft, facts: Facts) -> None:
     """End every run that has not answered the kill."""
     for record in list(draft.live_runs()):
-        node = _node(facts, record)
+        node = node_of(facts, record)
         if node is None or not (node.kind.has_children or record.branch is not None):
             end_killed(draft, record.run.seq, node)
         elif node.kind.iterates:

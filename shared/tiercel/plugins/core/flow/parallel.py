@@ -3,14 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta
 
 from tiercel.model.property import DYNAMIC, Node
+from tiercel.model.state import State
 from tiercel.plugins.base import Task
 from tiercel.plugins.core.flow.branching import TASKS_NEEDED, BranchingTask, TaskList
 from tiercel.plugins.registry import register
+
+
+class OnChildFailure(StrEnum):
+    """What becomes of tasks that still run when one has failed; the shorter names mean the same."""
+
+    CONTINUE = "CONTINUE"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    FAIL = "FAIL"
+    CANCEL = "CANCEL"
+
+    @property
+    def state(self) -> State | None:
+        """The state that such a task run ends in; None when it goes on."""
+        match self:
+            case OnChildFailure.CONTINUE:
+                return None
+            case OnChildFailure.FAILED | OnChildFailure.FAIL:
+                return State.FAILED
+            case _:
+                return State.CANCELLED
 
 
 @register("io.kestra.plugin.core.flow.Parallel", "io.kestra.core.tasks.flows.Parallel")
@@ -32,6 +55,8 @@ class Parallel(TaskList, frozen=True, kw_only=True):
 
     concurrent: Annotated[int | str, DYNAMIC, Meta(ge=0)] = 0
     """How many tasks at a time; 0 is all."""
+    on_child_failure: OnChildFailure | None = None
+    """What becomes of tasks that still run when one has failed: FAILED unless said, and CONTINUE in flows of 1.x."""
 
 
 class DagTask(Node, frozen=True, kw_only=True):
@@ -67,6 +92,8 @@ class Dag(BranchingTask, frozen=True, kw_only=True):
     """The tasks, each with what it waits for."""
     concurrent: Annotated[int | str, DYNAMIC, Meta(ge=0)] = 0
     """How many tasks at a time; 0 is all."""
+    on_child_failure: OnChildFailure | None = None
+    """What becomes of tasks that still run when one has failed: FAILED unless said, and CONTINUE in flows of 1.x."""
 
     def main_branches(self) -> Iterator[tuple[str, tuple[Task, ...]]]:
         yield "tasks", tuple(entry.task for entry in self.tasks)
