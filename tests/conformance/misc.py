@@ -40,10 +40,13 @@ SECTIONS: Final[dict[str, Section]] = {
     "kv_store": misc_store.kv_store,
     "flow_revisions": misc_store.flow_revisions,
     "kv_api": misc_api.kv_api,
+    "dates": misc_api.dates,
     "ui_urls": misc_api.ui_url,
     "executions": misc_engine.execution,
     "join": misc_engine.join,
     "subflow_result": misc_engine.subflow_result,
+    "skip": misc_engine.ignored,
+    "config": misc_units.configured_defaults,
     "execution_info": misc_tasks.execution_info,
     "kv_access": misc_tasks.kv_access,
     "working_dir": misc_tasks.working_dir,
@@ -51,9 +54,6 @@ SECTIONS: Final[dict[str, Section]] = {
 }
 REASONS: Final[dict[str, str]] = {
     "task_run_resend": "2.0 says otherwise (state RESUBMITTED); resubmission is tested with the executor's core",
-    "config": "plugin defaults of the configuration are read as data; keys keep their case (tests/unit)",
-    "dates": "a helper of the API of 0.21 that 2.0 no longer has",
-    "skip": "skipping executions is gone in 2.0; an operator pauses or kills what must not run",
 }
 
 

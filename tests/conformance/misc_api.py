@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 
@@ -16,9 +17,11 @@ from tests.conformance.problems import check_status, message_of
 from tests.conformance.result import LeftOut, Mismatch
 from tests.conformance.values import duration, instant
 from tiercel.definitions.memory import MemoryDefinitions
+from tiercel.errors import Refused
 from tiercel.model.execution import Execution
 from tiercel.model.state import State, StateChange
 from tiercel.queue.memory import MemoryBackend
+from tiercel.repository.filter import Field
 from tiercel.repository.memory import MemoryRepository
 from tiercel.runtime.adapters import Adapters
 from tiercel.secrets.environment import EnvironmentSecrets
@@ -27,6 +30,7 @@ from tiercel.storage.keyvalues import StorageKeyValues
 from tiercel.storage.local import LocalStorage
 from tiercel.webserver.app import build
 from tiercel.webserver.creation import page_url
+from tiercel.webserver.query import Query
 from tiercel.webserver.settings import WebserverSettings
 
 NAMESPACE = "io.namespace"
@@ -161,3 +165,17 @@ def _execution(tenant: str) -> Execution:
         state=State.CREATED,
         history=(StateChange(state=State.CREATED, date=datetime.now(UTC)),),
     )
+
+
+async def dates(case: Case, base: Path) -> None:
+    """The date from which a search looks, given as such or as a length of time before now."""
+    given, expected = case.body["given"], case.body["expect"]
+    pairs = [("startDate", f"{given['absolute']}Z")] if given["absolute"] else []
+    pairs += [("timeRange", given["offset"])] if given["offset"] else []
+    now = datetime.fromisoformat(f"{given['base'] or given['absolute']}+00:00")
+    try:
+        (found,) = Query(urlencode(pairs)).filters("EXECUTION", (Field.START_DATE,), now)
+    except Refused:
+        claim("error" in expected, True, "an error")
+        return
+    claim(found.value, datetime.fromisoformat(f"{expected}+00:00"), "the date")

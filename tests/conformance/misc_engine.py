@@ -11,8 +11,11 @@ from tests.conformance.misc_units import claim
 from tests.conformance.result import LeftOut
 from tests.statemachine.machine import EXECUTION, Machine
 from tiercel.executor.core.plan import FlowPlan
+from tiercel.executor.settings import ExecutorSettings
+from tiercel.executor.surroundings import surroundings_of
 from tiercel.flowspec.parse import parse_flow
 from tiercel.messages import execution_event as events
+from tiercel.model.execution import Execution
 from tiercel.model.state import State
 
 _FLOW = "id: f\nnamespace: io.kestra\ntasks:\n- {id: one, type: io.kestra.plugin.core.debug.Return, format: a}\n"
@@ -27,7 +30,12 @@ async def join(case: Case, base: Path) -> None:
     before = machine.rows[0].run
     incoming = [State(name) for name in case.body["incoming_history"]]
     if incoming[-1] is State.CREATED:
-        raise LeftOut("a worker says nothing of a task run that it has not begun")
+        # What a worker says of a task run that it has not begun: it hands it back.
+        machine.step(
+            events.JobReturned(execution_id=EXECUTION, at=machine.now, seq=0, attempt=before.attempt, worker=_WORKER)
+        )
+        claim(machine.rows[0].run != before, case.body["expect"], "the return is taken in")
+        return
     _report(machine, incoming[-1], _attempts(incoming))
     claim(machine.rows[0].run != before, case.body["expect"], "the report is taken in")
 
@@ -119,3 +127,21 @@ async def subflow_result(case: Case, base: Path) -> None:
     claim(machine.outputs[0].ref.value, wanted, "the outputs")
     history = [str(change.state) for change in machine.rows[0].run.attempts[-1].history]
     claim(history, expected["attempt_history"], "the attempt's history")
+
+
+async def ignored(case: Case, base: Path) -> None:
+    """What an operator has the executors leave alone."""
+    settings = ExecutorSettings(**{f"ignored_{name}": tuple(given) for name, given in case.body["skip"].items()})
+    around = surroundings_of(settings)
+    for check in case.body["checks"]:
+        given = check["given"]
+        found = Execution(
+            id=given.get("execution") or given.get("task_run_of_execution") or "some",
+            tenant_id=given.get("tenant") or "main",
+            namespace=given.get("namespace", "some"),
+            flow_id=given.get("flow", "some"),
+            flow_revision=1,
+            state=State.CREATED,
+            history=(),
+        )
+        claim(around.ignored.covers(found), check["skipped"], f"{given} is ignored")

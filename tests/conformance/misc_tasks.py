@@ -12,16 +12,18 @@ from tests.conformance.misc_units import claim
 from tests.conformance.quiet_api import quiet_api
 from tests.conformance.result import LeftOut, Mismatch
 from tiercel.definitions.memory import MemoryDefinitions
-from tiercel.errors import NotFound, TaskFailed
+from tiercel.errors import Conflict, NotFound, TaskFailed
 from tiercel.flowspec.parse import parse_flow
 from tiercel.plugins.core.apitask import execution_of
+from tiercel.plugins.core.flow.workingdirectory import FileExists, NamespaceFiles
 from tiercel.plugins.core.namespaces import check_exists
-from tiercel.plugins.folder import files_below, inside, put_input_files
+from tiercel.plugins.folder import files_below, inside, put_input_files, put_namespace_files
 from tiercel.plugins.scripts.commands import CommandRun, Plan
 from tiercel.plugins.scripts.container import LABEL, labels, normalized
 from tiercel.plugins.scripts.protocol import DEBUG_MARK, INFO_MARK
 from tiercel.storage.keyvalues import StorageKeyValues
 from tiercel.storage.local import LocalStorage
+from tiercel.storage.namespace_files import NamespaceFolder
 from tiercel.storage.patterns import PathPatterns
 from tiercel.worker.context import TaskContext
 from tiercel.worker.settings import WorkerSettings
@@ -87,8 +89,12 @@ async def working_dir(case: Case, base: Path) -> None:
         claim(str(folder).startswith(str((base / "tmp").resolve())), True, f"{folder} is in the configured folder")
     elif "tmp_dir" in body:
         await _made_files(context, body, str((base / "tmp").resolve()))
+    elif any("error" in step for step in body.get("steps", ())):
+        await _made_twice(context, body)
+    elif "steps" in body:
+        await _made_anew(context, body)
     else:
-        raise LeftOut("tasks make files in their folder themselves; it is removed for good after the run")
+        raise LeftOut("the folder of a run has no id beside its name")
     await context.close()
     claim(folder.exists(), False, "the folder exists after the run")
 
@@ -107,6 +113,38 @@ async def _made_files(context: TaskContext, body: Mapping[str, Any], root: str) 
 
 def _settings(base: Path) -> WorkerSettings:
     return WorkerSettings(temporary_folder=str(base / "tmp"))
+
+
+async def _made_twice(context: TaskContext, body: Mapping[str, Any]) -> None:
+    """A file of a namespace does not take the place of one that is there, when a task says FAIL."""
+    names = {step["create_file"] for step in body["steps"]}
+    source = NamespaceFolder(context.storage, context.tenant_id, context.namespace)
+    for name in names:
+        await source.put(name, b"text")
+    files = NamespaceFiles(enabled=True, if_exists=FileExists.FAIL)
+    for step in body["steps"]:
+        try:
+            made = await put_namespace_files(context, files)
+        except Conflict:
+            claim("error" in step, True, "an error")
+        else:
+            claim(made, [step["create_file"]], "the files")
+            claim("error" in step, False, "no error")
+
+
+async def _made_anew(context: TaskContext, body: Mapping[str, Any]) -> None:
+    """A folder that was removed is made again, under its name, by whoever asks for it."""
+    folder = context.working_dir
+    for step in body["steps"]:
+        if "create_file" in step:
+            await put_input_files(context, {step["create_file"]: "text"})
+            claim(list(files_below(folder)), [step["create_file"]], "the files")
+        elif "cleanup" in step:
+            await context.close()
+            claim(folder.exists(), step["expect"]["dir_exists"], "the folder is there")
+        else:
+            claim((context.working_dir == folder), step["expect"]["same_path"], "the folder is the same")
+            claim(folder.exists(), step["expect"]["dir_exists"], "the folder is there")
 
 
 def _resolve(folder: Path, one: Mapping[str, Any]) -> None:

@@ -20,11 +20,12 @@ from tests.conformance.task_expect import check_metrics
 from tests.conformance.values import build, duration
 from tiercel.errors import NotFound
 from tiercel.expression import Engine, Renderer, ion
-from tiercel.flowspec.defaults import deep_merge
+from tiercel.flowspec.defaults import deep_merge, read_outer
 from tiercel.flowspec.inputs import nest
 from tiercel.model import ids
 from tiercel.plugins.core.state.state import state_key
 from tiercel.plugins.core.storage.rows import ion_rows, write_row
+from tiercel.runtime.kestra_settings import translate
 from tiercel.secrets.encryption import Encryption
 from tiercel.secrets.environment import EnvironmentSecrets
 from tiercel.storage import uris
@@ -230,8 +231,19 @@ async def maps(case: Case, base: Path) -> None:
             )
         return
     if flat is None or "error" in case.body["expect"]:
-        raise LeftOut("a helper that merges maps; a user sees it through plugin defaults (defaults.yaml)")
+        raise LeftOut("2.0 says otherwise: names of which one lies within the other are no error")
     claim(nest(flat.items()), case.body["expect"]["equals"], "nested")
+
+
+async def configured_defaults(case: Case, base: Path) -> None:
+    """Plugin defaults of a settings file, as tasks get them."""
+    values, _ = translate(case.body["config"], {})
+    (default,) = read_outer(values["plugins.defaults"]).everywhere
+    for path, expected in case.body["expect"].items():
+        found: Any = {"keys_of_values": default.values}
+        for part in path.split("."):
+            found = found[part]
+        claim(list(found), expected, path)
 
 
 async def file_extension(case: Case, base: Path) -> None:

@@ -34,9 +34,11 @@ class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True):
     ignored_executions: tuple[str, ...] = ()
     """Executions that are left alone: they are created, and nothing goes on in them until they are killed."""
     ignored_flows: tuple[str, ...] = ()
-    """Flows whose executions are left alone, as `tenant|namespace|flow`."""
+    """Flows whose executions are left alone, as `tenant|namespace|flow`, or `namespace|flow` of the tenant `main`."""
     ignored_namespaces: tuple[str, ...] = ()
-    """Namespaces whose executions are left alone, as `tenant|namespace`; those below them are not meant."""
+    """Namespaces whose executions are left alone, as `tenant|namespace` or `namespace`; those below are not meant."""
+    ignored_tenants: tuple[str, ...] = ()
+    """Tenants whose executions are left alone."""
     globals: Mapping[str, Any] = {}
     envs: Mapping[str, Any] = {}
     kestra: Mapping[str, str] = {}

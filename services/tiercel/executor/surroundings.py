@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
-from tiercel.errors import ExpressionError
+from tiercel.errors import ExpressionError, InvalidSettings
 from tiercel.executor.core.facts import Ignored, Surroundings
 from tiercel.executor.settings import ExecutorSettings
 from tiercel.expression.rendering import Engine
 from tiercel.secrets.encryption import Encryption, is_sealed
+
+TENANT: Final = "main"
+"""The tenant of what is written without one."""
 
 
 def surroundings_of(settings: ExecutorSettings) -> Surroundings:
@@ -29,10 +32,25 @@ def surroundings_of(settings: ExecutorSettings) -> Surroundings:
         chunk=settings.chunk,
         ignored=Ignored(
             executions=frozenset(settings.ignored_executions),
-            flows=frozenset(settings.ignored_flows),
-            namespaces=frozenset(settings.ignored_namespaces),
+            flows=_places(settings.ignored_flows, ("namespace", "flow"), "flows"),
+            namespaces=_places(settings.ignored_namespaces, ("namespace",), "namespaces"),
+            tenants=frozenset(settings.ignored_tenants),
         ),
     )
+
+
+def _places(texts: Iterable[str], parts: tuple[str, ...], setting: str) -> frozenset[str]:
+    """Read places with or without their tenant; raise InvalidSettings for one of another form."""
+    found = set()
+    for text in texts:
+        given = text.split("|")
+        if len(given) not in (len(parts), len(parts) + 1) or not all(given):
+            form = "|".join(parts)
+            raise InvalidSettings(
+                f"'executor.ignored-{setting}' takes '{form}' or 'tenant|{form}', but one of it is '{text}'."
+            )
+        found.add(text if len(given) > len(parts) else f"{TENANT}|{text}")
+    return frozenset(found)
 
 
 def _unsealer(encryption: Encryption | None) -> Callable[[Any], Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tiercel.flowspec.defaults import read_outer
 from tiercel.messages.topics import HISTORY
 from tiercel.queue import backlog
+from tiercel.runtime import outbound
 from tiercel.runtime.adapters import Adapters
 from tiercel.runtime.expressions import Expressions
 from tiercel.secrets.encryption import Encryption
@@ -39,6 +40,11 @@ class Api:
         self.expressions = Expressions(
             adapters, recursive=settings.recursive_rendering, run_subflow=partial(subflows.run, self)
         )
+        send = partial(outbound.answered, timeout_s=settings.input_request_s) if settings.input_request_s else None
+        self.input_expressions = Expressions(
+            adapters, recursive=settings.recursive_rendering, run_subflow=partial(subflows.run, self), send_http=send
+        )
+        """For inputs alone: what they may be chosen from is asked of other services."""
         self.encryption = Encryption(settings.encryption_key) if settings.encryption_key else None
         self.draining = asyncio.Event()
         """Set when the process takes no new requests: streams end."""

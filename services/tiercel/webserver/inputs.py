@@ -56,7 +56,7 @@ async def resolved(
     """Say of each input what becomes of it."""
     context = {**flow_context(flow, {"id": execution_id}), **api.surroundings}
     seal = api.encryption.seal if api.encryption is not None else None
-    return await api.expressions.rendered(
+    return await api.input_expressions.rendered(
         flow.tenant_id,
         flow.dialect,
         lambda renderer: resolve(

@@ -31,6 +31,8 @@ class WebserverSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a follower waits for an execution to appear."""
     wait_max_s: float = 3600.0
     """How long `wait=true` waits for the end."""
+    input_request_s: float = 10.0
+    """How long `http()` in an input (the values of a dropdown) waits for an answer; 0: inputs ask nobody."""
     poll_interval_s: float = 0.015
     """Followed executions are looked at at most this often, all in one query."""
     text_part_max: int = 16 << 20

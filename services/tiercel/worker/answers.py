@@ -7,11 +7,10 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import httpx
-
 from tiercel.errors import NotFound, OperatorError, Refused
 from tiercel.expression.asking import Asked
-from tiercel.expression.host import Absent, Expired, FileAddress, HttpRequest, HttpResponse
+from tiercel.expression.host import Absent, Expired, FileAddress
+from tiercel.runtime import outbound
 from tiercel.storage import claimcheck, uris
 from tiercel.storage.keyvalues import KeyExpired, ancestry
 from tiercel.storage.namespace_files import revision_path
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 FILE_SIZE_MAX: Final = 16 << 20
 """Bytes of a file that read() puts into an expression."""
-HTTP_TIMEOUT_S: Final = 30.0
 
 
 async def answer(question: Asked, context: TaskContext) -> Any:
@@ -51,7 +49,7 @@ async def _find(question: Asked, context: TaskContext) -> Any:
         case "file_uri":
             return await _file_uri(about[0], context)
         case "http":
-            return await _http(about[0])
+            return await outbound.answered(about[0])
         case "error_logs":
             return context.surroundings.error_log.of(context.execution_id)
         case "free_port":
@@ -148,21 +146,6 @@ async def _file_uri(file: FileAddress, context: TaskContext) -> str:
     if not await context.storage.exists(context.tenant_id, path):
         raise FileNotFoundError(f"The file '{file.path}' does not exist in the namespace '{file.namespace}'.")
     return uris.uri(path)
-
-
-async def _http(request: HttpRequest) -> HttpResponse:
-    headers = [(name, value) for name, values in request.headers.items() for value in values]
-    try:
-        async with httpx.AsyncClient(timeout=HTTP_TIMEOUT_S, follow_redirects=True) as client:
-            response = await client.request(request.method, request.uri, headers=headers, content=request.body)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise OSError(str(error) or type(error).__name__) from error
-    return HttpResponse(
-        status=response.status_code,
-        reason=response.reason_phrase,
-        content_type=response.headers.get("content-type", ""),
-        body=response.content,
-    )
 
 
 def _free_port() -> int:

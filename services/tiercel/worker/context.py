@@ -86,6 +86,7 @@ class TaskContext:
         self._renderer = Renderer(surroundings.engine(dialect), self._host)
         self._given_dir = working_dir
         self._own_dir: Path | None = None
+        self._name = f"{self.task_run_id or 'run'}-{self.attempt}-{os.urandom(4).hex()}"
         self._kill_actions: list[Callable[[], None]] = []
         self._killed = False
         self._fetched = 0
@@ -243,12 +244,11 @@ class TaskContext:
 
     @property
     def working_dir(self) -> Path:
-        """The folder of this run, made on first use."""
+        """The folder of this run, made on first use, and once more after `close`."""
         if self._given_dir is not None:
             return self._given_dir
         if self._own_dir is None:
-            name = f"{self.task_run_id or 'run'}-{self.attempt}-{os.urandom(4).hex()}"
-            self._own_dir = self.surroundings.folder / name
+            self._own_dir = self.surroundings.folder / self._name
             self._own_dir.mkdir(mode=0o700)
         return self._own_dir
 

@@ -29,6 +29,10 @@ FETCHES_MAX: Final = 100
 FILE_MAX: Final = 16 << 20
 """Bytes of a file that an expression may read here."""
 NOT_HERE: Final = "This can only be asked while a task runs in a worker."
+REQUESTS_MAX: Final = 20
+"""Requests to other services that one rendering may send, one after the other."""
+SendHttp = Callable[[HttpRequest], Awaitable[HttpResponse]]
+"""Sends a request; raises OSError when there is no answer."""
 RunSubflow = Callable[[str, SubflowCall], Awaitable[SubflowResult]]
 """Runs a flow of a tenant to its end; raises NotFound, or ValueError when it cannot be run."""
 
@@ -61,15 +65,12 @@ class KnownHost(AskingHost):
     def error_logs(self) -> list[Mapping[str, Any]]:
         raise Absent(NOT_HERE)
 
-    def http(self, request: HttpRequest) -> HttpResponse:
-        raise OSError(NOT_HERE)
-
     def free_port(self) -> int:
         raise OSError(NOT_HERE)
 
 
 class Expressions:
-    """Does work that renders; without `run_subflow` no expression may run a flow."""
+    """Does work that renders; only with `run_subflow` an expression may run a flow, with `send_http` ask a service."""
 
     def __init__(
         self,
@@ -78,10 +79,12 @@ class Expressions:
         *,
         recursive: bool = False,
         run_subflow: RunSubflow | None = None,
+        send_http: SendHttp | None = None,
     ) -> None:
         self._storage, self._secrets, self._clock = adapters.storage, adapters.secrets, adapters.clock
         self._zone = zone
         self._run_subflow = run_subflow
+        self._send_http = send_http
         self._engines = {
             Dialect.V1: Engine(dialect="1.x", recursive=recursive),
             Dialect.V2: Engine(dialect="2.x", recursive=recursive),
@@ -104,6 +107,8 @@ class Expressions:
             try:
                 return work(Renderer(self._engines[dialect], host, mask_secrets=mask_secrets))
             except Asked as question:
+                if question.sort == "http" and sum(key.startswith("http(") for key in known) >= REQUESTS_MAX:
+                    raise ExpressionError(f"An expression sends more than {REQUESTS_MAX} requests.") from None
                 known[question.key] = await self._answer(question, tenant_id)
         raise ExpressionError(f"An expression asks for more than {FETCHES_MAX} secrets, values and files.")
 
@@ -132,9 +137,19 @@ class Expressions:
                 if self._run_subflow is None:
                     return ValueError(NOT_HERE)
                 return await self._run_subflow(tenant_id, call)
+            case "http", (HttpRequest() as request,):
+                return await self._sent(request)
             case sort, (FileAddress() as file,):
                 return await self._file(sort, file, tenant_id)
         raise AssertionError(f"Nobody answers the question {question.key}.")
+
+    async def _sent(self, request: HttpRequest) -> HttpResponse | OSError:
+        if self._send_http is None:
+            return OSError(NOT_HERE)
+        try:
+            return await self._send_http(request)
+        except OSError as error:
+            return error
 
     async def _file(self, sort: str, file: FileAddress, tenant_id: str) -> Any:
         if file.scheme == "file":

@@ -50,7 +50,8 @@ OutputIndex = dict[str, dict[tuple[str, ...], dict[int, OutputRecord]]]
 
 class Ignored(NamedTuple):
     """
-    What the operator has the executor leave alone: executions by id, flows (`tenant|namespace|flow`), namespaces.
+    What the operator has the executor leave alone: executions by id, flows (`tenant|namespace|flow`), namespaces
+    (`tenant|namespace`), tenants.
 
     It is the brake for executions that do harm: they are created and stay as they are, until they are killed.
     """
@@ -58,6 +59,7 @@ class Ignored(NamedTuple):
     executions: frozenset[str] = frozenset()
     flows: frozenset[str] = frozenset()
     namespaces: frozenset[str] = frozenset()
+    tenants: frozenset[str] = frozenset()
 
     def covers(self, execution: Execution) -> bool:
         """Tell whether an execution is left alone."""
@@ -66,6 +68,7 @@ class Ignored(NamedTuple):
         namespace = f"{execution.tenant_id}|{execution.namespace}"
         return (
             execution.id in self.executions
+            or execution.tenant_id in self.tenants
             or namespace in self.namespaces
             or f"{namespace}|{execution.flow_id}" in self.flows
         )
