@@ -159,7 +159,7 @@ def _loop_of(execution: Execution) -> Mapping[str, Any] | None:
         if found is not None:
             data: Mapping[str, Any] = msgspec.to_builtins(found)
             return data
-    item = execution.variables.get("item")
+    item = (execution.variables or {}).get("item")
     return item if isinstance(item, Mapping) else None
 
 
