@@ -122,3 +122,18 @@ def test_variables_of_the_flow_are_there_when_others_are_set(properties: dict[st
 
     assert State.FAILED is machine.state
     assert any(said in line for line in machine.logs)
+
+
+def test_a_script_that_wants_the_context_gets_all_of_it() -> None:
+    """A job carries what its expressions reach, unless the whole context is to be written into a file."""
+    script = {"id": "s", "type": "io.kestra.plugin.scripts.shell.Commands", "commands": ["true"]}
+    for more, outputs in (({}, set()), ({"executionContext": True}, {"a"})):
+        machine = Machine(flow("a", {**script, **more}, variables={"v": 1})).create()
+        job = machine.jobs.popleft()
+        machine.start(job)
+        machine.finish(job, outputs={"value": 1})
+
+        context = machine.jobs[0].context
+
+        assert outputs == set(context.get("outputs", {}))
+        assert bool(outputs) == ("vars" in context)

@@ -41,6 +41,8 @@ __all__ = [
 
 OWN_PREFIX: Final = ".tiercel-"
 """How the names of files begin that the worker itself puts into a task's folder: they are never kept."""
+OWN_PREFIXES: Final = (OWN_PREFIX, ".kestra-execution-context.json")
+"""The same, with the name that Kestra gives to the execution's context."""
 
 
 class TaskResult:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from tiercel.errors import Conflict, TaskFailed
 from tiercel.expression.printing import text_of
-from tiercel.plugins.base import OWN_PREFIX, RunContext
+from tiercel.plugins.base import OWN_PREFIXES, RunContext
 from tiercel.plugins.core.flow.workingdirectory import FileExists, NamespaceFiles
 from tiercel.storage import uris
 from tiercel.storage.namespace_files import NamespaceFolder
@@ -146,7 +146,7 @@ def files_below(folder: Path) -> Iterator[str]:
         folders.sort()
         place = Path(current).relative_to(folder)
         for name in sorted([*files, *(name for name in folders if os.path.islink(os.path.join(current, name)))]):
-            if not name.startswith(OWN_PREFIX):
+            if not name.startswith(OWN_PREFIXES):
                 yield (place / name).as_posix()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -320,3 +321,31 @@ async def test_a_file_of_the_worker_is_given_only_from_allowed_folders(tmp_path:
         outcome = await shell(bench, "cat a.txt", inputFiles={"a.txt": f"file://{tmp_path}/{path}"})
         assert outcome.state is State.FAILED
         assert "must not be read" in (outcome.error or "")
+
+
+async def test_a_script_finds_the_context_as_a_file_that_nobody_keeps(bench: Bench) -> None:
+    """It holds what expressions see, without the environment; no pattern keeps it."""
+    variables = {**VARIABLES, "outputs": {"one": {"uri": "a'b\n"}}, "envs": {"a": "1"}, "globals": {"b": 2}}
+    task = {
+        "id": "script",
+        "type": SHELL,
+        "executionContext": True,
+        "outputFiles": ["**", ".*"],
+        "commands": ["cat .kestra-execution-context.json > copy.json", "stat -c %a .kestra-execution-context.json"],
+    }
+
+    outcome = await bench.run(task, variables)
+
+    [name] = outcome.outputs["outputFiles"]
+    assert "copy.json" == name
+    found = json.loads(await bench.surroundings.storage.read("main", outcome.outputs["outputFiles"][name]))
+    assert {"flow": VARIABLES["flow"], "name": "World", "outputs": {"one": {"uri": "a'b\n"}}}.items() <= found.items()
+    assert {"envs", "globals"}.isdisjoint(found)
+    assert "600" in [entry.message for entry in outcome.logs]
+
+
+async def test_a_script_gets_no_context_unasked(bench: Bench) -> None:
+    """Writing it down is the author's choice."""
+    outcome = await shell(bench, "ls -A")
+
+    assert [] == [entry.message for entry in outcome.logs if "context" in entry.message]

@@ -53,13 +53,22 @@ def _reach(node: Node, plan: FlowPlan) -> Reach:
     except ExpressionError:
         # The worker will say what is wrong with the text.
         return Reach(ALWAYS | _roots(plan), frozenset())
-    if found.is_dynamic:
+    if found.is_dynamic or _is_handed_over(node.document):
         return Reach(ALWAYS | {"outputs", "vars", "tasks"} | _roots(plan), None)
     roots = ALWAYS | found.roots | _roots(plan)
     names = found.below("outputs")
     if analysis.DYNAMIC in names:
         return Reach(roots, None)
     return Reach(roots, names, names - _others(node))
+
+
+def _is_handed_over(document: Any) -> bool:
+    """Tell whether a script, or one within a WorkingDirectory, gets the whole context as a file."""
+    if isinstance(document, Mapping):
+        return document.get("executionContext") not in (None, False, "false") or any(
+            _is_handed_over(each) for name, each in document.items() if name == "tasks"
+        )
+    return isinstance(document, list | tuple) and any(_is_handed_over(each) for each in document)
 
 
 def _others(node: Node) -> frozenset[str]:

@@ -22,7 +22,7 @@ from tiercel.model.state import State
 from tiercel.plugins import folder
 from tiercel.plugins.base import OWN_PREFIX, RunContext, TaskResult, TaskRunner
 from tiercel.plugins.core.flow.workingdirectory import NamespaceFiles
-from tiercel.plugins.scripts import environments
+from tiercel.plugins.scripts import environments, executioncontext
 from tiercel.plugins.scripts.container import Container
 from tiercel.plugins.scripts.engine import Engine, EngineUnavailable, found_host
 from tiercel.plugins.scripts.process import Process
@@ -56,6 +56,7 @@ class Plan(msgspec.Struct, kw_only=True):
     default_image: str | None = None
     dependencies: Any = None
     dependency_cache: Any = True
+    execution_context: Any = False
 
 
 class CommandRun:
@@ -68,6 +69,7 @@ class CommandRun:
         self.printed = Printed(context)
         self._output_dir: Path | None = None
         self._host: str | None = None
+        self._context_file: Path | None = None
 
     async def prepare(self) -> None:
         """Fill the folder, and know the variables that commands may use."""
@@ -85,6 +87,8 @@ class CommandRun:
             self.variables["outputFiles"] = {name: str(root / name) for name in names if not _GLOB.search(name)}
         if plan.input_files is not None:
             await folder.put_input_files(context, plan.input_files, **self.variables)
+        if await context.render(plan.execution_context, bool):
+            self._context_file = await executioncontext.write(context)
 
     async def _choose_place(self) -> None:
         """Find the engine of a container; where none runs, a process of the worker takes its place."""
@@ -123,7 +127,12 @@ class CommandRun:
         interpreter = tuple(await context.render(plan.interpreter, list[str]) or SHELL)
         fail_fast = await context.render(plan.fail_fast, bool)
         script = _script(before, lines, fail_fast=fail_fast is not False and _is_shell(interpreter))
-        return await self._result(await self._run(self._command(interpreter, script), path, needs))
+        try:
+            code = await self._run(self._command(interpreter, script), path, needs)
+        finally:
+            if self._context_file is not None:
+                self._context_file.unlink(missing_ok=True)
+        return await self._result(code)
 
     async def _requirements(self) -> list[str]:
         """Return the packages that a script asks for."""

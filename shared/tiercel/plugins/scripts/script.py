@@ -92,6 +92,8 @@ class ScriptTask(RunnableTask, frozen=True, kw_only=True):
     """Packages that a Python script needs, as pip names them; other languages have none."""
     dependency_cache_enabled: Annotated[bool | str, DYNAMIC] = True
     """Whether the environment with these packages is kept for the next run."""
+    execution_context: Annotated[bool | str, DYNAMIC] = False
+    """Whether the script finds what expressions see in the file `.kestra-execution-context.json` of its folder."""
 
     def plan(self, commands: Any) -> Plan:
         """Return what is to be run."""
@@ -110,6 +112,7 @@ class ScriptTask(RunnableTask, frozen=True, kw_only=True):
             default_image=self.default_image,
             dependencies=self.dependencies if self.language == PYTHON else None,
             dependency_cache=self.dependency_cache_enabled,
+            execution_context=self.execution_context,
             runner=chosen(self.task_runner, self.runner, self.docker, self.container_image),
         )
 
