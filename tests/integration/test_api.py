@@ -221,6 +221,20 @@ async def test_a_disabled_flow_is_not_executed(stage: Stage) -> None:
     await stage.call("POST", "executions/company.team/hello")
 
 
+@pytest.mark.parametrize("kind", ["application/json", "application/cloudevents+json; charset=utf-8"])
+async def test_a_webhook_refuses_what_is_said_to_be_json_and_is_none(stage: Stage, kind: str) -> None:
+    """A body that was cut off on its way starts nothing; without the claim it is a text."""
+    await stage.call("POST", "flows", content=HOOK)
+    path = "executions/webhook/company.team/hook/hook"
+
+    refused = await stage.call("POST", path, 400, content=b'{"who": "yo', headers={"content-type": kind})
+
+    assert refused["message"].startswith("Bad Request: The body is not JSON, as its content type says: ")
+    assert [] == await stage.events()
+    method = await stage.http.request("DELETE", f"/api/v1/main/{path}", content=b"{}")
+    assert 405 == method.status_code
+
+
 async def test_a_webhook_starts_an_execution(stage: Stage) -> None:
     """The key may be a secret, `when` sees the body, inputs are rendered from it."""
     await stage.call("POST", "flows", content=HOOK)

@@ -34,6 +34,10 @@ class BadFilter(BadQuery):
     """A filter names a field that the resource does not have, or an operation that nobody knows."""
 
 
+class BadBody(Refused):
+    """The body of the request is not what its content type says."""
+
+
 class BulkRefused(CallerError):
     """Some members of a bulk request cannot be worked on; nothing was done."""
 
@@ -53,6 +57,7 @@ class TooLarge(CallerError):
 _KINDS: Final[tuple[tuple[type[Exception], int, str], ...]] = (
     (BadFilter, 400, "Invalid query filters"),
     (BadQuery, 400, "Bad Request"),
+    (BadBody, 400, "Bad Request"),
     (BulkRefused, 400, ""),
     (TooBusy, 429, "Too Many Requests"),
     (TooLarge, 413, "Content Too Large"),

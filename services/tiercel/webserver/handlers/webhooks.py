@@ -26,7 +26,7 @@ from tiercel.runtime.expressions import Expressions
 from tiercel.webserver import creation, evaluation, inputs
 from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.creation import wait_for_end
-from tiercel.webserver.problem import TooLarge
+from tiercel.webserver.problem import BadBody, TooLarge
 from tiercel.webserver.reader import View
 
 log = logging.getLogger(__name__)
@@ -152,7 +152,11 @@ def _values(renderer: Renderer, value: Any, context: Mapping[str, Any]) -> Any:
 
 
 async def _body(call: Call) -> Any:
-    """Return the body: an object or a list when it is JSON, else its text; None when there is none."""
+    """
+    Return the body: an object or a list when it is JSON, else its text; None when there is none.
+
+    Whoever says that it is JSON is held to that: what was cut off on its way must start nothing.
+    """
     body = await call.request.body()
     if len(body) > call.api.settings.body_max:
         raise TooLarge(f"The body has {len(body)} bytes; at most {call.api.settings.body_max} are taken.")
@@ -160,9 +164,16 @@ async def _body(call: Call) -> Any:
         return None
     try:
         found = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except msgspec.DecodeError as error:
+        if _says_json(call.request):
+            raise BadBody(f"The body is not JSON, as its content type says: {error}.") from error
         found = None
     return found if isinstance(found, dict | list) else body.decode("utf-8", "replace")
+
+
+def _says_json(request: AnyRequest) -> bool:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "application/json" or kind.endswith("+json")
 
 
 def _headers(request: AnyRequest) -> dict[str, list[str]]:
