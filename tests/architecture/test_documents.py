@@ -14,11 +14,15 @@ import pytest
 from tests.architecture import service_settings
 from tests.architecture.tree import ROOT, SERVICES
 from tiercel.cli.main import parser
+from tiercel.runtime import settings
+from tiercel.runtime.settings import Settings
 
 DOCUMENTS: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md")])
 LINK: Final = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)(#[^)\s]+)?\)")
 COMMAND: Final = re.compile(r"^    (?:\.venv/bin/)?(tiercel [^>#…\[]*?)\s*(?:#.*|>.*)?$", re.MULTILINE)
 TARGET: Final = re.compile(r"\bmake ([a-z][a-z-]+)")
+NAMED_IN_TEXT: Final = {"storage.s3.kms-key-id"}
+"""Settings that stand in the text of another one's row."""
 NAMES: Final = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 
 
@@ -84,3 +88,19 @@ def _is_command(line: str) -> bool:
         except SystemExit:
             return False
     return True
+
+
+def test_every_setting_of_the_installation_is_on_its_page() -> None:
+    """By its full name, or behind the beginning that its row or its table names."""
+    page = (ROOT / "docs/guides/settings.md").read_text()
+    rows = [re.findall(r"`([^`]+)`", row.split("|")[1]) for row in page.splitlines() if row.startswith("|")]
+    said = {f"{row[0].rpartition('.')[0]}{name}" if name.startswith(".") else name for row in rows for name in row}
+    known = {path.replace("_", "-") for path, _ in settings.leaves(Settings)}
+    services = {f"{service}.{name.replace('_', '-')}" for service in SERVICES for name in service_settings.own(service)}
+
+    assert set() == {
+        name for name in known if {name, name.removeprefix("storage.s3.")}.isdisjoint(said | NAMED_IN_TEXT)
+    }
+    assert set() == {
+        name for name in said if "…" not in name and {name, f"storage.s3.{name}"}.isdisjoint(known | services)
+    }

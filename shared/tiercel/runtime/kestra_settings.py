@@ -8,7 +8,7 @@ somebody wrote it on purpose; the few in `WITHOUT_CONSEQUENCE` are silent: what 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -44,10 +44,11 @@ MEANINGS: Final[Mapping[str, str]] = {
 }
 BACKENDS: Final[Mapping[str, frozenset[str]]] = {
     "kestra.queue.type": frozenset({"postgres", "kafka", "memory"}),
-    "kestra.repository.type": frozenset({"postgres", "memory"}),
     "kestra.storage.type": frozenset({"local", "minio", "s3"}),
 }
 """Choices of a backend: taken over when Tiercel has it, else warned about."""
+ONLY: Final[Mapping[str, str]] = {"kestra.repository.type": "postgres"}
+"""Backends that cannot be chosen: there is one."""
 SAME: Final[Mapping[str, str]] = {"minio": "s3"}
 """Backends that have another name here."""
 BUCKET: Final = {
@@ -84,8 +85,10 @@ def translate(tree: Mapping[str, Any], environment: Mapping[str, str]) -> tuple[
                 values[path.removeprefix("kestra.")] = SAME.get(value, value)
                 chosen = value if path == "kestra.storage.type" else chosen
             else:
-                known = " or ".join(sorted(BACKENDS[path]))
-                warnings.append(f"'{path}: {value}' has no meaning for Tiercel ({known} has); the default is used.")
+                warnings.append(_unknown(path, value, BACKENDS[path]))
+        elif path in ONLY:
+            if value != ONLY[path]:
+                warnings.append(_unknown(path, value, {ONLY[path]}))
         elif (found := _DATASOURCE.fullmatch(path)) and found[1] == "postgres":
             source[found[2].replace("_", "-")] = value
         elif (found := _BUCKET.fullmatch(path)) and found[2] in _BUCKET_KEYS:
@@ -96,6 +99,11 @@ def translate(tree: Mapping[str, Any], environment: Mapping[str, str]) -> tuple[
         values["postgres.url"] = _address(str(source.pop("url")), source)
     values |= _bucket(buckets.get(chosen, {}))
     return values, warnings
+
+
+def _unknown(path: str, value: Any, known: Collection[str]) -> str:
+    named = " or ".join(sorted(known))
+    return f"'{path}: {value}' has no meaning for Tiercel ({named} has); the default is used."
 
 
 def _flat(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:

@@ -59,7 +59,6 @@ class PostgresSettings(msgspec.Struct, frozen=True, kw_only=True):
 class RepositorySettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where history goes; without a URL, the database `<name>_history` on the server of `postgres.url`."""
 
-    type: Literal["postgres", "memory"] = "postgres"
     url: str | None = None
 
 
@@ -75,12 +74,6 @@ class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):
     type: Literal["local", "s3"] = "local"
     local: LocalStorageSettings = LocalStorageSettings()
     s3: S3Settings = S3Settings()
-
-
-class SecretSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where secrets come from: the environment (`SECRET_<NAME>`, base64)."""
-
-    type: Literal["environment", "env"] = "environment"
 
 
 class EncryptionSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,7 +174,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kafka: KafkaSettings = KafkaSettings()
     repository: RepositorySettings = RepositorySettings()
     storage: StorageSettings = StorageSettings()
-    secret: SecretSettings = SecretSettings()
     encryption: EncryptionSettings = EncryptionSettings()
     server: ServerSettings = ServerSettings()
     api: ApiSettings = ApiSettings()
@@ -243,9 +235,9 @@ class _Reader:
 
     def __init__(self, sections: Mapping[str, type[Any]]) -> None:
         self._sections = sections
-        self._leaves = {_plain(path): (path, kind) for path, kind in _leaves(Settings, "")}
+        self._leaves = {_plain(path): (path, kind) for path, kind in leaves(Settings)}
         for name, section in sections.items():
-            self._leaves |= {_plain(path): (path, kind) for path, kind in _leaves(section, f"{name}.")}
+            self._leaves |= {_plain(path): (path, kind) for path, kind in leaves(section, f"{name}.")}
         self._values: dict[str, Any] = {}
         self._errors: list[str] = []
         self._warnings: list[str] = []
@@ -336,12 +328,13 @@ class _Reader:
         return kind(**given)
 
 
-def _leaves(kind: type[Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def leaves(kind: type[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the path and the type of each setting."""
     for name, hint in _hints(kind).items():
         if kind is Settings and name in ("sections", "warnings"):
             continue
         if _is_group(hint):
-            yield from _leaves(hint, f"{prefix}{name}.")
+            yield from leaves(hint, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", hint
 
