@@ -431,3 +431,23 @@ def test_what_cannot_be_applied_fails_the_task(kind: str, properties: dict[str, 
     assert [("own", "FAILED")] == machine.states()
     assert machine.head is not None
     assert machine.head.done
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "kept"),
+    [
+        ("JSON", "{{ {'a': 1, 'b': [1 + 1.5, 'x' | first]} }}", {"a": 1, "b": [2.5, "x"]}),
+        (None, "{{ 1 + 1 }}", 2),
+        (None, "{{ '12345678901234567890123' | number('BIGINTEGER') }}", "12345678901234567890123"),
+        ("STRING", "{{ outputs }}", '{"a":{"value":"a"}}'),
+        ("JSON", "{{ outputs }}", {"a": {"value": "a"}}),
+        ("JSON", "{{ {'at': execution.startDate} }}", {"at": "2026-01-01T00:00:00Z"}),
+    ],
+)
+def test_outputs_of_a_flow_are_kept_as_data(kind: str | None, value: str, kept: Any) -> None:
+    """What an expression computes with (Java's numbers, parts of the context) can be saved, whatever the type."""
+    output = {"id": "o", "value": value, **({"type": kind} if kind else {})}
+    machine = Machine(flow("a", outputs=[output])).create().run()
+
+    assert machine.head is not None
+    assert {"o": kept} == machine.head.execution.outputs

@@ -19,6 +19,7 @@ from tiercel.cli.assertion import Judgement, judge
 from tiercel.cli.suite import Assertion, Case, Suite
 from tiercel.errors import ExpressionError, NotFound, Refused, TiercelError
 from tiercel.expression.context import build
+from tiercel.expression.plain import plain
 from tiercel.expression.printing import text_of
 from tiercel.flowspec.inputs import flow_context
 from tiercel.flowspec.places import placed_tasks
@@ -33,7 +34,6 @@ from tiercel.webserver import creation, evaluation, inputs
 from tiercel.webserver.context import Api
 from tiercel.webserver.follower import Version
 from tiercel.webserver.reader import View
-from tiercel.worker.core.plain import plain
 
 TENANT: Final = "main"
 ERRORS_SHOWN_MAX: Final = 10

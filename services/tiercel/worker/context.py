@@ -24,6 +24,7 @@ from tiercel.client.base import Api
 from tiercel.errors import ExpressionError, InvalidSettings, Refused, TaskFailed
 from tiercel.expression import encryption
 from tiercel.expression.asking import Asked
+from tiercel.expression.plain import plain
 from tiercel.expression.rendering import Renderer
 from tiercel.model.execution import OutputRef
 from tiercel.model.state import State
@@ -33,7 +34,6 @@ from tiercel.storage.base import Storage
 from tiercel.worker import answers
 from tiercel.worker.core.conversion import converter, is_structured, parse_json
 from tiercel.worker.core.masking import Mask
-from tiercel.worker.core.plain import plain
 from tiercel.worker.core.question import QUESTIONS_MAX, WorkerHost
 from tiercel.worker.runlog import Origin, RunLog, RunMetrics
 from tiercel.worker.surroundings import Surroundings

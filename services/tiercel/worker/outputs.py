@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from tiercel.errors import TaskFailed
+from tiercel.expression.plain import plain
 from tiercel.model.execution import OutputRef
 from tiercel.storage import claimcheck
 from tiercel.worker.context import TaskContext
-from tiercel.worker.core.plain import plain
 
 _ENCODER = msgspec.json.Encoder()
 

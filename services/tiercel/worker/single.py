@@ -15,6 +15,7 @@ import msgspec
 
 from tiercel.client.base import ApiClient
 from tiercel.errors import TiercelError
+from tiercel.expression.plain import plain
 from tiercel.model.execution import LogEntry, MetricEntry
 from tiercel.model.state import State
 from tiercel.plugins.base import KeyValues, RunnableTask
@@ -25,7 +26,6 @@ from tiercel.storage.base import Storage
 from tiercel.worker.attempt import Run
 from tiercel.worker.binding import bind
 from tiercel.worker.context import TaskContext
-from tiercel.worker.core.plain import plain
 from tiercel.worker.runlog import Origin
 from tiercel.worker.settings import WorkerSettings
 from tiercel.worker.surroundings import Surroundings

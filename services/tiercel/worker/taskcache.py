@@ -14,11 +14,11 @@ from typing import Any, Final
 import msgspec
 
 from tiercel.errors import NotFound, TiercelError
+from tiercel.expression.plain import plain
 from tiercel.expression.printing import json_of
 from tiercel.model.task import TaskCache
 from tiercel.storage import uris
 from tiercel.worker.context import TaskContext
-from tiercel.worker.core.plain import plain
 
 _UNRELATED: Final = frozenset({"description", "retry", "timeout", "taskCache", "logLevel", "logToFile"})
 """Properties that say nothing about what the task does."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from tiercel.errors import TaskFailed
+from tiercel.expression.plain import plain
 from tiercel.flowspec.binder import bind_typed
 from tiercel.flowspec.findings import Findings
 from tiercel.flowspec.scalars import BROKEN
@@ -26,7 +27,6 @@ from tiercel.messages.worker_job import TriggerJob
 from tiercel.plugins.base import RealtimeTrigger, Trigger
 from tiercel.queue.base import Outgoing
 from tiercel.worker.context import TaskContext
-from tiercel.worker.core.plain import plain
 from tiercel.worker.runlog import Origin
 
 if TYPE_CHECKING:

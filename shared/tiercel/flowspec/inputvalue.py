@@ -17,6 +17,7 @@ import yaml
 
 from tiercel.errors import InvalidFlow
 from tiercel.expression import json_text
+from tiercel.expression.plain import plain
 from tiercel.expression.printing import instant_text
 from tiercel.flowspec.yaml import read_documents
 from tiercel.model.duration import format_duration, parse_duration
@@ -69,7 +70,8 @@ def data_of(value: Any) -> Any:
         return format_duration(value)
     if isinstance(value, dict):
         return as_data(value)
-    return [data_of(item) for item in value] if isinstance(value, list | tuple) else value
+    # What expressions compute with is not what can be stored: Java's numbers, characters, entries of maps.
+    return [data_of(item) for item in value] if isinstance(value, list | tuple) else plain(value)
 
 
 def cast(

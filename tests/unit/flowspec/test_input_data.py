@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
-from tiercel.flowspec.inputvalue import as_data, cast
+from tiercel.expression.values import BigInteger, Char, Float32, Long
+from tiercel.flowspec.inputvalue import as_data, cast, data_of
 from tiercel.model.input import InputType
 
 
@@ -38,3 +40,23 @@ def test_when_typed_values_are_nested_then_all_of_them_become_data() -> None:
         "b": {"c": datetime(2024, 1, 1, tzinfo=UTC), "d": (date(2024, 1, 2), time(1, 2))},
     }
     assert as_data(given) == {"a": ["PT1H"], "b": {"c": "2024-01-01T00:00:00Z", "d": ["2024-01-02", "01:02:00"]}}
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (Long(2), 2),
+        (Float32(1.5), 1.5),
+        (Char("x"), "x"),
+        ({"a": [Long(2)]}, {"a": [2]}),
+        (BigInteger(2**70), str(2**70)),
+        (2**70, str(2**70)),
+    ],
+)
+def test_what_an_expression_computes_with_is_kept_as_what_can_be_sent(value: Any, kept: Any) -> None:
+    """Numbers of Java are numbers of ours, and one that no message can carry is the text of its digits."""
+    found = data_of(value)
+
+    assert kept == found
+    assert type(kept) is type(found)
+    assert msgspec.msgpack.encode(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tiercel.errors import FlowAuthorError
@@ -9,6 +10,7 @@ from tiercel.executor.core.draft import Draft
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.rendering import Rendering
 from tiercel.expression import ion
+from tiercel.expression.plain import plain
 from tiercel.flowspec.inputvalue import as_data
 from tiercel.flowspec.outputs import typed_outputs
 from tiercel.storage import uris
@@ -34,7 +36,9 @@ def flow_outputs(draft: Draft, facts: Facts) -> dict[str, Any]:
 
 
 def _rendered(rendering: Rendering, value: Any) -> Any:
-    return rendering.typed(value) if isinstance(value, str) else rendering.value(value)
+    found = rendering.typed(value) if isinstance(value, str) else rendering.value(value)
+    # Parts of the context are read as they are touched; what is kept of them is data.
+    return plain(found) if isinstance(found, Mapping | list | tuple) else found
 
 
 def _stored(outputs: dict[str, Any], draft: Draft, facts: Facts) -> dict[str, Any]:

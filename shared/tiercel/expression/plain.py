@@ -18,6 +18,9 @@ import msgspec
 from tiercel.errors import TaskFailed
 from tiercel.expression.printing import java_text, plain_text
 
+_INT_MIN: Final = -(2**63)
+_INT_MAX: Final = 2**64 - 1
+"""What MessagePack can carry; a larger number becomes the text of its digits."""
 _DEPTH_MAX: Final = 200
 """Nesting of one output; deeper data cannot be written as JSON by most readers."""
 
@@ -25,8 +28,10 @@ _DEPTH_MAX: Final = 200
 def plain(value: Any, depth: int = 0) -> Any:
     """Return the value as maps with text keys, lists, texts, numbers, booleans and null."""
     kind = type(value)
-    if kind is str or kind is int or kind is bool or value is None:
+    if kind is str or kind is bool or value is None:
         return value
+    if kind is int:
+        return value if _INT_MIN <= value <= _INT_MAX else str(value)
     if depth > _DEPTH_MAX:
         raise TaskFailed(f"An output is nested deeper than {_DEPTH_MAX} levels; store it as a file instead.")
     if kind is dict:
@@ -49,7 +54,7 @@ def _other(value: Any, depth: int) -> Any:
     if isinstance(value, Enum):
         return plain(value.value, depth)
     if isinstance(value, int):
-        return int(value)
+        return plain(int(value), depth)
     if isinstance(value, str):
         return str(value)
     if isinstance(value, Mapping):
@@ -57,7 +62,8 @@ def _other(value: Any, depth: int) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item, depth + 1) for item in value]
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() and "." not in str(value) else float(value)
+        is_whole = value == value.to_integral_value() and "." not in str(value)
+        return plain(int(value) if is_whole else float(value), depth)
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, (date, time)):
