@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final, Protocol, cast
@@ -26,12 +27,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     command = cast("Command", importlib.import_module(f"tiercel.cli.{arguments.command_module}"))
     try:
-        return command.execute(arguments)
+        code = command.execute(arguments)
+        sys.stdout.flush()
+        return code
     except TiercelError as error:
         print(f"tiercel: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # who read what we print has seen enough; Python must not find that out again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 def parser() -> argparse.ArgumentParser:

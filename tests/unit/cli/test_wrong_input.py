@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -117,3 +120,15 @@ async def test_a_port_that_is_taken_ends_the_start_with_its_setting() -> None:
             _listen("127.0.0.1", port).listen()
         with pytest.raises(InvalidSettings, match=rf"port {port} .* /metrics: .*'server\.management-port'"):
             await ManagementServer("worker", {}, ready=lambda: True).start("127.0.0.1", port)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    """`tiercel flow schema | head` ends as other programs do: by the signal of a broken pipe."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as output:
+        ended = subprocess.run(
+            [sys.executable, "-m", "tiercel.cli.main", "flow", "schema"], stdout=output, stderr=subprocess.PIPE
+        )
+
+    assert (141, b"") == (ended.returncode, ended.stderr)
