@@ -222,10 +222,13 @@ async def test_an_offset_that_is_gone_is_an_alarm(kafka_contract: KafkaContract)
                 await asyncio.sleep(LOOK_S)  # the consumer's thread learns of it from the broker
 
 
-async def test_bytes_that_are_no_message_are_delivered_with_their_error(kafka_contract: KafkaContract) -> None:
-    """Whoever wrote them: they can be buried, and what follows them is read."""
+@pytest.mark.parametrize("key", ["a", b"\xff", "a\0b"])
+async def test_bytes_that_are_no_message_are_delivered_with_their_error(
+    kafka_contract: KafkaContract, key: Any
+) -> None:
+    """Whoever wrote them, under whatever key: they can be buried, and what follows them is read."""
     name, part = kafka_contract.links[0].place(EXECUTION_EVENT, partition_of("a"))
-    await kafka_contract.links[0].producer.send([Record(name, part, "a", b"\xff strange")])
+    await kafka_contract.links[0].producer.send([Record(name, part, key, b"\xff strange")])
     await kafka_contract.queue.emit(event("a", 1))
 
     strange, following = await arrived(kafka_contract.queue, 2)
@@ -233,6 +236,7 @@ async def test_bytes_that_are_no_message_are_delivered_with_their_error(kafka_co
     assert strange.message is None
     assert "no message of Tiercel" in str(strange.error) or "form 255" in str(strange.error)
     assert [1] == minutes([following])
+    await kafka_contract.queue.bury(EXECUTION_EVENT, strange, "strange")
 
 
 async def test_a_broadcast_that_comes_again_is_heard_once(kafka_contract: KafkaContract) -> None:

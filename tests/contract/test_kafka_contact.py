@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from tests.contract.backends import KafkaContract
 from tests.contract.samples import event
+from tests.contract.steps import ALL
 from tests.patience import PATIENCE_S
-from tiercel.errors import Unavailable
+from tiercel.errors import InternalError, Unavailable
+from tiercel.messages.topics import EXECUTION_EVENT
 from tiercel.queue.kafka.link import SILENT_MAX_S
 
 
@@ -41,3 +44,22 @@ async def test_brokers_that_confirm_messages_are_not_silent(
     link.producer.heard_at -= 2 * SILENT_MAX_S
 
     assert "has not answered" in str(await link.health())
+
+
+async def test_a_process_that_reads_no_more_says_so(
+    kafka_contract: KafkaContract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that reads has died of a mistake of ours: calls raise it, and the process is started again."""
+
+    def mistaken(*_: Any) -> None:
+        raise RuntimeError("a mistake")
+
+    consumer = kafka_contract.links[0].consumer
+    monkeypatch.setattr(consumer, "_sort", mistaken)
+    await kafka_contract.queue.read(EXECUTION_EVENT, ALL, count=1)
+    await kafka_contract.queue.emit(event("a"))
+    await asyncio.to_thread(consumer._thread.join, PATIENCE_S)
+
+    with pytest.raises(InternalError, match="Nothing is read from Kafka any more: RuntimeError: a mistake"):
+        await kafka_contract.queue.read(EXECUTION_EVENT, ALL, count=1)
+    assert "a mistake" in str(await kafka_contract.links[0].health())

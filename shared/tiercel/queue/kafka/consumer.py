@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from tiercel.errors import OperatorError, TiercelError
+from tiercel.errors import InternalError, OperatorError, TiercelError
 from tiercel.queue.kafka import metrics
 from tiercel.queue.kafka.client import Troubles, consumer_properties
 from tiercel.queue.kafka.producer import PATIENT
@@ -62,6 +62,8 @@ class KafkaConsumer:
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._open_batches = threading.Semaphore(BATCHES_MAX)
         self._stop = threading.Event()
+        self.failure: InternalError | None = None
+        """Why nothing is read any more, when that is so: the process must be started again."""
         self._thread = threading.Thread(target=self._run, name="kafka.consumer", daemon=True)
         self._thread.start()
         self.heard_at = self._loop.time()
@@ -108,7 +110,15 @@ class KafkaConsumer:
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
-        """Poll until closed: the body of the thread."""
+        """Read until closed: the body of the thread."""
+        try:
+            self._read()
+        except Exception as error:  # nobody sees a thread die: who waits for messages must hear that none will come
+            log.exception("reading of Kafka ended", extra={"action": "consumer_died"})
+            self.failure = InternalError(f"Nothing is read from Kafka any more: {type(error).__name__}: {error}")
+        self._client.close()
+
+    def _read(self) -> None:
         while not self._stop.is_set():
             self._obey()
             first = self._client.poll(POLL_S)
@@ -123,7 +133,6 @@ class KafkaConsumer:
             if batch:
                 self._open_batches.acquire()
                 self._loop.call_soon_threadsafe(self._take, batch)
-        self._client.close()
 
     def _obey(self) -> None:
         while True:
@@ -149,7 +158,7 @@ class KafkaConsumer:
             key, headers = message.key(), message.headers()
             known[1].append(
                 Read(
-                    message.offset(), key.decode() if key else "", message.value() or b"", message.timestamp()[1],
+                    message.offset(), _text(key), message.value() or b"", message.timestamp()[1],
                     headers == PATIENT,
                 )
             )  # fmt: skip
@@ -179,3 +188,8 @@ class KafkaConsumer:
                 taker(found)
             except TiercelError as error:
                 log.error("a message was not understood: %s", error, extra={"action": "message_skipped"})
+
+
+def _text(key: bytes | None) -> str:
+    """Return a key as the database can keep it: a stranger may have written any bytes."""
+    return key.decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}") if key else ""

@@ -37,6 +37,7 @@ from tiercel.queue.postgres.fence import fence_columns
 from tiercel.queue.postgres.node import PostgresNode
 from tiercel.queue.postgres.sending import LEASE_LOST
 from tiercel.queue.postgres.sending import SQL as QUEUE_SQL
+from tiercel.runtime import retry
 from tiercel.runtime.clock import Clock
 from tiercel.runtime.postgres.batch import Batch
 from tiercel.runtime.postgres.pool import Connection
@@ -52,7 +53,6 @@ RETRY_S: Final = 0.5
 COUNT_MAX: Final = 256
 """Jobs of one transaction."""
 CLEAN_S: Final = 600.0
-COMPLAIN_S: Final = 30.0
 
 
 class Dispatcher:
@@ -78,7 +78,6 @@ class Dispatcher:
         self._handout = handout
         self._roster = handout.roster
         self._renewed_at = self._cleaned_at = -CLEAN_S
-        self._told_at = -COMPLAIN_S
         self._turn = 0
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -102,29 +101,29 @@ class Dispatcher:
         return not leaves and self._handout.is_drained(message.lanes)
 
     async def _run(self) -> None:
+        outage = retry.Outage("dispatching of jobs")
         while True:
             try:
-                await self._hold()
-                if self._handout.lease is None:
-                    await self._leases.changed(DISPATCHER, RENEW_S)  # a lease that becomes free is taken at once
-                elif not await self.dispatch():
-                    await self._node.wait(WORKER_JOB.name, WAIT_S)  # a job or a credit wakes it
+                with outage:
+                    await self._round()
             except LeaseLost as error:
                 log.warning("another instance dispatches: %s", error, extra={"action": "dispatcher_fenced"})
                 self._lose()
             except TiercelError as error:
-                self._complain(error)
+                log.error("nothing was dispatched: %s", error, extra={"action": "dispatch_failed"})
+                self._lose()
+                await asyncio.sleep(RETRY_S)  # somebody must act, and does not say when that is done
+            if outage.lasts:
                 self._lose()
                 await asyncio.sleep(RETRY_S)  # a backend does not say that it is back
 
-    def _complain(self, error: TiercelError) -> None:
-        """Tell why nothing was dispatched; of an outage now and then only."""
-        now = self._now()
-        if not isinstance(error, Unavailable):
-            log.error("nothing was dispatched: %s", error, extra={"action": "dispatch_failed"})
-        elif now - self._told_at >= COMPLAIN_S:
-            self._told_at = now
-            log.warning("nothing is dispatched: %s", error, extra={"action": "dispatch_waits"})
+    async def _round(self) -> None:
+        """Dispatch what there is, or wait for the lease, a job or a credit."""
+        await self._hold()
+        if self._handout.lease is None:
+            await self._leases.changed(DISPATCHER, RENEW_S)  # a lease that becomes free is taken at once
+        elif not await self.dispatch():
+            await self._node.wait(WORKER_JOB.name, WAIT_S)  # a job or a credit wakes it
 
     async def _hold(self) -> None:
         """Keep the lease, or try to get it; a new token means that others may have dispatched."""

@@ -119,7 +119,9 @@ class KafkaLink:
         return asyncio.get_running_loop().time() - max(self.consumer.heard_at, self.producer.heard_at)
 
     def require_contact(self) -> None:
-        """Raise what keeps the brokers from answering; return when they do."""
+        """Raise what keeps the brokers from answering, or us from hearing them; return when nothing does."""
+        if self.consumer.failure is not None:
+            raise self.consumer.failure
         if self.silent_s > SILENT_MAX_S:
             raise self._troubles.refusal or Unavailable(
                 f"Kafka at '{servers_of(self.settings)}' has not answered for {self.silent_s:.0f} s; "
