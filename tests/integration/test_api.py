@@ -45,6 +45,9 @@ triggers:
     when: "{{ trigger.body.who != 'nobody' }}"
     inputs:
       who: "{{ trigger.body.who }}"
+    labels:
+      caller: "{{ trigger.body.who }}"
+      nobody: "{{ trigger.body.nothing }}"
 """
 
 
@@ -236,7 +239,7 @@ async def test_a_webhook_refuses_what_is_said_to_be_json_and_is_none(stage: Stag
 
 
 async def test_a_webhook_starts_an_execution(stage: Stage) -> None:
-    """The key may be a secret, `when` sees the body, inputs are rendered from it."""
+    """The key may be a secret, `when` sees the body, inputs and labels are rendered from it."""
     await stage.call("POST", "flows", content=HOOK)
     path = "executions/webhook/company.team/hook"
 
@@ -250,6 +253,8 @@ async def test_a_webhook_starts_an_execution(stage: Stage) -> None:
     assert event.trigger is not None
     assert {"who": "me"} == event.inputs == started["inputs"] == event.trigger.variables["body"]
     assert {"a": ["1", "2"]} == event.trigger.variables["parameters"]
+    assert {"flow": "label", "caller": "me", "system.from": "trigger"}.items() <= dict(event.labels).items()
+    assert "nobody" not in dict(event.labels)
     assert "Not Found: Webhook not found" == unknown["message"]
 
 

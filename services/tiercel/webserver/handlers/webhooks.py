@@ -13,6 +13,7 @@ from litestar.datastructures import State as AppState
 from litestar.params import FromPath
 
 from tiercel.condition.evaluate import Subject, all_hold, upstream_of, when_holds
+from tiercel.condition.label import trigger_labels
 from tiercel.errors import ExpressionError, NotFound, Refused
 from tiercel.expression.context import nested
 from tiercel.expression.rendering import Renderer
@@ -46,7 +47,7 @@ async def webhook(
     trigger = await _trigger(call, flow, key)
     execution_id, at = creation.new_id(call.api)
     variables = {"body": await _body(call), "headers": _headers(request), "parameters": _parameters(call)}
-    plain = creation.creation_event(flow, execution_id, at, creation.Wish(labels=trigger.labels), None, "trigger")
+    plain = creation.creation_event(flow, execution_id, at, creation.Wish(), None, "trigger")
     info = TriggerInfo(id=trigger.id, type=trigger.type, variables=variables)
     event = msgspec.structs.replace(plain, trigger=info)
     context = _context(call, flow, event)
@@ -54,7 +55,14 @@ async def webhook(
         call.tenant_id, flow.dialect, lambda renderer: _holds(renderer, flow, trigger, event, context)
     ):
         return Response(None, status_code=204)
-    event = msgspec.structs.replace(event, inputs=await _inputs(call, flow, trigger, execution_id, context))
+    labels = await call.api.expressions.rendered(
+        call.tenant_id, flow.dialect, lambda renderer: trigger_labels(flow, trigger, context, renderer.render)
+    )
+    event = msgspec.structs.replace(
+        event,
+        labels=creation.execution_labels(flow, dict(labels), execution_id, "trigger"),
+        inputs=await _inputs(call, flow, trigger, execution_id, context),
+    )
     execution = await creation.send(call.api, event)
     if not isinstance(trigger, Webhook) or not trigger.wait:
         return Response(creation.created_json(call.api, execution, call.is_new))
