@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -33,14 +34,34 @@ def fired(state: TriggerState, plan: TriggerPlan, now: datetime, render: Render)
             following = dates.next_date(plan, slot, now, render)
             return msgspec.structs.replace(state, evaluated_at=slot, next_evaluation_date=following), ()
     except ExpressionError as error:
+        if not shows_failures(plan):
+            following = dates.next_date(plan, slot, now, render)
+            return _not_told(state, plan, error, evaluated_at=slot, next_evaluation_date=following)
         return failed(state, plan, slot, execution_id, now, render, error)
     changed = msgspec.structs.replace(
         state,
+        error=None,
         evaluated_at=slot,
         last_triggered_date=now,
         next_evaluation_date=dates.next_date(plan, slot, now, render),
     )
     return locked(changed, plan, execution_id), (for_date(plan, slot, execution_id, now, render),)
+
+
+def shows_failures(plan: TriggerPlan) -> bool:
+    """Tell whether a condition that cannot be evaluated makes an execution: always for the older `conditions`."""
+    return plan.trigger.fail_on_trigger_error or bool(plan.conditions)
+
+
+def _not_told(state: TriggerState, plan: TriggerPlan, error: ExpressionError, **changes: Any) -> Outcome:
+    """Take what cannot be told for false, and say so."""
+    text = untold(plan, error)
+    return msgspec.structs.replace(state, error=text, **changes), (Note(level="WARN", text=text),)
+
+
+def untold(plan: TriggerPlan, error: ExpressionError) -> str:
+    """Say that the conditions cannot be evaluated, and why."""
+    return f"The conditions of trigger '{plan.trigger.id}' cannot be evaluated: {error}"
 
 
 def for_date(plan: TriggerPlan, slot: datetime, execution_id: str, now: datetime, render: Render) -> Fire:
@@ -70,7 +91,7 @@ def failed(
         execution_id=execution_id,
         date=slot,
         variables={"date": dates.written(plan, slot)},
-        failed=f"The conditions of trigger '{plan.trigger.id}' cannot be evaluated: {error}",
+        failed=untold(plan, error),
     )
     return changed, (effect,)
 
@@ -83,9 +104,10 @@ def evaluation(state: TriggerState, plan: TriggerPlan, now: datetime, render: Re
         if not dates.counts(plan, now, render):
             return rested, ()
     except ExpressionError as error:
+        if not shows_failures(plan):
+            return _not_told(rested, plan, error)
         execution_id = ids.derived_id(now, plan.uid, str(state.version), "failed")
-        text = f"The conditions of trigger '{plan.trigger.id}' cannot be evaluated: {error}"
-        fire = Fire(execution_id=execution_id, date=now, variables={}, scheduled=False, failed=text)
+        fire = Fire(execution_id=execution_id, date=now, variables={}, scheduled=False, failed=untold(plan, error))
         return rested, (fire,)
     waiting = msgspec.structs.replace(
         state, evaluated_at=now, evaluating_since=now, locked=True, worker_id=None, alive_at=None
