@@ -6,7 +6,8 @@ Each rule lives beside its noun: `identity`, `inputrule`, `retryrule`, `taskrule
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Final
 
 from tiercel.flowspec.binder import properties_of
@@ -17,7 +18,8 @@ from tiercel.flowspec.places import placed_tasks
 from tiercel.flowspec.reference import check_references
 from tiercel.flowspec.taskrule import WORKER_GROUP, check_retry, check_selector, check_task, runnable_only
 from tiercel.flowspec.triggerrule import check_trigger
-from tiercel.model.flow import Dialect, Flow, PluginDefault, Sla, SlaType
+from tiercel.model.duration import format_duration
+from tiercel.model.flow import Dialect, Flow, PluginDefault, Quota, Sla, SlaType
 from tiercel.model.input import REMOVED_INPUT_TYPES
 from tiercel.plugins.core.trigger.flow import FlowTrigger
 from tiercel.plugins.core.trigger.schedule import Schedule
@@ -27,6 +29,9 @@ RESERVED_IDS: Final = frozenset(
     {"pause", "resume", "force-run", "change-status", "kill", "executions", "search", "source", "disable", "enable"}
 )
 """Words that the addresses of the API use in the place of a flow's id."""
+
+QUOTA_MIN: Final = timedelta(minutes=1)
+"""The shortest window of a quota."""
 
 
 class Extras:
@@ -77,6 +82,8 @@ def _check_own(flow: Flow, dialect: Dialect, findings: Findings) -> None:
     for at, sla in enumerate(flow.sla):
         for name in sla_needs(sla):
             findings.at(("sla", at, name), "must not be null")
+    for at, problem in quota_problems(flow.quotas):
+        findings.at(("quotas", at, "duration"), problem)
     for at, default in enumerate(flow.plugin_defaults):
         for name, message in default_problems(default):
             findings.at(("pluginDefaults", at, "values", name), message)
@@ -88,6 +95,15 @@ def sla_needs(sla: Sla) -> Iterator[str]:
         yield "duration"
     if sla.type is SlaType.EXECUTION_ASSERTION and sla.assertion is None:
         yield "assert"
+
+
+def quota_problems(quotas: Sequence[Quota]) -> Iterator[tuple[int, str]]:
+    """Yield what is wrong with durations: each names one window, which is a minute at least."""
+    for at, quota in enumerate(quotas):
+        if quota.duration < QUOTA_MIN:
+            yield at, f"must be at least {format_duration(QUOTA_MIN)}"
+        if any(quota.duration == before.duration for before in quotas[:at]):
+            yield at, f"Duplicate quota with duration [{format_duration(quota.duration)}]"
 
 
 def default_problems(default: PluginDefault) -> Iterator[tuple[str, str]]:

@@ -308,3 +308,15 @@ def test_a_schema_of_an_input_must_be_json() -> None:
 
     assert ["inputs[0].jsonSchema"] == [problem.path for problem in problems]
     assert "invalid json" in problems[0].message
+
+
+def test_each_quota_has_a_window_of_its_own_of_a_minute_or_more() -> None:
+    """Two of one length and one shorter than a minute are refused where they stand."""
+    quotas = "".join(f"- {{duration: {length}, limit: 1}}\n" for length in ("PT1M", "PT60S", "PT1H", "PT59S"))
+
+    problems = check_flow(f"id: f\nnamespace: a.b\nquotas:\n{quotas}tasks: [{{id: p, {PAUSE}}}]\n").problems
+
+    assert [
+        ("quotas[1].duration", "Duplicate quota with duration [PT1M]"),
+        ("quotas[3].duration", "must be at least PT1M"),
+    ] == [(problem.path, problem.message) for problem in problems]
