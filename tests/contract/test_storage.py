@@ -47,13 +47,18 @@ async def test_a_stored_file_is_read_back(storage: Storage) -> None:
     assert await storage.read(TENANT, uri) == b"content"
 
 
-async def test_a_stream_and_a_path_are_stored_as_bytes_are(storage: Storage, tmp_path: Path) -> None:
-    """All three forms of content give the same file."""
+async def test_a_stream_and_a_file_are_stored_as_bytes_are(storage: Storage, tmp_path: Path) -> None:
+    """All forms of content give the same file."""
     path = tmp_path / "source"
     path.write_bytes(b"from a path")
 
     await storage.put(TENANT, FILE, path)
     assert await storage.read(TENANT, FILE) == b"from a path"
+    path.write_bytes(b"from an open file")
+    with path.open("rb") as file:
+        await storage.put(TENANT, FILE, file)
+        assert await storage.read(TENANT, FILE) == b"from an open file"
+        assert not file.closed
     await storage.put(TENANT, FILE, _chunks(b"from ", b"a stream"))
     assert await storage.read(TENANT, FILE) == b"from a stream"
 
@@ -70,8 +75,8 @@ async def test_a_large_file_comes_in_chunks(storage: Storage) -> None:
     assert max(lengths) < size
 
 
-async def test_a_file_of_many_parts_is_the_same_in_all_three_forms(storage: Storage, tmp_path: Path) -> None:
-    """Sizes around the borders of parts, as bytes, from a path, and from a stream of odd chunks, come back whole."""
+async def test_a_file_of_many_parts_is_the_same_in_all_forms(storage: Storage, tmp_path: Path) -> None:
+    """Sizes around the borders of parts, as bytes, files and a stream of odd chunks, come back whole."""
     part = 5 << 20
     for size in (part - 1, part, part + 1, 3 * part, 3 * part + 1):
         content = random.Random(size).randbytes(size)
@@ -79,7 +84,7 @@ async def test_a_file_of_many_parts_is_the_same_in_all_three_forms(storage: Stor
         path.write_bytes(content)
         odd = [content[at : at + 999_983] for at in range(0, size, 999_983)]
 
-        for form in (content, path, _chunks(*odd)):
+        for form in (content, path, path.open("rb"), _chunks(*odd)):
             await storage.put(TENANT, FILE, form)
 
             assert content == await storage.read(TENANT, FILE)
@@ -89,9 +94,9 @@ async def test_a_file_of_many_parts_is_the_same_in_all_three_forms(storage: Stor
 
 
 async def test_an_empty_file_is_a_file(storage: Storage, tmp_path: Path) -> None:
-    """In all three forms; it is read as nothing, in whole and in chunks."""
+    """In all forms; it is read as nothing, in whole and in chunks."""
     (tmp_path / "empty").touch()
-    for form in (b"", tmp_path / "empty", _chunks()):
+    for form in (b"", tmp_path / "empty", (tmp_path / "empty").open("rb"), _chunks()):
         await storage.put(TENANT, FILE, form)
 
         assert b"" == await storage.read(TENANT, FILE, limit=0)

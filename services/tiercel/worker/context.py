@@ -13,10 +13,11 @@ import io
 import os
 import re
 import shutil
+import stat
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, TypeGuard
 
 import msgspec
 
@@ -285,7 +286,7 @@ class TaskContext:
         if safe in (".", ".."):
             raise Refused(f"'{name}' is not the name of a file.")
         path = f"{self.prefix}/{safe}"
-        if isinstance(content, bytes | Path):
+        if isinstance(content, bytes | Path) or _is_whole_file(content):
             return await self.storage.put(self.tenant_id, path, content)
         return await self.storage.put(self.tenant_id, path, _pieces(content))
 
@@ -322,6 +323,15 @@ class TaskContext:
         if self._own_dir is not None:
             path, self._own_dir = self._own_dir, None
             await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+
+
+def _is_whole_file(content: BinaryIO) -> TypeGuard[io.BufferedReader]:
+    """Tell whether this is a file of the disk that nobody has read from yet."""
+    return (
+        isinstance(content, io.BufferedReader)
+        and stat.S_ISREG(os.fstat(content.fileno()).st_mode)
+        and content.tell() == 0
+    )
 
 
 async def _pieces(content: BinaryIO) -> Any:

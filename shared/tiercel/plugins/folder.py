@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from tiercel.errors import Conflict, TaskFailed
 from tiercel.expression.printing import text_of
@@ -152,10 +152,11 @@ def files_below(folder: Path) -> Iterator[str]:
 
 async def _store(context: RunContext, folder: Path, name: str) -> str:
     mark = blake2b(name.encode(), digest_size=8).hexdigest()
-    return await context.store(f"{mark}-{Path(name).name}", _opened(folder, name))
+    with _opened(folder, name) as file:
+        return await context.store(f"{mark}-{Path(name).name}", file)
 
 
-def _opened(folder: Path, name: str) -> Any:
+def _opened(folder: Path, name: str) -> BinaryIO:
     """Open a file to be kept; a link that stays in the folder is followed, everything else but files is refused."""
     path = folder / name
     target = path.resolve()

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from io import BufferedReader
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-Content = bytes | Path | AsyncIterator[bytes]
-"""What can be stored: bytes, a file of the disk, or a stream."""
+Content = bytes | Path | BufferedReader | AsyncIterator[bytes]
+"""What can be stored: bytes, a file of the disk (its path, or open and not read from yet), or a stream."""
 
 
 class FileAttributes(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -14,12 +14,13 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from tiercel.errors import NotFound, Refused
 from tiercel.storage import place, uris
-from tiercel.storage.base import FileAttributes
+from tiercel.storage.base import Content, FileAttributes
 
 CHUNK: Final = 256 * 1024
 """Bytes that are in memory of one stream at a time."""
@@ -66,7 +67,7 @@ class LocalStorage:
         self,
         tenant_id: str,
         uri: str,
-        content: bytes | Path | AsyncIterator[bytes],
+        content: Content,
         *,
         metadata: Mapping[str, str] | None = None,
     ) -> str:
@@ -74,22 +75,24 @@ class LocalStorage:
         target = self._locate(tenant_id, uri)
         if target == self._base / tenant_id:
             raise Refused(f"'{uri}' names no file.")
-        if isinstance(content, bytes | Path):
+        if isinstance(content, bytes | Path | BufferedReader):
             await asyncio.to_thread(self._put, target, content, metadata)
         else:
             await self._stream(target, content, metadata)
         return uris.uri(uris.path_of(uri))
 
-    def _put(self, target: Path, content: bytes | Path, metadata: Mapping[str, str] | None) -> None:
+    def _put(self, target: Path, content: bytes | Path | BufferedReader, metadata: Mapping[str, str] | None) -> None:
         temporary = self._temporary(target)
         created = _created(temporary)
         try:
             with created as file:
                 if isinstance(content, bytes):
                     file.write(content)
-                else:
+                elif isinstance(content, Path):
                     with content.open("rb") as source:
-                        shutil.copyfileobj(source, file, CHUNK)
+                        _pour(source, file)
+                else:
+                    _pour(content, file)
                 self._settle(file)
             self._publish(temporary, target, metadata)
         except BaseException:  # cancelled too: nothing half-written is left
@@ -209,10 +212,15 @@ async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
 
 def _copy(path: Path, uri: str, target: Path) -> int:
     with _opened(path, uri) as source, target.open("wb") as file:
-        size = os.fstat(source.fileno()).st_size
-        while os.sendfile(file.fileno(), source.fileno(), None, SENT_AT_ONCE):
-            pass
-    return size
+        return _pour(source, file)
+
+
+def _pour(source: BinaryIO, file: BinaryIO) -> int:
+    """Let the kernel copy a file that was not read from yet; return the bytes."""
+    copied = 0
+    while count := os.sendfile(file.fileno(), source.fileno(), copied, SENT_AT_ONCE):
+        copied += count
+    return copied
 
 
 def _read(path: Path, uri: str, limit: int | None) -> bytes:

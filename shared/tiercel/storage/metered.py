@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import Final
 
 from tiercel.errors import CallerError
 from tiercel.storage import metrics
-from tiercel.storage.base import FileAttributes, Storage
+from tiercel.storage.base import Content, FileAttributes, Storage
 
 READ: Final = metrics.BYTES.labels("read")
 WRITTEN: Final = metrics.BYTES.labels("written")
@@ -53,7 +55,7 @@ class MeteredStorage:
         self,
         tenant_id: str,
         uri: str,
-        content: bytes | Path | AsyncIterator[bytes],
+        content: Content,
         *,
         metadata: Mapping[str, str] | None = None,
     ) -> str:
@@ -64,6 +66,8 @@ class MeteredStorage:
                     size = len(content)
                 case Path():
                     size = (await asyncio.to_thread(content.stat)).st_size
+                case BufferedReader():
+                    size = os.fstat(content.fileno()).st_size
                 case _:
                     size, content = 0, _counting_written(content)
             stored = await self._storage.put(tenant_id, uri, content, metadata=metadata)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,25 @@ async def test_questions_are_answered_between_two_passes(bench: Bench, context: 
     assert text == "password hello content"
     context.log("INFO", text)
     assert bench.logs[-1].message == "****** hello content"
+
+
+async def test_open_files_are_stored_from_where_they_stand(context: TaskContext, tmp_path: Path) -> None:
+    """A file that was read from already gives its rest, a pipe what comes through it."""
+    (tmp_path / "file").write_bytes(b"head and rest")
+    reading, writing = os.pipe()
+    os.write(writing, b"through a pipe")
+    os.close(writing)
+
+    with (
+        (tmp_path / "file").open("rb") as whole,
+        (tmp_path / "file").open("rb") as rest,
+        os.fdopen(reading, "rb") as pipe,
+    ):
+        rest.read(len("head and "))
+        stored = [await context.store(name, file) for name, file in (("a", whole), ("b", rest), ("c", pipe))]
+
+    contents = [await context.storage.read("main", uri) for uri in stored]
+    assert [b"head and rest", b"rest", b"through a pipe"] == contents
 
 
 async def test_a_large_output_is_loaded_when_it_is_touched(context: TaskContext) -> None:

@@ -23,7 +23,7 @@ from minio.deleteobjects import DeleteObject
 
 from tiercel.errors import NotFound, Refused, Unavailable
 from tiercel.storage import place, uris
-from tiercel.storage.base import FileAttributes
+from tiercel.storage.base import Content, FileAttributes
 from tiercel.storage.s3 import metadata as notes
 from tiercel.storage.s3.client import S3Client
 from tiercel.storage.s3.download import Download
@@ -88,7 +88,7 @@ class S3Storage:
         self,
         tenant_id: str,
         uri: str,
-        content: bytes | Path | AsyncIterator[bytes],
+        content: Content,
         *,
         metadata: Mapping[str, str] | None = None,
     ) -> str:

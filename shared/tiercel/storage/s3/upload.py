@@ -11,6 +11,7 @@ import asyncio
 import io
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol, TypeVar, cast
 
@@ -18,6 +19,7 @@ from minio.datatypes import Part
 from minio.error import S3Error
 
 from tiercel.errors import Refused
+from tiercel.storage.base import Content
 from tiercel.storage.s3.client import S3Client
 
 PARTS_MAX: Final = 10_000
@@ -90,7 +92,7 @@ class Upload:
         self._sent: list[Part] = []
         self._free: list[bytearray] = []
 
-    async def run(self, content: bytes | Path | AsyncIterator[bytes]) -> None:
+    async def run(self, content: Content) -> None:
         """Store the content; what was there before stays until all of it has arrived."""
         match content:
             case bytes():
@@ -98,10 +100,11 @@ class Upload:
             case Path():
                 file = await self._client.thread(lambda: content.open("rb"))
                 try:
-                    size = os.fstat(file.fileno()).st_size
-                    await self._send(FileSource(self._client, file, size))
+                    await self._send(_of_file(self._client, file))
                 finally:
                     file.close()
+            case BufferedReader():
+                await self._send(_of_file(self._client, content))
             case _:
                 await self._send(StreamSource(content))
 
@@ -200,6 +203,10 @@ async def _first(source: Source, part_size: int) -> tuple[bytearray, int]:
         buffer = larger
         length += await source.fill(memoryview(buffer)[length:])
     return buffer, length
+
+
+def _of_file(client: S3Client, file: BinaryIO) -> FileSource:
+    return FileSource(client, file, os.fstat(file.fileno()).st_size)
 
 
 def _read_full(file: BinaryIO, buffer: memoryview) -> int:
