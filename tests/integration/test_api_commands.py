@@ -281,7 +281,8 @@ async def test_files_of_an_execution_are_shown_to_its_readers_only(stage: Stage)
 
     assert {"size": 11} == await stage.call("GET", f"{path}/metas?path={uri}")
     preview = await stage.call("GET", f"{path}/preview?path={uri}&encoding=ISO-8859-1&maxRows=1")
-    await stage.call("GET", f"{path}/preview?path={uri}&encoding=foo", 422)
+    for encoding in ("foo", "hex", "undefined", "punycode"):
+        await stage.call("GET", f"{path}/preview?path={uri}&encoding={encoding}", 422)
     await stage.call("GET", f"{path}?path={uri.replace(execution_id, 'another')}", 404)
     await stage.call("GET", f"{path}?path=kestra:///company/team/_kv/key.ion", 422)
     await stage.call("GET", f"{path}?path=file:///etc/passwd", 422)

@@ -197,6 +197,9 @@ async def test_lines_of_a_wide_execution_come_in_parts(stage: Stage) -> None:
         told += [line["message"] for line in response.json()]
         address = response.headers["link"].partition(">")[0][1:] if "link" in response.headers else None
 
+    download = await stage.http.get("/api/v1/main/logs/wide/download")
+    assert "text/plain; charset=utf-8" == download.headers["content-type"]
+    assert 5 == len(download.text.splitlines())
     assert ["0", "1", "2", "3", "4"] == told
     await stage.call("DELETE", "logs/wide")
     assert [] == await stage.call("GET", "logs/wide")

@@ -95,6 +95,25 @@ async def test_files_are_written_joined_turned_measured_and_deleted(bench: Bench
 
 
 @pytest.mark.parametrize(
+    ("charset", "separator", "reason"),
+    [
+        ("none-such", "\n", "The charset 'none-such' is unknown."),
+        ("hex", "\n", "The charset 'hex' is unknown."),
+        ("US-ASCII", "€", "The separator '€' cannot be written in charset 'US-ASCII'."),
+    ],
+)
+async def test_reverse_says_what_is_wrong_with_a_charset(
+    bench: Bench, charset: str, separator: str, reason: str
+) -> None:
+    """A charset that is none, or one that has no such separator, fails the task with a sentence of the task's own."""
+    uri = (await run(bench, "storage.Write", content="1\n2")).outputs["uri"]
+
+    outcome = await run(bench, "storage.Reverse", **{"from": uri, "charset": charset, "separator": separator})
+
+    assert (State.FAILED, reason) == (outcome.state, outcome.error)
+
+
+@pytest.mark.parametrize(
     ("rule", "parts"),
     [
         ({"rows": 2}, [b"a1\nb2\n", b"a3\n"]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import codecs
 import re
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -97,8 +96,8 @@ async def preview_file(request: AnyRequest, execution_id: FromPath[str]) -> dict
     rows = min(call.query.number("maxRows", ROWS_DEFAULT, least=1) or ROWS_DEFAULT, ROWS_MAX)
     encoding = call.query.one("encoding") or "UTF-8"
     try:
-        codecs.lookup(encoding)
-    except LookupError:
+        b"a".decode(encoding, "replace")
+    except (LookupError, ValueError):
         raise Refused(f"Unable to preview using encoding '{encoding}'; use for example UTF-8.") from None
     head, truncated = await _head(call, path)
     return preview(
@@ -116,6 +115,13 @@ async def _head(call: Call, path: str) -> tuple[bytes, bool]:
     return bytes(found), False
 
 
+def _decoded(head: bytes, encoding: str) -> str:
+    try:
+        return head.decode(encoding, "replace").encode("utf-8", "replace").decode()
+    except UnicodeError as error:
+        raise Refused(f"The file is no text in encoding '{encoding}': {error}.") from error
+
+
 def preview(extension: str, head: bytes, rows: int, encoding: str, truncated: bool) -> dict[str, Any]:
     """Return the beginning of a file as rows, an image or a text."""
     data: dict[str, Any] = {"extension": extension}
@@ -127,7 +133,7 @@ def preview(extension: str, head: bytes, rows: int, encoding: str, truncated: bo
         return {**data, "type": "IMAGE", "content": base64.b64encode(head).decode(), "truncated": truncated}
     if extension == "pdf":
         return {**data, "type": "PDF", "content": base64.b64encode(head).decode(), "truncated": truncated}
-    lines = head.decode(encoding, "replace").splitlines(keepends=True)
+    lines = _decoded(head, encoding).splitlines(keepends=True)
     if extension in ("jsonl", "ndjson"):
         return {
             **data,

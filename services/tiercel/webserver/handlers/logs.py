@@ -123,7 +123,7 @@ async def download_logs(request: AnyRequest, execution_id: FromPath[str]) -> Str
             yield "".join(_text(line) for line in lines).encode()
 
     headers = {"content-disposition": f'attachment; filename="{quote(execution_id)}.log"'}
-    return Stream(text(), media_type="text/plain; charset=utf-8", headers=headers)
+    return Stream(text(), media_type="text/plain", headers=headers)
 
 
 def _text(line: LogEntry) -> str:

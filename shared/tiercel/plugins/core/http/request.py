@@ -88,7 +88,7 @@ def _text(content: bytes, response: httpx.Response) -> str | None:
     charset = response.charset_encoding or "utf-8"
     try:
         return content.decode(charset)
-    except (UnicodeDecodeError, LookupError) as error:
+    except (LookupError, ValueError) as error:
         raise TaskFailed(
             f"The answer is not text in '{charset}': {error}; use the task Download for binary content."
         ) from error

@@ -80,10 +80,13 @@ class Reverse(RunnableTask, frozen=True, kw_only=True):
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Store the turned file."""
         uri = await context.render(self.from_)
-        charset = await context.render(self.charset)
+        charset = await context.render(self.charset) or "UTF-8"
+        wanted = await context.render(self.separator) or "\n"
         try:
-            separator = (await context.render(self.separator) or "\n").encode(charset)
-        except LookupError as error:
+            separator = wanted.encode(charset)
+        except UnicodeEncodeError as error:
+            raise TaskFailed(f"The separator '{wanted}' cannot be written in charset '{charset}'.") from error
+        except (LookupError, ValueError) as error:
             raise TaskFailed(f"The charset '{charset}' is unknown.") from error
         source = await context.fetch(uri)
         target = context.working_dir / new_name(uris.extension(uris.path_of(uri)))
