@@ -97,6 +97,11 @@ class EmbeddedPostgres:
     def log_file(self) -> Path:
         return self.data_dir / "postgres.log"
 
+    @property
+    def _note(self) -> Path:
+        """Where others read the socket's folder, who want to ask this server something."""
+        return self.data_dir / "postgres.socket"
+
     def start(self) -> None:
         """Make the cluster if there is none, start the server and return when both databases can be used."""
         try:
@@ -137,6 +142,7 @@ class EmbeddedPostgres:
         self._process = None
         if self._socket_folder is not None:
             self._socket_folder.close()
+            self._note.unlink(missing_ok=True)
             self._socket_folder = None
         if self._lock is not None:
             os.close(self._lock)
@@ -200,6 +206,7 @@ class EmbeddedPostgres:
     def _private_folder(self) -> Scratch:
         """Make the socket's folder; not below the data folder, because a socket's path holds 107 bytes at most."""
         folder = Scratch("socket")
+        self._note.write_text(str(folder.path))
         if self._account is not None:
             os.chown(folder.path, self._account.pw_uid, self._account.pw_gid)
         return folder

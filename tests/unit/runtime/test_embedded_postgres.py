@@ -34,6 +34,13 @@ def test_when_started_both_databases_can_be_used(server: EmbeddedPostgres) -> No
     assert ["tiercel", "tiercel_history"] == names
 
 
+def test_the_data_folder_says_where_the_socket_is(server: EmbeddedPostgres) -> None:
+    """For tools beside the server; it is that of the address."""
+    folder = (server.data_dir / "postgres.socket").read_text()
+
+    assert server.uri().endswith(f"?host={folder}")
+
+
 def test_durability_is_never_traded_for_speed(server: EmbeddedPostgres) -> None:
     """fsync, synchronous_commit and full_page_writes stay on."""
     switches = [value(server.uri(), f"SHOW {name}") for name in ("fsync", "synchronous_commit", "full_page_writes")]
