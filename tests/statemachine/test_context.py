@@ -137,3 +137,22 @@ def test_a_script_that_wants_the_context_gets_all_of_it() -> None:
 
         assert outputs == set(context.get("outputs", {}))
         assert bool(outputs) == ("vars" in context)
+
+
+def test_a_text_that_is_no_template_takes_nothing_from_the_others() -> None:
+    """A description is rendered by nobody: what the value of the task asks for is there all the same."""
+    asks = task("b", description="how to write {{ x", value="{{ vars.v }} {{ outputs.a }}")
+    jobs = running(Machine(flow("a", asks, variables={"v": 1})).create())
+
+    assert {"v": 1} == jobs["b"].context["vars"]
+    assert "a" in jobs["b"].context["outputs"]
+
+
+def test_an_exit_kills_what_still_runs() -> None:
+    """Nothing of an execution that has ended goes on, however well it ended."""
+    leave = {"id": "x", "type": "io.kestra.plugin.core.execution.Exit", "state": "SUCCESS"}
+    machine = Machine(flow(group("Parallel", "p", "long", leave))).create()
+    machine.run(lambda job: State.KILLED)
+
+    assert State.SUCCESS == machine.state
+    assert ("long", "KILLED") in machine.states()

@@ -51,9 +51,10 @@ def _reach(node: Node, plan: FlowPlan) -> Reach:
     try:
         found = analysis.reach(node.document, {"vars": plan.flow.variables})
     except ExpressionError:
-        # The worker will say what is wrong with the text.
-        return Reach(ALWAYS | _roots(plan), frozenset())
-    if found.is_dynamic or _is_handed_over(node.document):
+        # One text is no template. It may be one that nobody renders, such as a description; if it is
+        # rendered, the worker says what is wrong with it. The others reach what they name either way.
+        found = None
+    if found is None or found.is_dynamic or _is_handed_over(node.document):
         return Reach(ALWAYS | {"outputs", "vars", "tasks"} | _roots(plan), None)
     roots = ALWAYS | found.roots | _roots(plan)
     names = found.below("outputs")
