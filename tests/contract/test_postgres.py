@@ -52,7 +52,7 @@ def test_only_what_is_made_for_it_tells_within_a_transaction() -> None:
     """NOTIFY in every transaction costs five sixths of the commits; other signals follow their transaction."""
     telling = {name for name, text in sql_statements() if "notify" in text.lower()}
 
-    assert {"send_carried", "send_told", "send_jobs_carried"} == telling
+    assert {"send_carried", "send_told", "send_jobs_carried", "finish_arrived"} == telling
 
 
 @pytest.mark.parametrize("durability", list(Durability))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from tests.contract.backends import PostgresContract, Process
+from tests.contract.backends import PostgresContract
 from tests.contract.cut import Cut
+from tests.contract.hearing import LONG_S, counted, reader_of
 from tests.contract.samples import NOW, event, job, leases_of
 from tests.contract.steps import ALL, arrived, seqs, submit, waiting
 from tests.patience import PATIENCE_S
@@ -21,41 +21,10 @@ from tiercel.messages.execution_event import EventFailed, JobReturned, TaskStart
 from tiercel.messages.topics import EXECUTION_EVENT, WORKER_JOB
 from tiercel.messages.worker_job import WorkerJob
 from tiercel.queue.base import Delivery, Outgoing
-from tiercel.queue.postgres.arrivals import Arrivals
 from tiercel.queue.postgres.node import PostgresNode
 from tiercel.queue.postgres.queue import PostgresQueue
 from tiercel.runtime.embedded import EmbeddedPostgres
 from tiercel.runtime.postgres.migration import migrate
-
-LONG_S = 60.0
-
-
-def counted(queue: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """Count how often a queue asks the server for rows."""
-    pool = queue._node.pool
-    asked, count = pool.fetch, 0
-
-    async def counting(*arguments: Any) -> Any:
-        nonlocal count
-        count += 1
-        return await asked(*arguments)
-
-    monkeypatch.setattr(pool, "fetch", counting)
-    return lambda: count
-
-
-async def reader_of(postgres: PostgresContract) -> Process:
-    """Return a process that hears of events and jobs, and knows that none wait."""
-    reader = await postgres.another()
-    queue: Any = reader.queue
-    queue._node.arrivals = Arrivals(lambda: 0.0)  # what is known stays fresh, however slow the machine
-    for topic in (EXECUTION_EVENT, WORKER_JOB):
-        await reader.queue.wait(topic, LONG_S)  # returns when the process hears of the topic
-    assert [] == await reader.queue.read(EXECUTION_EVENT, ALL, count=10)
-    assert [] == await reader.queue.claim("w", ["default"], 10)
-    for topic in (EXECUTION_EVENT, WORKER_JOB):
-        await reader.queue.wait(topic, 0)  # to hear of another topic woke this one
-    return reader
 
 
 def keys(deliveries: list[Delivery[Any]]) -> list[str]:

@@ -30,6 +30,30 @@ SHELL = "io.kestra.plugin.scripts.shell.Commands"
 FOLDER = "io.kestra.plugin.core.flow.WorkingDirectory"
 
 
+def job_of(definition: dict[str, Any], execution: str = "e1", **fields: Any) -> TaskJob:
+    """Make a job of a task."""
+    return TaskJob(
+        **{
+            "tenant_id": "main",
+            "namespace": "company.team",
+            "flow_id": "flow",
+            "flow_revision": 1,
+            "execution_id": execution,
+            "seq": 0,
+            "attempt": 1,
+            "task_id": definition["id"],
+            "task_run_id": f"run-{execution}",
+            "definition": msgspec.Raw(msgspec.msgpack.encode(definition)),
+            "context": {
+                "flow": {"id": "flow", "namespace": "company.team"},
+                "execution": {"id": execution},
+                "inputs": {"name": "World"},
+            },
+            **fields,
+        }
+    )
+
+
 class World:
     """A queue, a storage, and a worker between them."""
 
@@ -43,28 +67,8 @@ class World:
         self.worker = WorkerService(adapters, WorkerSettings(**values))
 
     async def send(self, definition: dict[str, Any], execution: str = "e1", **fields: Any) -> None:
-        job = TaskJob(
-            **{
-                "tenant_id": "main",
-                "namespace": "company.team",
-                "flow_id": "flow",
-                "flow_revision": 1,
-                "execution_id": execution,
-                "seq": 0,
-                "attempt": 1,
-                "task_id": definition["id"],
-                "task_run_id": f"run-{execution}",
-                "definition": msgspec.Raw(msgspec.msgpack.encode(definition)),
-                "context": {
-                    "flow": {"id": "flow", "namespace": "company.team"},
-                    "execution": {"id": execution},
-                    "inputs": {"name": "World"},
-                },
-                **fields,
-            }
-        )
         async with self.queue.transaction([]) as unit:
-            unit.send(OutgoingJob(job=job))
+            unit.send(OutgoingJob(job=job_of(definition, execution, **fields)))
 
     async def kill(self, execution: str = "e1", **fields: Any) -> None:
         message = KillRun(execution_id=execution, **fields)

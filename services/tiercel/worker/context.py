@@ -155,6 +155,7 @@ class TaskContext:
 
     async def answer(self, question: Asked) -> Any:
         """Find what an expression asks for."""
+        self.surroundings.asking()
         found = await answers.answer(question, self)
         if isinstance(found, Exception) and question.sort == "large":
             raise found

@@ -59,7 +59,7 @@ class Crew:
             earlier.stop(Stop.KILLED)
         self._running[key] = run
         self._idle.clear()
-        if self._is_killed(job):
+        if self.is_killed(job):
             run.stop(Stop.KILLED)
         run.start()
 
@@ -103,7 +103,8 @@ class Crew:
                 return
             del self._kills[oldest]
 
-    def _is_killed(self, job: TaskJob) -> bool:
+    def is_killed(self, job: TaskJob) -> bool:
+        """Tell whether a kill has overtaken a job."""
         known = self._kills.get((job.execution_id, job.seq)) if self._kills else None
         return known is not None and job.attempt <= known[0]
 

@@ -28,7 +28,7 @@ from tiercel.worker.foldercache import FolderCacheStore
 from tiercel.worker.outputs import reference
 
 if TYPE_CHECKING:
-    from tiercel.worker.crew import Crew
+    from tiercel.worker.jobrun import Owner
 
 FALSE_TEXTS: Final = frozenset({"", "false", "0", "-0"})
 """What a condition's text is when it does not hold (reference 2)."""
@@ -37,13 +37,13 @@ FALSE_TEXTS: Final = frozenset({"", "false", "0", "-0"})
 class FolderRun:
     """The run of a WorkingDirectory."""
 
-    __slots__ = ("_child", "_context", "_crew", "_job", "_stop", "_task", "_warned")
+    __slots__ = ("_child", "_context", "_job", "_owner", "_stop", "_task", "_warned")
 
-    def __init__(self, task: WorkingDirectory, context: TaskContext, job: TaskJob, crew: Crew) -> None:
+    def __init__(self, task: WorkingDirectory, context: TaskContext, job: TaskJob, owner: Owner) -> None:
         self._task = task
         self._context = context
         self._job = job
-        self._crew = crew
+        self._owner = owner
         self._stop: Stop | None = None
         self._child: Run | None = None
         self._warned = False
@@ -96,7 +96,7 @@ class FolderRun:
 
     async def _run_child(self, child: Task) -> Outcome:
         context = self._context_of(child)
-        report = _Report(self._job, self._crew, child, context.task_run_id)
+        report = _Report(self._job, self._owner, child, context.task_run_id)
         report.send(State.RUNNING)
         try:
             if not await self._is_wanted(child, context):
@@ -182,21 +182,21 @@ def _map(value: Any) -> Mapping[str, Any]:
 class _Report:
     """Tells the executor of one task of the folder."""
 
-    def __init__(self, job: TaskJob, crew: Crew, child: Task, run_id: str) -> None:
+    def __init__(self, job: TaskJob, owner: Owner, child: Task, run_id: str) -> None:
         self._job = job
-        self._crew = crew
+        self._owner = owner
         self._child = child
         self._run_id = run_id
 
     def send(self, state: State, outputs: OutputRef | None = None, error: str | None = None) -> None:
         job = self._job
-        self._crew.outbox.event(
+        self._owner.outbox.event(
             ChildRunReported(
                 execution_id=job.execution_id,
-                at=self._crew.surroundings.clock.now(),
+                at=self._owner.surroundings.clock.now(),
                 seq=job.seq,
                 attempt=job.attempt,
-                worker=self._crew.worker,
+                worker=self._owner.worker,
                 task_id=self._child.id,
                 value=job.value,
                 state=state,

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import msgspec
 
 from tiercel.errors import TaskFailed, TiercelError
-from tiercel.messages.execution_event import ChildRunReported, TaskFinished, WorkerLost
+from tiercel.messages.execution_event import ChildRunReported, Event, TaskFinished, WorkerLost
 from tiercel.messages.worker_job import TaskJob
 from tiercel.model.execution import OutputRef
 from tiercel.model.state import State
@@ -23,33 +23,61 @@ from tiercel.plugins.base import RunnableTask, Task
 from tiercel.plugins.core.flow.workingdirectory import WorkingDirectory
 from tiercel.worker import metrics
 from tiercel.worker.attempt import Outcome, Run, Stop, stopped
+from tiercel.worker.binding import Binder
 from tiercel.worker.context import DynamicRun, TaskContext
 from tiercel.worker.folderrun import FolderRun
 from tiercel.worker.logfile import LogFile
 from tiercel.worker.outputs import reference
 from tiercel.worker.runlog import Origin
+from tiercel.worker.surroundings import Surroundings
 from tiercel.worker.taskcache import TaskOutputCache
 from tiercel.worker.variables import has_encrypted, variables_of
-
-if TYPE_CHECKING:
-    from tiercel.worker.crew import Crew
 
 log = logging.getLogger(__name__)
 
 
+class Reports(Protocol):
+    """Where a run's events go."""
+
+    def event(self, event: Event, size: int = 0, /) -> None: ...
+
+
+class Owner(Protocol):
+    """Who has a run: what it uses of the worker, and who is told of its end."""
+
+    @property
+    def worker(self) -> str: ...
+    @property
+    def surroundings(self) -> Surroundings: ...
+    @property
+    def binder(self) -> Binder: ...
+    @property
+    def outbox(self) -> Reports: ...
+    def ended(self, run: JobRun) -> None: ...
+
+
 class JobRun:
-    """A claimed job at work."""
+    """A job at work."""
 
     __slots__ = (
-        "_asyncio_task", "_context", "_handle", "_labels", "_log_file", "_run", "_started", "_stop", "crew", "job",
+        "_asyncio_task",
+        "_context",
+        "_handle",
+        "_labels",
+        "_log_file",
+        "_run",
+        "_started",
+        "_stop",
+        "job",
+        "owner",
         "reported",
     )  # fmt: skip
 
-    def __init__(self, job: TaskJob, crew: Crew) -> None:
+    def __init__(self, job: TaskJob, owner: Owner) -> None:
         self.job = job
-        self.crew = crew
+        self.owner = owner
         self.reported = False
-        self._started = crew.surroundings.clock.now()
+        self._started = owner.surroundings.clock.now()
         self._labels: tuple[str, ...] = ()
         self._stop: Stop | None = None
         self._run: Run | FolderRun | None = None
@@ -60,7 +88,7 @@ class JobRun:
 
     def start(self) -> asyncio.Task[None]:
         """Begin to run."""
-        self._asyncio_task = asyncio.get_running_loop().create_task(self._work())
+        self._asyncio_task = asyncio.get_running_loop().create_task(self.work())
         return self._asyncio_task
 
     def stop(self, reason: Stop) -> None:
@@ -68,7 +96,7 @@ class JobRun:
         if self._stop is not None or self.reported:
             return
         self._stop = reason
-        grace = self.crew.surroundings.settings.kill_grace_s
+        grace = self.owner.surroundings.settings.kill_grace_s
         self._handle = asyncio.get_running_loop().call_later(grace, self._abandon)
         if self._run is not None:
             self._run.stop(reason)
@@ -86,10 +114,11 @@ class JobRun:
         if self._asyncio_task is not None:
             self._asyncio_task.cancel()
 
-    async def _work(self) -> None:
+    async def work(self) -> None:
+        """Run the job to its end and report."""
         job = self.job
         try:
-            task = self.crew.binder.task(job.definition)
+            task = self.owner.binder.task(job.definition)
         except TiercelError as error:
             self._count_start("unknown")
             self._open_context(None)
@@ -134,7 +163,7 @@ class JobRun:
 
     def _open_context(self, task: Task | None) -> TaskContext:
         job = self.job
-        surroundings = self.crew.surroundings
+        surroundings = self.owner.surroundings
         origin = Origin(
             tenant_id=job.tenant_id,
             namespace=job.namespace,
@@ -171,7 +200,7 @@ class JobRun:
             context.log("ERROR", str(error))
             return Outcome(state=State.FAILED, error=str(error))
         if isinstance(task, WorkingDirectory):
-            self._run = FolderRun(task, context, self.job, self.crew)
+            self._run = FolderRun(task, context, self.job, self.owner)
             return await self._run.outcome()
         assert isinstance(task, RunnableTask)
         self._run = run = Run(task, context)
@@ -194,14 +223,14 @@ class JobRun:
 
     def _child(self, child: DynamicRun) -> None:
         """Tell of a run that a task has made up while it runs."""
-        job, crew = self.job, self.crew
-        crew.outbox.event(
+        job, owner = self.job, self.owner
+        owner.outbox.event(
             ChildRunReported(
                 execution_id=job.execution_id,
-                at=crew.surroundings.clock.now(),
+                at=owner.surroundings.clock.now(),
                 seq=job.seq,
                 attempt=job.attempt,
-                worker=crew.worker,
+                worker=owner.worker,
                 task_id=child.task_id,
                 value=child.value,
                 state=child.state,
@@ -225,23 +254,23 @@ class JobRun:
 
     def _report(self, outcome: Outcome, ref: OutputRef | None, log_file: str | None) -> None:
         self.reported = True
-        job, crew = self.job, self.crew
-        now = crew.surroundings.clock.now()
+        job, owner = self.job, self.owner
+        now = owner.surroundings.clock.now()
         if self._context is not None:
             context = self._context
-            context.metrics.send(context.origin, crew.surroundings.clock, crew.surroundings.metric_sink)
+            context.metrics.send(context.origin, owner.surroundings.clock, owner.surroundings.metric_sink)
         if outcome.lost:
-            crew.outbox.event(
-                WorkerLost(execution_id=job.execution_id, at=now, seq=job.seq, attempt=job.attempt, worker=crew.worker)
+            owner.outbox.event(
+                WorkerLost(execution_id=job.execution_id, at=now, seq=job.seq, attempt=job.attempt, worker=owner.worker)
             )
         else:
-            crew.outbox.event(
+            owner.outbox.event(
                 TaskFinished(
                     execution_id=job.execution_id,
                     at=now,
                     seq=job.seq,
                     attempt=job.attempt,
-                    worker=crew.worker,
+                    worker=owner.worker,
                     state=outcome.state,
                     outputs=ref,
                     error=outcome.error,
@@ -251,4 +280,4 @@ class JobRun:
                 ref.size if ref is not None and ref.value is not None else 0,
             )
         self._count_end(outcome, (now - self._started).total_seconds())
-        crew.ended(self)
+        owner.ended(self)

@@ -144,7 +144,7 @@ class Outbox:
     async def _send_all(self) -> None:
         while self._events or self._logs or self._metrics:
             events, lines, measurements = self._take()
-            batch = [*self._batches(lines), *self._measured(measurements), *events]
+            batch = [*self.history(lines, measurements), *events]
             self._sending = True
             metrics.REPORTS_WAITING.set(len(batch) + len(self._events) + len(self._logs))
             try:
@@ -170,6 +170,10 @@ class Outbox:
         measurements, self._metrics = self._metrics, []
         return events, lines, measurements
 
+    def history(self, lines: Sequence[LogEntry], measurements: Sequence[MetricEntry]) -> list[Outgoing]:
+        """Return the messages that tell of lines and measurements; they are to be sent once."""
+        return [*self._batches(lines), *self._measured(measurements)]
+
     def _batches(self, lines: Sequence[LogEntry]) -> Iterable[Outgoing]:
         batch: list[LogEntry] = []
         size = 0
@@ -177,20 +181,20 @@ class Outbox:
             batch.append(line)
             size += len(line.message)
             if len(batch) >= BATCH_LINES_MAX or size >= BATCH_SIZE_MAX:
-                yield self._history(LogBatch(producer=self._worker, sequence=self._next(), entries=tuple(batch)))
+                yield self._outgoing(LogBatch(producer=self._worker, sequence=self._next(), entries=tuple(batch)))
                 batch, size = [], 0
         if batch:
-            yield self._history(LogBatch(producer=self._worker, sequence=self._next(), entries=tuple(batch)))
+            yield self._outgoing(LogBatch(producer=self._worker, sequence=self._next(), entries=tuple(batch)))
 
     def _measured(self, entries: Sequence[MetricEntry]) -> Iterable[Outgoing]:
         for start in range(0, len(entries), BATCH_LINES_MAX):
             part = tuple(entries[start : start + BATCH_LINES_MAX])
-            yield self._history(MetricBatch(producer=self._worker, sequence=self._next(), entries=part))
+            yield self._outgoing(MetricBatch(producer=self._worker, sequence=self._next(), entries=part))
 
     def _next(self) -> int:
         self._sequence += 1
         return self._sequence
 
-    def _history(self, message: Any) -> Outgoing:
+    def _outgoing(self, message: Any) -> Outgoing:
         # By worker and not by execution: the lines of many executions share one message and keep their order.
         return Outgoing(topic=HISTORY, key=self._worker, message=message)

@@ -26,6 +26,7 @@ from tiercel.runtime import retry, scratch
 from tiercel.runtime.adapters import Adapters
 from tiercel.runtime.service import Service
 from tiercel.worker import metrics
+from tiercel.worker.ahead import Ahead
 from tiercel.worker.attempt import Stop
 from tiercel.worker.binding import Binder
 from tiercel.worker.crew import Crew
@@ -77,6 +78,7 @@ class WorkerService(Service):
         )
         self.crew = Crew(self.worker, self._surroundings, Binder(), self.outbox)
         self.crew.freed = self._slot_freed  # type: ignore[method-assign]  # a hook
+        self._ahead = Ahead(self.crew)
         self.triggers = TriggerRuns(self.crew)
         self._count_slots()
         self.heart = Heart(self._queue, self._clock, self.settings, self._beat)
@@ -149,7 +151,7 @@ class WorkerService(Service):
         return len(jobs)
 
     async def _claimed(self, free: int) -> list[WorkerJob]:
-        return [] if self.stopping else await self._queue.claim(self.worker, self.settings.lanes, free)
+        return [] if self.stopping else await self._queue.claim(self.worker, self.settings.lanes, free, self._ahead)
 
     def _return(self, job: WorkerJob) -> None:
         if isinstance(job, TaskJob):

@@ -26,6 +26,10 @@ async def _no_wait() -> None:
     return None
 
 
+def _allowed() -> None:
+    return None
+
+
 @dataclasses.dataclass(kw_only=True)
 class Surroundings:
     """Made once per worker."""
@@ -37,6 +41,8 @@ class Surroundings:
     log_sink: LogSink
     metric_sink: MetricSink
     room: Callable[[], Awaitable[None]] = _no_wait
+    asking: Callable[[], None] = _allowed
+    """Called before an expression asks for something outside of itself; it may refuse by an error."""
     error_log: ErrorLog = dataclasses.field(default_factory=ErrorLog)
     api: ApiClient | None = None
     """The API, for tasks that ask it; None where there is none, such as under a task that is run alone."""

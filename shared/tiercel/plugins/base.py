@@ -229,6 +229,12 @@ class RunnableTask(Task, frozen=True, kw_only=True):
 
     BLOCKING: ClassVar[bool] = False
     """True when `run` would hold the event loop: the worker then runs it in a thread of its own."""
+    COMPUTES: ClassVar[bool] = False
+    """
+    True when `run` only renders, and does nothing outside but log, measure and return: it may be run for nothing.
+
+    What expressions ask of the world is not done then (`tiercel.queue.base.Ahead`).
+    """
 
     async def run(self, context: RunContext) -> Mapping[str, Any] | TaskResult | None:
         """Do the work and return the outputs; raise TaskFailed with a sentence when it cannot be done."""

@@ -107,6 +107,18 @@ class TopicDepth(msgspec.Struct, frozen=True, kw_only=True):
     oldest_s: float
 
 
+class Ahead(Protocol):
+    """Runs jobs that end at once and touch nothing outside of what is told of them, before they are anybody's."""
+
+    def told(self, job: TaskJob) -> Sequence[Outgoing] | None:
+        """Run a job and return what is to be told of it; None if it must be this worker's first."""
+        ...
+
+    def taken(self, job: TaskJob) -> None:
+        """Hear that the job was this worker's, and that what was to be told of it is sent."""
+        ...
+
+
 class Queue(Protocol):
     """Moves messages between services: at least once, in order per producer and key."""
 
@@ -142,13 +154,15 @@ class Queue(Protocol):
         """Copy a message to the dead letters (it is acknowledged apart from this)."""
         ...
 
-    async def claim(self, worker: str, lanes: Sequence[str], count: int) -> list[WorkerJob]:
+    async def claim(self, worker: str, lanes: Sequence[str], count: int, ahead: Ahead | None = None) -> list[WorkerJob]:
         """
         Take at most `count` jobs for a worker, lowest rank and oldest first.
 
         The jobs are removed, and the `started` event of each task job is emitted, in one commit; only after it may
-        the caller run them. On some backends jobs are sent to a worker as far as its last call has asked for: what
-        waits comes soon, and `wait` tells of it. A worker always claims from the same lanes.
+        the caller run them. A backend may let a job be run `ahead`: what is told of it is emitted in the same commit,
+        and it is not returned; when somebody else has taken it meanwhile, nothing has happened. On some backends jobs
+        are sent to a worker as far as its last call has asked for: what waits comes soon, and `wait` tells of it. A
+        worker always claims from the same lanes.
         """
         ...
 

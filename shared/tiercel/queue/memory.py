@@ -20,7 +20,16 @@ import msgspec
 from tiercel.messages import codec, topics
 from tiercel.messages.topics import Route, Topic, partition_of
 from tiercel.messages.worker_job import TaskJob, WorkerJob
-from tiercel.queue.base import READ_SIZE_MAX, Delivery, Lease, Outgoing, OutgoingJob, TopicDepth, started_events
+from tiercel.queue.base import (
+    READ_SIZE_MAX,
+    Ahead,
+    Delivery,
+    Lease,
+    Outgoing,
+    OutgoingJob,
+    TopicDepth,
+    started_events,
+)
 from tiercel.queue.refusal import refusals
 from tiercel.queue.wakeup import Wakeups
 from tiercel.runtime.clock import Clock, SystemClock
@@ -183,8 +192,8 @@ class MemoryQueue:
     def _bury(self, topic: str, key: str, reason: str, body: bytes) -> None:
         self.dead_letters.append(DeadLetter(at=self.clock.now(), topic=topic, key=key, reason=reason, body=body))
 
-    async def claim(self, worker: str, lanes: Sequence[str], count: int) -> list[WorkerJob]:
-        """Take jobs and tell that they are started."""
+    async def claim(self, worker: str, lanes: Sequence[str], count: int, ahead: Ahead | None = None) -> list[WorkerJob]:
+        """Take jobs and tell that they are started; none is run ahead."""
         taken: list[tuple[str, int, int, _Job]] = []
         heads = [(self._lanes[lane][0], lane) for lane in lanes if self._lanes.get(lane)]
         heapq.heapify(heads)

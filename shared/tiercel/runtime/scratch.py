@@ -45,9 +45,13 @@ class Scratch:
 
 
 def sweep(parent: Path) -> int:
-    """Remove the folders of dead processes; return how many."""
+    """Remove the folders of dead processes below one that may not be there; return how many."""
+    try:
+        found = [Path(entry) for entry in os.scandir(parent) if _NAME.fullmatch(entry.name)]
+    except FileNotFoundError:
+        return 0
     swept = 0
-    for path in [Path(entry) for entry in os.scandir(parent) if _NAME.fullmatch(entry.name)]:
+    for path in found:
         with suppress(OSError):  # somebody else's, or a file system without such locks: not ours to judge
             lock = os.open(path, _FOLDER)
             try:

@@ -84,3 +84,8 @@ def test_a_name_that_is_none_is_not_alive(tmp_path: Path) -> None:
     """What labels of containers say comes from outside."""
     assert not scratch.is_alive("../../etc", tmp_path)
     assert not scratch.is_alive("tiercel-sign-1-0123456789ab", tmp_path)
+
+
+def test_where_no_folder_is_nothing_is_removed(tmp_path: Path) -> None:
+    """A worker may look before the folder of its tasks is made, or after it is gone."""
+    assert 0 == scratch.sweep(tmp_path / "missing")

@@ -14,7 +14,7 @@ from tiercel.errors import InternalError
 from tiercel.messages.topics import WORKER_JOB, Topic
 from tiercel.messages.worker_job import WorkerJob
 from tiercel.queue import metrics
-from tiercel.queue.base import Delivery, Lease, Outgoing, TopicDepth
+from tiercel.queue.base import Ahead, Delivery, Lease, Outgoing, TopicDepth
 from tiercel.queue.kafka.backlog import Backlog, Entry
 from tiercel.queue.kafka.depth import Depths
 from tiercel.queue.kafka.handout import Handout
@@ -142,8 +142,8 @@ class KafkaQueue:
         letter = (delivery.key, reason, delivery.body)
         await self._desk.node.pool.run(QUEUE_SQL["bury"], claim.letters(topic, [letter]))
 
-    async def claim(self, worker: str, lanes: Sequence[str], count: int) -> list[WorkerJob]:
-        """Take jobs that were sent to the worker, and let more of them be sent."""
+    async def claim(self, worker: str, lanes: Sequence[str], count: int, ahead: Ahead | None = None) -> list[WorkerJob]:
+        """Take jobs that were sent to the worker and are its own, and let more of them be sent."""
         began = time.perf_counter()
         found = await self._inbox.claim(worker, lanes, count)
         metrics.received(WORKER_JOB.name, len(found), time.perf_counter() - began)

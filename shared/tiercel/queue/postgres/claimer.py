@@ -19,7 +19,7 @@ from tiercel.messages import codec
 from tiercel.messages.topics import EXECUTION_EVENT, WORKER_JOB
 from tiercel.messages.worker_job import TaskJob, WorkerJob
 from tiercel.queue import metrics
-from tiercel.queue.base import returned_event, started_events
+from tiercel.queue.base import Ahead, returned_event, started_events
 from tiercel.queue.postgres import claim as claims
 from tiercel.queue.postgres.arrivals import JobRow
 from tiercel.queue.postgres.claim import letters
@@ -61,9 +61,9 @@ class Claimer:
         self._emit = emit
         self._doubtful: list[_Claim | _Doubt] = []
 
-    async def claim(self, worker: str, lanes: Sequence[str], count: int) -> list[WorkerJob]:
+    async def claim(self, worker: str, lanes: Sequence[str], count: int, ahead: Ahead | None) -> list[WorkerJob]:
         """
-        Take jobs and tell that they are started, in one commit.
+        Take jobs and tell that they are started, in one commit; a job that has come is first tried to be run `ahead`.
 
         When the connection is lost during the commit nobody knows yet whose the jobs are. The next call finds out;
         those that are ours are returned, or handed back.
@@ -74,10 +74,34 @@ class Claimer:
             return []
         began = time.perf_counter()
         arrived = self._arrived(lanes, count)
-        jobs = await (self._take(worker, *arrived) if arrived else self._take_waiting(worker, lanes, count))
+        if arrived is None:
+            jobs = await self._take_waiting(worker, lanes, count)
+        elif ahead is not None and (sending := self._run(worker, arrived[1], ahead)) is not None:
+            await self._finish(*arrived, sending, ahead)
+            return []
+        else:
+            jobs = await self._take(worker, *arrived)
         if jobs:
             metrics.received(WORKER_JOB.name, len(jobs), time.perf_counter() - began)
         return jobs
+
+    def _run(self, worker: str, job: TaskJob, ahead: Ahead) -> Sending | None:
+        """Return what is to be sent of a job that can be run ahead."""
+        started = started_events(worker, [job], self._clock.now())
+        told = ahead.told(job) if self._node.can_tell_now else None
+        if told is None:
+            return None
+        sending = Sending(self._node.partitions)
+        sending.add([*started, *told])
+        return sending
+
+    async def _finish(self, row: JobRow, job: TaskJob, sending: Sending, ahead: Ahead) -> None:
+        """Take a job that was run, and tell of it, unless somebody else has taken it."""
+        began = time.perf_counter()
+        # When the answer is lost, either the job is there and is run again, or all is told.
+        if await self._node.take(_place(row), sending):
+            metrics.received(WORKER_JOB.name, 1, time.perf_counter() - began)
+            ahead.taken(job)
 
     async def withdraw(self, worker: str) -> list[WorkerJob]:
         """Return jobs of claims that were in doubt, and are ours."""
@@ -128,7 +152,7 @@ class Claimer:
                 await connection.execute(b"ROLLBACK")
                 return []
             claim = self._claimed(worker, rows)
-            await self._finish(connection, claim)
+            await self._complete(connection, claim)
         if len(lanes) > 1 and len(rows) == count:
             # Others may have passed over rows that were locked and not taken.
             self._node.announce({WORKER_JOB.name: None})
@@ -141,7 +165,7 @@ class Claimer:
         sending.add([*started_events(worker, jobs, self._clock.now()), *taken.refusals])
         return _Claim(transaction=taken.transaction, jobs=jobs, sending=sending, undecodable=taken.undecodable)
 
-    async def _finish(self, connection: Connection, claim: _Claim) -> None:
+    async def _complete(self, connection: Connection, claim: _Claim) -> None:
         touched = claim.sending.touched()
         try:
             batch = Batch(claim.sending.statements(is_numbered=True))

@@ -17,12 +17,12 @@ from typing import Any, Final
 import msgspec
 
 from tiercel.errors import InvalidSettings, Unavailable
-from tiercel.messages.topics import PARTITIONS_DEFAULT, Topic
+from tiercel.messages.topics import EXECUTION_EVENT, PARTITIONS_DEFAULT, Topic
 from tiercel.queue.postgres import arrivals
 from tiercel.queue.postgres.arrivals import Arrivals
 from tiercel.queue.postgres.sending import SQL, Sending
 from tiercel.queue.wakeup import Wakeups
-from tiercel.runtime.postgres.batch import Batch, Statement
+from tiercel.runtime.postgres.batch import Batch, Parameters, Statement
 from tiercel.runtime.postgres.pool import HASTY_SESSION, QUEUE_SESSION, SIZE_DEFAULT, WAIT_FOR_DISK, PostgresPool
 from tiercel.runtime.postgres.pooling import require_sessions
 from tiercel.runtime.postgres.signal import NOTIFY, Listener, Notifier, payload, signals
@@ -167,6 +167,39 @@ class PostgresNode:
                 self._announce_here(name, each.parts)
                 if not is_told:
                     self._notifier.send(_CHANNEL + name, each.parts)
+
+    @property
+    def can_tell_now(self) -> bool:
+        """True when a signal need not wait: few have gone out lately."""
+        return self._notifier.can_send_now
+
+    async def take(self, place: Parameters, sending: Sending) -> bool:
+        """
+        Take a job and send what came of it, events among it, in one commit; False if it was not there any more.
+
+        To be called when `can_tell_now`. Nothing of this waits for the disk: a crash of the server that takes it back
+        brings the job back.
+        """
+        name, touched = EXECUTION_EVENT.name, sending.touched()
+        later = self._later.pop(name, None)
+        with_later = (later or _News(parts=(), earlier=[])).also(touched.pop(name))
+        self._notifier.may_send_now()
+        self._told_by(sending, name, with_later)
+        news: _News | None = with_later
+        is_told = False
+        try:
+            is_told = bool(await self.pool.fetch(*sending.taking(place)))
+            if not is_told:
+                news = later
+        finally:
+            # Even if it failed: what was taken over from earlier announcements must be told.
+            if news is not None:
+                self._announce_here(name, news.parts)
+                if not is_told:
+                    self._notifier.send(_CHANNEL + name, news.parts)
+        if is_told and touched:
+            self.announce_soon(touched)
+        return is_told
 
     def _told_by(self, carrier: Sending, name: str, news: _News) -> bool:
         """Let a statement that is run anyway tell of a topic, and its signal carry the messages; False if none can."""

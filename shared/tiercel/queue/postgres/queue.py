@@ -13,7 +13,7 @@ from tiercel.messages import codec, topics
 from tiercel.messages.topics import Route, Topic
 from tiercel.messages.worker_job import WorkerJob
 from tiercel.queue import metrics
-from tiercel.queue.base import READ_SIZE_MAX, Delivery, Lease, Outgoing, TopicDepth
+from tiercel.queue.base import READ_SIZE_MAX, Ahead, Delivery, Lease, Outgoing, TopicDepth
 from tiercel.queue.postgres.arrivals import EventRow
 from tiercel.queue.postgres.claim import letters
 from tiercel.queue.postgres.claimer import Claimer
@@ -105,9 +105,9 @@ class PostgresQueue:
         """Copy a message to the dead letters."""
         await self._node.pool.run(SQL["bury"], letters(topic, [(delivery.key, reason, delivery.body)]))
 
-    async def claim(self, worker: str, lanes: Sequence[str], count: int) -> list[WorkerJob]:
+    async def claim(self, worker: str, lanes: Sequence[str], count: int, ahead: Ahead | None = None) -> list[WorkerJob]:
         """Take jobs and tell that they are started, in one commit."""
-        return await self._claimer.claim(worker, lanes, count)
+        return await self._claimer.claim(worker, lanes, count, ahead)
 
     async def withdraw(self, worker: str) -> list[WorkerJob]:
         """Return jobs of claims that were in doubt, and are ours."""

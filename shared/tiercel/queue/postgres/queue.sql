@@ -99,6 +99,19 @@ WITH gone AS (DELETE FROM tq.worker_job WHERE ctid = ANY(ARRAY(
 INSERT INTO tq.execution_event (part, key, level, body)
 SELECT s.* FROM gone, unnest(%(parts)s, %(keys)s, %(levels)s, %(bodies)s) AS s RETURNING id
 
+-- name: finish_arrived
+-- Take this job, unless somebody else has, send what came of it, and tell of that; a row if it was there.
+WITH gone AS (DELETE FROM tq.worker_job WHERE ctid = ANY(ARRAY(
+  SELECT j.ctid FROM tq.worker_job j WHERE j.lane = %(lane)s AND j.rank = %(rank)s::integer AND j.id = %(id)s
+  FOR UPDATE SKIP LOCKED)) RETURNING 1),
+history AS (INSERT INTO tq.history (part, key, level, body)
+  SELECT s.* FROM gone, unnest(%(h_parts)s, %(h_keys)s, %(h_levels)s, %(h_bodies)s) AS s),
+sent AS (INSERT INTO tq.execution_event (part, key, level, body)
+  SELECT s.* FROM gone, unnest(%(parts)s, %(keys)s, %(levels)s, %(bodies)s) AS s RETURNING part, id, key, level, body)
+SELECT pg_notify(%(channel)s, %(payload)s || CASE WHEN %(carries)s = 1 THEN string_agg(
+  concat_ws(E'\x1f', part, id, key, level, encode(body, 'base64')), E'\x1e' ORDER BY id) ELSE '' END)
+FROM sent HAVING count(*) > 0
+
 -- name: doubt
 -- Whether a connection that was lost some seconds ago is still at work, and whether this job is still there.
 SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = %(backend)s AND state <> 'idle'

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from tiercel.messages import codec
-from tiercel.messages.topics import WORKER_JOB, Route, Topic, partition_of
+from tiercel.messages.topics import EXECUTION_EVENT, HISTORY, WORKER_JOB, Route, Topic, partition_of
 from tiercel.messages.worker_job import TaskJob
 from tiercel.queue import metrics
 from tiercel.queue.base import Outgoing, OutgoingJob
@@ -128,6 +128,18 @@ class Sending:
         if self._jobs:
             kind, told = self._told.get(WORKER_JOB.name, ("", {}))
             yield SQL[f"send_jobs{kind}"], self._job_columns() | told
+
+    def taking(self, place: Parameters) -> Statement:
+        """
+        Return the one statement that takes a job and then, if it was there, appends everything and tells of events.
+
+        There are events, for which `tell` has returned True, and history.
+        """
+        self._count()
+        kind, told = self._told[EXECUTION_EVENT.name]
+        history = {f"h_{name}": column for name, column in self.columns(HISTORY).items()}
+        carries = {"carries": int(kind == "_carried")}
+        return SQL["finish_arrived"], {**place, **self.columns(EXECUTION_EVENT), **history, **told, **carries}
 
     def columns(self, topic: Topic[Any]) -> Parameters:
         """Return the messages of a topic as columns."""

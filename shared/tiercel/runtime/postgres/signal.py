@@ -62,14 +62,19 @@ class Notifier:
         self._credit = float(BURST)
         self._counted_at = 0.0
 
+    @property
+    def can_send_now(self) -> bool:
+        """True when `may_send_now` would say so."""
+        self._count()
+        return self._credit >= 1
+
     def may_send_now(self) -> bool:
         """
         Tell whether the caller may send its signals itself, with its commit; it then must.
 
         False when many have gone out lately: then they belong to `send`.
         """
-        self._count()
-        if self._credit < 1:
+        if not self.can_send_now:
             return False
         self._credit -= 1
         return True

@@ -22,6 +22,8 @@ class Return(RunnableTask, frozen=True, kw_only=True):
         format: "{{ execution.startDate | date('yyyy-MM-dd') }}"
     """
 
+    COMPUTES: ClassVar[bool] = True
+
     format: Annotated[str | None, DYNAMIC] = None
     """The text."""
 
@@ -39,6 +41,7 @@ class Return(RunnableTask, frozen=True, kw_only=True):
 class Echo(RunnableTask, frozen=True, kw_only=True):
     """Log a rendered text; Log does the same."""
 
+    COMPUTES: ClassVar[bool] = True
     DEPRECATED: ClassVar[bool] = True
 
     format: Annotated[str | None, DYNAMIC] = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from tiercel.errors import ExpressionError, TaskFailed
 from tiercel.model.property import DYNAMIC, NOT_EMPTY
@@ -22,6 +22,8 @@ def holds(text: str | None) -> bool:
 class Fail(RunnableTask, frozen=True, kw_only=True):
     """Fail, or fail when the condition holds."""
 
+    COMPUTES: ClassVar[bool] = True
+
     condition: Annotated[Any, DYNAMIC] = None
     """It fails only when this is true; without it always."""
     error_message: Annotated[str, DYNAMIC] = "Task failure"
@@ -36,6 +38,8 @@ class Fail(RunnableTask, frozen=True, kw_only=True):
 @register("io.kestra.plugin.core.execution.Assert")
 class Assert(RunnableTask, frozen=True, kw_only=True):
     """Fail unless all conditions hold; all of them are tried."""
+
+    COMPUTES: ClassVar[bool] = True
 
     conditions: Annotated[list[str] | str, DYNAMIC, NOT_EMPTY]
     """What must be true."""

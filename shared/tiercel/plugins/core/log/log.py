@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tiercel.model.flow import LogLevel
 from tiercel.model.property import DYNAMIC, NOT_EMPTY
@@ -21,6 +21,8 @@ class Log(RunnableTask, frozen=True, kw_only=True):
         message: Hello {{ inputs.name }}
         level: WARN
     """
+
+    COMPUTES: ClassVar[bool] = True
 
     message: Annotated[str | list[str], DYNAMIC, NOT_EMPTY]
     """The line, or several."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from tiercel.errors import TaskFailed
 from tiercel.model.property import DYNAMIC, NOT_EMPTY
@@ -23,6 +23,8 @@ class MetricType(StrEnum):
 @register("io.kestra.plugin.core.metric.Publish")
 class Publish(RunnableTask, frozen=True, kw_only=True):
     """Publish measurements: `type` (counter, timer, gauge), `name`, `value`, and perhaps `tags`."""
+
+    COMPUTES: ClassVar[bool] = True
 
     metrics: Annotated[list[dict[str, Any]] | str, DYNAMIC, NOT_EMPTY]
 

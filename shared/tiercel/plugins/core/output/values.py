@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from tiercel.model.property import DYNAMIC, NOT_EMPTY
 from tiercel.plugins.base import RunContext, RunnableTask
@@ -20,6 +20,8 @@ class OutputValues(RunnableTask, frozen=True, kw_only=True):
         values:
           total: "{{ outputs.count.value }}"
     """
+
+    COMPUTES: ClassVar[bool] = True
 
     values: Annotated[dict[str, Any] | str, DYNAMIC, NOT_EMPTY]
     """Outputs by name."""
