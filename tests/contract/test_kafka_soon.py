@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import pytest
@@ -12,7 +12,7 @@ from tests.contract.backends import KafkaContract
 from tests.contract.samples import changes, event, leases_of
 from tests.contract.steps import ALL, arrived
 from tests.patience import PATIENCE_S
-from tiercel.messages.history import MetricBatch
+from tiercel.messages.history import LogBatch, MetricBatch
 from tiercel.messages.topics import EXECUTION_EVENT, HISTORY
 from tiercel.queue.base import Outgoing
 from tiercel.queue.kafka import producer
@@ -79,3 +79,25 @@ async def test_history_that_a_dead_process_was_to_send_soon_is_sent_by_who_takes
 
     assert [1] == [delivery.message.sequence for delivery in found]
     assert [1, 2] == [delivery.message.sequence for delivery in await arrived(successor.queue, 2, HISTORY)]
+
+
+async def test_lines_are_confirmed_before_the_report_that_follows_them(
+    kafka_contract: KafkaContract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that dies in between has told of no end whose log is not there."""
+    sender = kafka_contract.links[0].producer
+    send, sent = sender.send, list[list[str]]()
+
+    def watched(records: Sequence[Record], *, soon: bool = False) -> asyncio.Future[None]:
+        assert 0 == sender.pending
+        sent.append([record.topic for record in records])
+        return send(records, soon=soon)
+
+    monkeypatch.setattr(sender, "send", watched)
+    lines = Outgoing(topic=HISTORY, key="w", message=LogBatch(producer="w", sequence=1, entries=()))
+    measured = Outgoing(topic=HISTORY, key="w", message=MetricBatch(producer="w", sequence=2, entries=()))
+
+    await kafka_contract.queue.emit(lines, measured, event("a"))
+
+    history, events = (kafka_contract.links[0].place(topic)[0] for topic in (HISTORY, EXECUTION_EVENT))
+    assert [[history], [history, events]] == sent

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from tiercel.errors import TiercelError, Unavailable
 from tiercel.messages import codec
+from tiercel.messages.history import LogBatch
 from tiercel.messages.topics import BROADCAST, Route, Topic, partition_of
 from tiercel.model import ids
 from tiercel.queue import metrics as queue_metrics
@@ -87,8 +88,20 @@ class KafkaLink:
         return made
 
     async def emit(self, messages: Sequence[Outgoing]) -> None:
-        """Send messages; they are on all replicas when this returns."""
+        """
+        Send messages; they are on all replicas when this returns.
+
+        Lines of log are before anything else is sent: records of several partitions arrive in any order, and who sees
+        a task ended must be able to read its whole log, even if the worker dies in between.
+        """
         self.require_contact()
+        lines = [out for out in messages if isinstance(out.message, LogBatch)]
+        if 0 < len(lines) < len(messages):
+            await self._confirmed(lines)
+            messages = [out for out in messages if not isinstance(out.message, LogBatch)]
+        await self._confirmed(messages)
+
+    async def _confirmed(self, messages: Sequence[Outgoing]) -> None:
         future = self.post(messages)
         done, _ = await asyncio.wait({future}, timeout=CONFIRM_S)  # who emits is answered, confirmed or not
         if not done:
