@@ -23,7 +23,7 @@ from tiercel.runtime.postgres.pool import Connection, connect
 
 log = logging.getLogger(__name__)
 
-COALESCE_S: Final = 0.005
+COALESCE_S: Final = 0.0025
 """Under load signals go out so often: with 16 clients NOTIFY in every transaction costs five sixths of the commits."""
 BURST: Final = 10
 """So many may go out at once after a rest: an execution of a few tasks then never waits for the next turn."""
