@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
-
 # The steps register their verbs when they are imported.
 from tests.conformance import (  # noqa: F401
     steps_actions,
@@ -16,10 +14,9 @@ from tests.conformance import (  # noqa: F401
 )
 from tests.conformance.corpus import Case, Folder
 from tests.conformance.engine import Engine
-from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left_out, passed
+from tests.conformance.result import CaseResult, LeftOut, passed, verdict
 from tests.conformance.steps_store import deploy
 from tests.conformance.world import VERBS, World
-from tiercel.errors import TiercelError
 
 OWN_ANSWER = frozenset({"http"})
 """Verbs whose checks may name the alias that their own answer gets."""
@@ -38,23 +35,15 @@ async def run_case(case: Case, folder: Folder, engine: Engine) -> CaseResult:
             ((name, body),) = step.items()
             place = f"step {number} ({name})"
             await _run_step(world, name, body)
-    except LeftOut as reason:
-        return left_out(case.id, case.file, str(reason), case.features)
-    except Mismatch as problem:
-        return failed(case.id, case.file, f"{place}: {problem}", case.features)
-    except TiercelError as problem:
-        return failed(case.id, case.file, f"{place}: {type(problem).__name__}: {problem}", case.features)
-    except Exception as error:  # whatever a case does to the runner is that case's failure
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        why = f"{place}: {type(error).__name__}: {error} (at {where.filename.split('/')[-1]}:{where.lineno})"
-        return failed(case.id, case.file, why, case.features)
+    except Exception as error:
+        return verdict(case.id, case.file, error, case.features, place)
     return passed(case.id, case.file, case.features)
 
 
 async def _run_step(world: World, name: str, body: object) -> None:
     verb = VERBS.get(name)
     if verb is None:
-        raise Mismatch(f"Nobody knows the step '{name}'.")
+        raise LeftOut(f"the runner does not know the step '{name}'")
     if name in OWN_ANSWER and isinstance(body, dict):
         later = {key: value for key, value in body.items() if key in steps_http.ANSWER}
         now = {key: value for key, value in body.items() if key not in steps_http.ANSWER}

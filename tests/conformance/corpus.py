@@ -40,6 +40,10 @@ def read_yaml(path: Path) -> Any:
         return yaml.load(stream, Loader=_Loader)
 
 
+class MissingFile(Exception):
+    """A case names a file that its corpus does not have; the message gives its path."""
+
+
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """One case of a file, with what every case has."""
 
@@ -69,7 +73,7 @@ class Folder:
     def cases(self, file: str, key: str = "cases") -> list[Case]:
         """Return the cases of a file under a key, in order."""
         data = self.data(file) or {}
-        return [self.case(file, body) for body in data.get(key, [])]
+        return [self.case(file, body) for body in data.get(key) or ()]
 
     def case(self, file: str, body: dict[str, Any]) -> Case:
         """Make a case of its data."""
@@ -83,7 +87,14 @@ class Folder:
 
     def text(self, path: str) -> str:
         """Return a file's text."""
-        return (self.path / path).read_text("utf-8")
+        return self.content(path).decode()
+
+    def content(self, path: str) -> bytes:
+        """Return a file's content; raise MissingFile when there is no such file."""
+        try:
+            return (self.path / path).read_bytes()
+        except FileNotFoundError:
+            raise MissingFile(f"the corpus has no file '{path}'") from None
 
     @cached_property
     def test_plugins(self) -> dict[str, dict[str, Any]]:

@@ -23,7 +23,7 @@ async def check_task(world: World, one: Snapshot, entry: Mapping[str, Any]) -> N
             continue
         checker = CHECKS.get(key)
         if checker is None:
-            raise Mismatch(f"Nobody knows how to check '{key}' of a task run.")
+            raise LeftOut(f"the runner does not know how to check '{key}' of a task run")
         try:
             await checker(world, one, run, wanted)
         except Mismatch as problem:

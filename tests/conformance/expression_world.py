@@ -9,15 +9,20 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import yaml
 
+from tests.conformance.corpus import Folder
+from tests.conformance.interpolation import TRUNCATE
+from tests.conformance.result import LeftOut
+from tests.conformance.steps_store import file_content
 from tiercel.errors import ExpressionError
 from tiercel.expression import Absent, Expired, FileAddress, encryption
 from tiercel.expression.dates import reading
@@ -32,7 +37,7 @@ from tiercel.model.duration import parse_duration
 HTTP_BASE = "http://stub.invalid"
 SUBFLOW_DEPTH_MAX = 5
 _PLACEHOLDER = re.compile(r"\$\{([^{}]+)\}")
-_NOW = re.compile(r"now(?P<sign>[+-])?(?P<shift>P[0-9A-Z.]+)?(?::(?P<format>[^|]+?))?(?:\|(?P<unit>\w+))?")
+_NOW = re.compile(r"now(?P<sign>[+-])?(?P<shift>P[0-9A-Z.]+)?(?::(?P<format>[^|]+?))?(?P<steps>(?:\|\w+)*)")
 
 
 class World:
@@ -193,19 +198,38 @@ class World:
         for verb, raw in step.items():
             if verb == "deploy":
                 for name in raw:
-                    flow = yaml.safe_load((self.corpus / name).read_text())
+                    flow = yaml.safe_load(Folder(self.corpus).text(name))
                     self.flows[flow["namespace"], flow["id"]] = flow
                 continue
-            getattr(self, f"_{verb}")(self.filled(raw))
+            act = self._setups().get(verb)
+            if act is None:
+                raise LeftOut(f"the runner does not know the setup '{verb}' of an expression")
+            act(self.filled(raw))
+
+    def _setups(self) -> Mapping[str, Callable[[Any], None]]:
+        return {
+            "put_file": self._put_file,
+            "put_namespace_file": self._put_namespace_file,
+            "delete_namespace_file": self._delete_namespace_file,
+            "local_file": self._local_file,
+            "random_namespace": self._random_namespace,
+            "set_secret": self._set_secret,
+            "set_kv": self._set_kv,
+            "save_log": self._save_log,
+            "encrypt": self._encrypt,
+            "render": self._render,
+            "run_context": self._run_context,
+        }
 
     def _put_file(self, given: Mapping[str, Any]) -> None:
-        content = given.get("content")
-        if content is None and "ion_rows" in given:
+        if given.get("content") is None and "ion_rows" in given:
             content = "\n".join(
                 "{" + ",".join(f"{k}:{json.dumps(v)}" for k, v in row.items()) + "}" for row in given["ion_rows"]
-            )
-        self.files[given["path"]] = str(content or "").encode()
-        self.names[f"{given['as']}.uri"] = f"kestra://{given['path']}"
+            ).encode()
+        else:
+            content = file_content(given, self.corpus)
+        self.files[given["path"]] = content
+        self.names[f"{given.get('as', 'file')}.uri"] = f"kestra://{given['path']}"
 
     def _put_namespace_file(self, given: Mapping[str, Any]) -> None:
         place = (given["namespace"], given["path"].lstrip("/"))
@@ -216,7 +240,7 @@ class World:
 
     def _local_file(self, given: Mapping[str, Any]) -> None:
         self.files["file://" + given["path"]] = str(given.get("content") or "").encode()
-        self.names[f"{given['as']}.uri"] = f"file://{given['path']}"
+        self.names[f"{given.get('as', 'file')}.uri"] = f"file://{given['path']}"
 
     def _random_namespace(self, given: Mapping[str, Any]) -> None:
         self.names[given["as"]] = f"{given.get('prefix', '')}n{ids.new_id().lower()}"
@@ -249,7 +273,26 @@ class World:
 
     def filled(self, value: Any) -> Any:
         """Replace `${…}` in all texts, and `$` keys by typed values."""
-        return typed(self._filled(value))
+        return typed(self._with_files(self._filled(value)))
+
+    def _with_files(self, value: Any) -> Any:
+        """Put the text of a file of the corpus, or of several pieces, where a case names them."""
+        match value:
+            case {"$file": str(path)}:
+                return str(self.corpus / path)
+            case {"$concat_text": list(parts)}:
+                return "".join(self._piece(part) for part in parts)
+            case dict():
+                return {key: self._with_files(item) for key, item in value.items()}
+            case list():
+                return [self._with_files(item) for item in value]
+            case _:
+                return value
+
+    def _piece(self, part: Any) -> str:
+        if isinstance(part, dict) and "$file" in part:
+            return Folder(self.corpus).text(part["$file"])
+        return str(typed(self._with_files(part)))
 
     def _filled(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -276,10 +319,14 @@ class World:
         if match["shift"]:
             shift = parse_duration(match["shift"])
             at = at - shift if match["sign"] == "-" else at + shift
+        steps = match["steps"].split("|")
+        for name in steps:
+            at = TRUNCATE[name](at) if name in TRUNCATE else at
         if match["format"]:
             text, _, zone = match["format"].partition("@")
             return written(at, text, ZoneInfo(zone) if zone else self.zone, locale_of("en_US"))
-        return at.isoformat().replace("+00:00", "Z")
+        text = at.isoformat().replace("+00:00", "Z")
+        return quote(text, safe="") if "url" in steps else text
 
 
 def typed(value: Any) -> Any:

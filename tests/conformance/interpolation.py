@@ -24,7 +24,7 @@ from tests.conformance.values import duration
 _HOLE: Final = re.compile(r"\$\{([^{}]+)\}")
 _NOW: Final = re.compile(r"(now|localtime)([-+]P[^|:]*)?(?::([^|]*))?((?:\|[^|]*)*)")
 _ALIAS: Final = re.compile(r"([A-Za-z_]\w*)((?:\[-?\d+\])*)(.*)", re.DOTALL)
-_TRUNCATE: Final = {
+TRUNCATE: Final = {
     "millis": lambda at: at.replace(microsecond=at.microsecond // 1000 * 1000),
     "seconds": lambda at: at.replace(microsecond=0),
     "minutes": lambda at: at.replace(second=0, microsecond=0),
@@ -83,7 +83,7 @@ class Names:
             at = at.astimezone()
         steps = [step for step in modifiers.split("|") if step]
         for step in steps:
-            at = _TRUNCATE[step](at) if step in _TRUNCATE else at
+            at = TRUNCATE[step](at) if step in TRUNCATE else at
         if pattern:
             pattern, _, zone = pattern.partition("@")
             return _formatted(at.astimezone(ZoneInfo(zone)) if zone else at, pattern)

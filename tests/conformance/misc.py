@@ -13,8 +13,8 @@ from typing import Final
 
 from tests.conformance import misc_api, misc_engine, misc_store, misc_tasks, misc_units
 from tests.conformance.corpus import Case, Folder
-from tests.conformance.deadline import Hung, deadline
-from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left_out, passed
+from tests.conformance.deadline import deadline
+from tests.conformance.result import CaseResult, judged, left_out
 from tiercel.runtime.scratch import Scratch
 
 FILE: Final = "misc.yaml"
@@ -44,6 +44,7 @@ SECTIONS: Final[dict[str, Section]] = {
     "ui_urls": misc_api.ui_url,
     "executions": misc_engine.execution,
     "join": misc_engine.join,
+    "task_run_resend": misc_engine.resent,
     "subflow_result": misc_engine.subflow_result,
     "skip": misc_engine.ignored,
     "config": misc_units.configured_defaults,
@@ -51,9 +52,6 @@ SECTIONS: Final[dict[str, Section]] = {
     "kv_access": misc_tasks.kv_access,
     "working_dir": misc_tasks.working_dir,
     "scripts": misc_tasks.scripts,
-}
-REASONS: Final[dict[str, str]] = {
-    "task_run_resend": "2.0 says otherwise (state RESUBMITTED); resubmission is tested with the executor's core",
 }
 
 
@@ -75,18 +73,14 @@ async def _await(run: Section, case: Case, base: Path) -> None:
 def _run_case(section: str, case: Case) -> CaseResult:
     run = SECTIONS.get(section)
     if run is None:
-        why = REASONS.get(section, f"nobody knows the section '{section}'")
-        return left_out(case.id, FILE, why, case.features)
+        return left_out(case.id, FILE, f"the runner does not know the section '{section}'", case.features)
     scratch = Scratch("misc")
-    try:
+
+    def attempt() -> None:
         with deadline(CASE_DEADLINE_S):
             asyncio.run(_await(run, case, scratch.path))
-    except LeftOut as reason:
-        return left_out(case.id, FILE, str(reason), case.features)
-    except Mismatch as problem:
-        return failed(case.id, FILE, str(problem), case.features)
-    except (Exception, Hung) as error:  # whatever a case does to the runner is that case's failure
-        return failed(case.id, FILE, f"{type(error).__name__}: {error}", case.features)
+
+    try:
+        return judged(case, attempt)
     finally:
         scratch.close()
-    return passed(case.id, FILE, case.features)

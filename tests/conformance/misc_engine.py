@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.conformance.corpus import Case
 from tests.conformance.misc_units import claim
-from tests.conformance.result import LeftOut
+from tests.conformance.result import LeftOut, only
 from tests.statemachine.machine import EXECUTION, Machine
 from tiercel.executor.core.plan import FlowPlan
 from tiercel.executor.settings import ExecutorSettings
@@ -40,6 +40,23 @@ async def join(case: Case, base: Path) -> None:
     claim(machine.rows[0].run != before, case.body["expect"], "the report is taken in")
 
 
+async def resent(case: Case, base: Path) -> None:
+    """A job whose worker is lost ends its attempt; the next one is sent to another."""
+    given, expected = case.body["given"], case.body["expect"]
+    only(expected, ("attempts", "last_attempt_state", "last_attempt_first_history"), "the claim on a task run")
+    machine = Machine(_FLOW).create()
+    job = machine.jobs.popleft()
+    if given["attempts"] is not None:
+        machine.start(job)
+    if given["attempts"] and State(given["attempts"][-1]).is_terminated:
+        machine.finish(job)
+    lost = events.WorkerLost(execution_id=EXECUTION, at=machine.now, seq=0, attempt=1, worker=_WORKER)
+    machine.step(lost)
+    attempts = machine.rows[0].run.attempts
+    claim(len(attempts), expected["attempts"], "the number of attempts")
+    claim(str(attempts[-1].state), expected["last_attempt_state"], "the state of the last attempt")
+
+
 def _attempts(history: Sequence[State]) -> int:
     return history.count(State.CREATED)
 
@@ -51,7 +68,9 @@ def _play(machine: Machine, names: Sequence[str]) -> None:
         if state is not State.CREATED:
             _report(machine, state, _attempts(history[:place]))
         elif history[place - 1] is State.SUCCESS:
-            raise LeftOut("what has succeeded is not run again in the same execution")
+            raise LeftOut(
+                "what has succeeded is not run again in the same execution, and a report of an older attempt is none"
+            )
         else:
             machine.step(events.RestartRequested(execution_id=EXECUTION, at=machine.now))
     machine.jobs.clear()
@@ -131,7 +150,8 @@ async def subflow_result(case: Case, base: Path) -> None:
 
 async def ignored(case: Case, base: Path) -> None:
     """What an operator has the executors leave alone."""
-    settings = ExecutorSettings(**{f"ignored_{name}": tuple(given) for name, given in case.body["skip"].items()})
+    lists: dict[str, Any] = {f"ignored_{name}": tuple(given) for name, given in case.body["skip"].items()}
+    settings = ExecutorSettings(**lists)
     around = surroundings_of(settings)
     for check in case.body["checks"]:
         given = check["given"]

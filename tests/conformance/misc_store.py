@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import msgspec
 
 from tests.conformance.corpus import Case
 from tests.conformance.misc_units import claim, made
-from tests.conformance.result import LeftOut, Mismatch
+from tests.conformance.result import LeftOut, Mismatch, only
 from tests.conformance.values import duration
 from tiercel.definitions.memory import MemoryDefinitions
 from tiercel.errors import Conflict, NotFound, Refused
@@ -22,6 +22,7 @@ from tiercel.storage.keyvalues import KeyExpired, StorageKeyValues
 from tiercel.storage.local import LocalStorage
 from tiercel.storage.namespace_files import NamespaceFolder, OnConflict
 
+_FILE_CLAIMS = ("path", "uri", "is_root", "is_directory", "storage_path", "error")
 TICK_S = 0.005
 """Longer than the grain of a version's instant."""
 
@@ -29,11 +30,10 @@ TICK_S = 0.005
 async def namespace_file(case: Case, base: Path) -> None:
     """Where a file of a namespace lies."""
     given, expected, namespace = case.body["given"], case.body["expect"], case.body["namespace"]
-    if namespace is None:
-        raise LeftOut("nothing here takes a namespace that is null")
-    files = NamespaceFolder(LocalStorage(base, durable=False), "main", namespace)
+    only(expected, _FILE_CLAIMS, "the claim on a file of a namespace")
     named = given.get("uri") or given.get("path") or ""
     try:
+        files = NamespaceFolder(LocalStorage(base, durable=False), "main", namespace)
         path = files.relative(named)
     except Refused:
         claim("error" in expected, True, f"an error for {named}")
@@ -42,6 +42,8 @@ async def namespace_file(case: Case, base: Path) -> None:
     claim(path, expected.get("path", path), "path")
     claim(files.uri(named), expected.get("uri", files.uri(named)), "uri")
     claim(path == "", expected.get("is_root", path == ""), "is root")
+    is_folder = files.uri(named).endswith("/")
+    claim(is_folder, expected.get("is_directory", is_folder), "is a folder")
     claim(uris.path_of(files.uri(named)), expected.get("storage_path", uris.path_of(files.uri(named))), "storage path")
 
 
@@ -81,7 +83,7 @@ async def _files_step(
             expected = step.get("expect", body.get("expect"))
             claim(sorted(await files.find(include, exclude)), sorted(expected), "files found")
         case _:
-            raise Mismatch(f"Nobody knows the step '{name}'.")
+            raise LeftOut(f"the runner does not know the step '{name}'")
 
 
 async def kv_store(case: Case, base: Path) -> None:
@@ -104,6 +106,13 @@ async def kv_store(case: Case, base: Path) -> None:
                 await _list(keys, body)
             case "stored_file":
                 await _stored_file(storage, body)
+                await _expiration(keys, body)
+            case "delete":
+                claim(await keys.delete("io.kestra.test", body["key"]), body.get("expect", True), "was there to delete")
+            case "exists":
+                claim(await keys.exists("io.kestra.test", body["key"]), body.get("expect", True), "exists")
+            case _:
+                raise LeftOut(f"the runner does not know the step '{name}'")
 
 
 async def _get(keys: StorageKeyValues, body: Mapping[str, Any]) -> None:
@@ -119,7 +128,7 @@ async def _get(keys: StorageKeyValues, body: Mapping[str, Any]) -> None:
 
 async def _list(keys: StorageKeyValues, body: Mapping[str, Any]) -> None:
     entries = await keys.entries("io.kestra.test")
-    claim(len(entries), body["count"], "count")
+    claim(len(entries), body.get("count", len(entries)), "count")
     if "keys" in body:
         claim(sorted(entry.key for entry in entries), sorted(body["keys"]), "keys")
     for key, (least, most) in body.get("expiration_minus_creation", {}).items():
@@ -134,6 +143,17 @@ async def _stored_file(storage: LocalStorage, body: Mapping[str, Any]) -> None:
     content = (await storage.read("main", path)).decode()
     if not body["content"].startswith("ion of"):
         claim(content, body["content"], "content")
+
+
+async def _expiration(keys: StorageKeyValues, body: Mapping[str, Any]) -> None:
+    if "expirationDate_in" not in body:
+        return
+    least, most = (duration(each) for each in body["expirationDate_in"])
+    entry = await keys.entry("io.kestra.test", Path(body["path"]).stem)
+    assert entry is not None
+    assert entry.expiration_date is not None
+    lives = entry.expiration_date - datetime.now(UTC)
+    claim(least <= lives <= most, True, f"{entry.key} lives for {lives}")
 
 
 async def _illegal_key(keys: StorageKeyValues, case: Case) -> None:
@@ -193,4 +213,4 @@ async def flow_revisions(case: Case, base: Path) -> None:
             case "revisions_last":
                 claim((await store.revisions(*place))[-1].deleted, True, "last revision is the deletion")
             case other:
-                raise Mismatch(f"Nobody knows the step '{other}'.")
+                raise LeftOut(f"the runner does not know the step '{other}'")

@@ -10,7 +10,7 @@ from typing import Any
 from tests.conformance.corpus import Case
 from tests.conformance.misc_units import claim
 from tests.conformance.quiet_api import quiet_api
-from tests.conformance.result import LeftOut, Mismatch
+from tests.conformance.result import LeftOut, Mismatch, only
 from tiercel.definitions.memory import MemoryDefinitions
 from tiercel.errors import Conflict, NotFound, TaskFailed
 from tiercel.flowspec.parse import parse_flow
@@ -19,7 +19,7 @@ from tiercel.plugins.core.flow.workingdirectory import FileExists, NamespaceFile
 from tiercel.plugins.core.namespaces import check_exists
 from tiercel.plugins.folder import files_below, inside, put_input_files, put_namespace_files
 from tiercel.plugins.scripts.commands import CommandRun, Plan
-from tiercel.plugins.scripts.container import LABEL, labels, normalized
+from tiercel.plugins.scripts.naming import LABEL, job_name, labels, normalized
 from tiercel.plugins.scripts.protocol import DEBUG_MARK, INFO_MARK
 from tiercel.storage.keyvalues import StorageKeyValues
 from tiercel.storage.local import LocalStorage
@@ -29,6 +29,7 @@ from tiercel.worker.context import TaskContext
 from tiercel.worker.settings import WorkerSettings
 from tiercel.worker.single import Bench
 
+_OTHER_RUNNERS = "what a runner of another system (Kubernetes, cloud batch) is told; there is none here"
 _FLOW = "id: flow\nnamespace: {}\ntasks:\n- id: one\n  type: io.kestra.plugin.core.debug.Return\n  format: a\n"
 
 
@@ -93,8 +94,11 @@ async def working_dir(case: Case, base: Path) -> None:
         await _made_twice(context, body)
     elif "steps" in body:
         await _made_anew(context, body)
+    elif "path_ends_with" in body.get("expect", {}):
+        # Who looks at a worker's disk sees by a folder's name whose it is.
+        claim(folder.name.startswith(f"{context.task_run_id}-{context.attempt}-"), True, f"{folder} names its run")
     else:
-        raise LeftOut("the folder of a run has no id beside its name")
+        raise LeftOut("the runner does not know what is asked of the folder of a run")
     await context.close()
     claim(folder.exists(), False, "the folder exists after the run")
 
@@ -175,7 +179,7 @@ async def scripts(case: Case, base: Path) -> None:
     elif operation in _OPERATIONS:
         await _OPERATIONS[operation](case, bench, base)
     else:
-        raise LeftOut("what a runner of another system (Kubernetes, cloud batch) is told; there is none here")
+        raise LeftOut(_OTHER_RUNNERS)
     await context.close()
 
 
@@ -184,12 +188,9 @@ async def _normalize(case: Case, bench: Bench, base: Path) -> None:
     claim(None if given is None else normalized(given), expected, "the value of a label")
 
 
-async def _labels(case: Case, bench: Bench, base: Path) -> None:
-    args, expected = case.body["args"], case.body["expect"]
-    if args.get("prefix") != LABEL:
-        raise LeftOut("labels in lower case and without a prefix are of Kubernetes' runner, which does not exist here")
+def _named(case: Case, bench: Bench) -> TaskContext:
     given = case.body["context"]
-    context = bench.context(
+    return bench.context(
         {
             "flow": {"namespace": given["namespace"], "id": given["flowId"]},
             "task": {"id": given["taskId"]},
@@ -197,11 +198,23 @@ async def _labels(case: Case, bench: Bench, base: Path) -> None:
             "taskrun": {"id": given["taskRunId"]},
         }
     )
-    found = labels(context)
+
+
+async def _labels(case: Case, bench: Bench, base: Path) -> None:
+    args, expected = case.body["args"], case.body["expect"]
+    if args.get("prefix") != LABEL:
+        raise LeftOut("labels in lower case and without a prefix are of Kubernetes' runner, which does not exist here")
+    found = labels(_named(case, bench))
     claim(len(found), expected["size"], "the number of labels")
-    # Attempts are counted from one here, as in the API.
-    wanted = expected["equals"] | {f"{LABEL}taskrun-attempt": str(context.attempt)}
-    claim(found, wanted, "the labels")
+    claim(found, expected["equals"], "the labels")
+
+
+async def _job_name(case: Case, bench: Bench, base: Path) -> None:
+    """The name of a container is shown by its engine."""
+    expected, found = case.body["expect"], job_name(_named(case, bench))
+    only(expected, ("starts_with", "length"), "the claim on a name")
+    claim(found.startswith(expected.get("starts_with", "")), True, f"{found} starts as it must")
+    claim(len(found), expected.get("length", len(found)), f"the length of {found}")
 
 
 _MARKS = (f"echo '{DEBUG_MARK}'", f"echo '{INFO_MARK}'")
@@ -243,6 +256,7 @@ async def _upload_output_files(case: Case, bench: Bench, base: Path) -> None:
 _OPERATIONS = {
     "normalize": _normalize,
     "labels": _labels,
+    "job_name": _job_name,
     "script_commands": _script_commands,
     "upload_output_files": _upload_output_files,
 }

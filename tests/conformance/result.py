@@ -9,7 +9,8 @@ from typing import Final
 
 import msgspec
 
-from tests.conformance.corpus import Case
+from tests.conformance.corpus import Case, MissingFile
+from tests.conformance.deadline import Hung
 
 AGAIN: Final = "It passed when it was tried once more, alone; before:"
 """How `why` of a passed case begins that had failed beside others."""
@@ -55,15 +56,28 @@ def judged(case: Case, attempt: Callable[[], None]) -> CaseResult:
     """Try a case; whatever it raises is its result, and never ends the run of the others."""
     try:
         attempt()
-    except LeftOut as reason:
-        return left_out(case.id, case.file, str(reason), case.features)
-    except Mismatch as mismatch:
-        return failed(case.id, case.file, str(mismatch), case.features)
-    except Exception as error:  # a case must not end the run of all others
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        why = f"{type(error).__name__}: {error} (at {where.filename.rpartition('/')[2]}:{where.lineno})"
-        return failed(case.id, case.file, why, case.features)
+    except (Exception, Hung) as error:
+        return verdict(case.id, case.file, error, case.features)
     return passed(case.id, case.file, case.features)
+
+
+def verdict(case_id: str, file: str, error: BaseException, features: Iterable[str] = (), place: str = "") -> CaseResult:
+    """Make the result of a case that raised this, at this place of the case."""
+    if isinstance(error, LeftOut | MissingFile):
+        return left_out(case_id, file, str(error), features)
+    at = f"{place}: " if place else ""
+    if isinstance(error, Mismatch):
+        return failed(case_id, file, f"{at}{error}", features)
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" (at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno})" if frames else ""
+    return failed(case_id, file, f"{at}{type(error).__name__}: {error}{where}", features)
+
+
+def only(given: Iterable[str], known: Iterable[str], what: str) -> None:
+    """Leave a case out that says more than the runner knows to judge: what is not looked at has not held."""
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise LeftOut(f"the runner does not know {what} {', '.join(map(repr, unknown))}")
 
 
 def passed(case_id: str, file: str, features: Iterable[str] = ()) -> CaseResult:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-import traceback
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any, Final
 import tests.conformance.test_plugins  # noqa: F401 - registers the types that only the corpora use
 from tests.conformance.corpus import read_yaml
 from tests.conformance.interpolation import Names
-from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left_out, passed
+from tests.conformance.result import CaseResult, Mismatch, passed, verdict
 from tests.conformance.schedule_cluster import poll_address
 from tests.conformance.schedule_flow import bound, bound_flow, engine, expect
 from tests.conformance.schedule_relation import identified, run_dependencies, run_topology
@@ -68,17 +67,11 @@ def run_schedule_cases(folder: Path) -> list[CaseResult]:
 
 
 def _outcome(case: Mapping[str, Any], run: Run, folder: Path, document: Mapping[str, Any]) -> CaseResult:
-    name, features = case["id"], tuple(case.get("features") or ())
+    name, features = str(case["id"]), tuple(case.get("features") or ())
     try:
         run(folder, document, case)
-    except LeftOut as reason:
-        return left_out(name, FILE, str(reason), features)
-    except Mismatch as reason:
-        return failed(name, FILE, str(reason), features)
     except Exception as error:
-        # A case must never stop the others: what it raised is its result.
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        return failed(name, FILE, f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})", features)
+        return verdict(name, FILE, error, features)
     return passed(name, FILE, features)
 
 

@@ -1,24 +1,13 @@
-"""What the validation of several documents answers, and which 0.21 cases 2.0 has replaced by newer texts."""
+"""What the validation of several documents answers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from tests.conformance.corpus import Folder
 from tests.conformance.result import Mismatch
 from tiercel.flowspec.parse import Report, check_flows
-
-_REPLACED: Final = "2.0 says it in another way (differences.md): the newer case counts"
-NewerText: Final[dict[str, str]] = {
-    "FlowTest.inputValidation": _REPLACED,
-    "YamlParserTest.invalidParallel": _REPLACED,
-    "RandomRetryValidationTest.shouldNotValidateInvalidRetry": _REPLACED,
-    "FlowServiceTest.warnings": _REPLACED,
-    "YamlParserTest.invalidProperty": "the text lists all properties of a class in the order of a Java hash set",
-    "DataValidationTest.valid": "a model of a test class; the property is gone in 2.0",
-    "DataValidationTest.invalid": "a model of a test class; the property is gone in 2.0",
-}
 
 
 def http_documents(corpus: Folder, body: dict[str, Any]) -> None:

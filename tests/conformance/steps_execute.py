@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conformance.problems import check_answer, check_error
-from tests.conformance.result import Mismatch
+from tests.conformance.result import LeftOut, Mismatch
 from tests.conformance.snapshot import Snapshot
 from tests.conformance.submission import typed_inputs
 from tests.conformance.values import Upload, instant, plain
@@ -70,8 +70,11 @@ async def _awaited(world: World, execution_id: str, until: Any, timeout: str | N
             return await world.wait_for(execution_id, lambda one: True, "its creation", timeout)
         case "queued":
             return await world.wait_for(execution_id, lambda one: one.state == "QUEUED", "state QUEUED", timeout)
+        case str() if until.upper() in State.__members__:
+            wanted = until.upper()
+            return await world.wait_for(execution_id, lambda one: one.state == wanted, f"state {wanted}", timeout)
         case _:
-            raise Mismatch(f"Nobody knows how to wait until '{until}'.")
+            raise LeftOut(f"the runner does not know how to wait until '{until}'")
 
 
 def _is_paused(one: Snapshot) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from tests.conformance.expect_tasks import check_task
 from tests.conformance.matchers import match, short
 from tests.conformance.problems import check_status
-from tests.conformance.result import Mismatch
+from tests.conformance.result import LeftOut, Mismatch
 from tests.conformance.snapshot import TERMINAL, Snapshot
 from tests.conformance.values import build, duration
 from tests.conformance.waiting import eventually
@@ -58,7 +58,7 @@ async def check(world: World, one: Snapshot, body: Mapping[str, Any]) -> None:
             continue
         checker = CHECKS.get(key)
         if checker is None:
-            raise Mismatch(f"Nobody knows how to check '{key}'.")
+            raise LeftOut(f"the runner does not know how to check '{key}' of an execution")
         try:
             await checker(world, one, wanted)
         except Mismatch as problem:

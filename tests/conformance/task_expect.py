@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from tests.conformance.equality import same
 from tests.conformance.matchers import match
 from tests.conformance.problems import check_error
-from tests.conformance.result import Mismatch
+from tests.conformance.result import LeftOut, Mismatch, only
 from tests.conformance.values import duration, instant
 from tiercel.errors import NotFound, TaskFailed
+from tiercel.model.execution import LogEntry
 from tiercel.storage.namespace_files import NamespaceFolder
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ async def _check_one(place: Place, operation: str, key: str, outcome: RunOutcome
             body = {"has_keys": wanted} if key == "has_keys" else wanted
             await _output_files(place, outputs.get("outputFiles") or {}, body)
         case "logs":
-            _logs(outcome, wanted)
+            check_logs(outcome.logs, wanted)
         case "logs_by_level":
             levels = Counter(line.level for line in outcome.logs)
             _claim(all(levels[level] == count for level, count in wanted.items()), f"The levels are {dict(levels)}")
@@ -87,16 +89,25 @@ async def _output_files(place: Place, files: Mapping[str, Any], wanted: Mapping[
     await match(files, wanted, place, "output files")
 
 
-def _logs(outcome: RunOutcome, wanted: Sequence[Mapping[str, Any]]) -> None:
+_LINE_TESTS: Final[dict[str, Callable[[LogEntry, Any], bool]]] = {
+    "level": lambda line, wanted: line.level == wanted,
+    "equals": lambda line, wanted: line.message == wanted,
+    "contains": lambda line, wanted: all(
+        part in line.message for part in (wanted if isinstance(wanted, list) else [wanted])
+    ),
+    "starts_with": lambda line, wanted: line.message.startswith(wanted),
+    "ends_with": lambda line, wanted: line.message.endswith(wanted),
+    "matches": lambda line, wanted: re.fullmatch(wanted, line.message, re.DOTALL) is not None,
+}
+
+
+def check_logs(lines: Sequence[LogEntry], wanted: Sequence[Mapping[str, Any]]) -> None:
+    """Hold lines of log against entries: each must be met by so many of them, by one when it names no number."""
+    texts = [f"{line.level} {line.message}" for line in lines]
     for entry in wanted:
-        found = [
-            line
-            for line in outcome.logs
-            if ("level" not in entry or line.level == entry["level"])
-            and ("equals" not in entry or line.message == entry["equals"])
-            and ("contains" not in entry or entry["contains"] in line.message)
-        ]
-        texts = [f"{line.level} {line.message}" for line in outcome.logs]
+        tests = {key: value for key, value in entry.items() if key not in ("count", "count_min")}
+        only(tests, _LINE_TESTS, "the claim on a line of log")
+        found = [line for line in lines if all(_LINE_TESTS[key](line, value) for key, value in tests.items())]
         if "count" in entry:
             _claim(len(found) == entry["count"], f"{len(found)} lines are {entry}: {texts}")
         else:
@@ -139,7 +150,7 @@ async def _check_place(place: Place, key: str, wanted: Any) -> None:
                 found_there = await place.storage.exists(place.tenant, place.names.aliases[alias]["uri"])
                 _claim(found_there == there, f"The file '{alias}' is {'there' if found_there else 'gone'}")
         case _:
-            raise Mismatch(f"Nobody knows how to check '{key}' of a run.")
+            raise LeftOut(f"the runner does not know how to check '{key}' of a run")
 
 
 async def _kv(place: Place, wanted: Mapping[str, Any]) -> None:

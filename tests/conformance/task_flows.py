@@ -11,19 +11,35 @@ import yaml
 from tests.conformance.corpus import Case, Folder
 from tests.conformance.engine import Engine
 from tests.conformance.matchers import match
-from tests.conformance.result import Mismatch
+from tests.conformance.problems import check_text
+from tests.conformance.result import LeftOut, Mismatch, only
 from tests.conformance.steps_store import deploy, put_log
-from tests.conformance.world import World
+from tests.conformance.task_expect import check_logs
+from tests.conformance.world import VERBS, World
 from tiercel.messages.execution_event import DeleteRequested
 from tiercel.model.ids import new_id
+from tiercel.model.task import Task
+from tiercel.plugins.base import RunnableTask
+from tiercel.plugins.core.apitask import ApiTask
+from tiercel.plugins.registry import REGISTRY
 
-NEEDS_SERVICES: Final = frozenset(
-    {
-        "io.kestra.plugin.core.log.PurgeLogs",
-        "io.kestra.plugin.core.execution.PurgeExecutions",
-        "io.kestra.plugin.core.log.Fetch",
-    }
-)
+_LOGGED: Final = frozenset({"save_log", "save_execution", "mark_execution_deleted"})
+"""Setups of a history, which only services keep."""
+
+
+def needs_services(case: Case) -> bool:
+    """Tell whether a case's tasks look at the history, or are what the executor does itself."""
+    setups = {name for step in case.body.get("setup", []) for name in step}
+    return bool(setups & _LOGGED) or any(_needs(run.get("task")) for run in case.body["runs"])
+
+
+def _needs(given: Any) -> bool:
+    if not isinstance(given, Mapping):
+        return False
+    found = REGISTRY.find(str(given.get("type")))
+    if found is None or not issubclass(found, Task):
+        return False
+    return issubclass(found, ApiTask) or not issubclass(found, RunnableTask)
 
 
 def run_on_cluster(case: Case, folder: Folder, scratch: Path) -> None:
@@ -52,8 +68,10 @@ async def _runs(world: World, case: Case) -> None:
             case "mark_execution_deleted":
                 engine = world.engine
                 await engine.emit(DeleteRequested(execution_id=world.execution_id(body), at=engine.now()))
+            case _ if name in VERBS:
+                await VERBS[name](world, body)
             case _:
-                raise Mismatch(f"Nobody knows how to set up '{name}' on a cluster.")
+                raise LeftOut(f"the runner does not know the setup '{name}' on a cluster")
     for number, run in enumerate(case.body["runs"], start=1):
         await _run(world, number, await world.filled(run))
 
@@ -72,13 +90,22 @@ async def _run(world: World, number: int, run: Mapping[str, Any]) -> None:
     await deploy(world, yaml.safe_dump(flow, sort_keys=False))
     found = await _executed(world.engine, world, "company.team", name)
     expected = run["expect"]
+    only(expected, ("error", "outputs", "state", "logs"), "the expectation of a task on a cluster")
+    state = expected.get("state", "FAILED" if "error" in expected else "SUCCESS")
+    if found.state != state:
+        raise Mismatch(f"run {number}: expected {state}; {found.summary()}")
+    lines = await world.engine.logs(found.id)
     if "error" in expected:
-        if found.state != "FAILED":
-            raise Mismatch(f"run {number}: expected an error; {found.summary()}")
-        return
-    if found.state != "SUCCESS":
-        raise Mismatch(f"run {number}: {found.summary()}")
+        check_text("\n".join(line.message for line in lines if line.level == "ERROR"), _within(expected["error"]))
+    if "logs" in expected:
+        check_logs(lines, expected["logs"])
     await match(found.runs[0].outputs, expected.get("outputs", {}), world, f"run {number}: outputs")
+
+
+def _within(error: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a claim on an error as one on the lines of log that tell of it, among others."""
+    texts = [error[key] for key in ("equals", "contains", "starts_with") if key in error]
+    return {"contains": [part for text in texts for part in (text if isinstance(text, list) else [text])]}
 
 
 async def _executed(engine: Engine, world: World, namespace: str, flow_id: str) -> Any:

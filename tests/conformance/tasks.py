@@ -18,13 +18,13 @@ from typing import Any, Final
 from tests.conformance import task_expect, task_setup
 from tests.conformance import test_plugins as _registered  # noqa: F401
 from tests.conformance.corpus import Case, Folder
-from tests.conformance.deadline import Hung, deadline
+from tests.conformance.deadline import deadline
 from tests.conformance.interpolation import Names
 from tests.conformance.problems import check_error
 from tests.conformance.quiet_api import quiet_api
-from tests.conformance.result import CaseResult, LeftOut, Mismatch, failed, left_out, passed
+from tests.conformance.result import CaseResult, LeftOut, Mismatch, judged, only
 from tests.conformance.stub import Stub
-from tests.conformance.task_flows import NEEDS_SERVICES, run_on_cluster
+from tests.conformance.task_flows import needs_services, run_on_cluster
 from tests.conformance.values import build, duration
 from tiercel.definitions.memory import MemoryDefinitions
 from tiercel.errors import TiercelError
@@ -106,22 +106,19 @@ def run_tasks_cases(folder: Path) -> list[CaseResult]:
 def _run_case(case: Case, folder: Folder) -> CaseResult:
     scratch = Scratch("task")
     base = scratch.path
-    try:
+
+    def attempt() -> None:
         with Stub(folder) as stub, deadline(CASE_DEADLINE_S):
-            if any(str(run.get("task", {}).get("type")) in NEEDS_SERVICES for run in case.body["runs"]):
+            if needs_services(case):
                 run_on_cluster(case, folder, base)
             else:
                 network = "network" in case.body.get("needs", ())
                 asyncio.run(_runs(case, Place(folder, base, stub, network=network, local_files=_allowed(case))))
-    except LeftOut as reason:
-        return left_out(case.id, case.file, str(reason), case.features)
-    except Mismatch as problem:
-        return failed(case.id, case.file, str(problem), case.features)
-    except (Exception, Hung) as error:  # whatever a case does to the runner is that case's failure
-        return failed(case.id, case.file, f"{type(error).__name__}: {error}", case.features)
+
+    try:
+        return judged(case, attempt)
     finally:
         scratch.close()
-    return passed(case.id, case.file, case.features)
 
 
 def _allowed(case: Case) -> tuple[str, ...]:
@@ -132,6 +129,7 @@ def _allowed(case: Case) -> tuple[str, ...]:
 async def _runs(case: Case, place: Place) -> None:
     for step in case.body.get("setup", []):
         ((name, body),) = step.items()
+        only([name], task_setup.SETUPS, "the setup")
         await task_setup.SETUPS[name](place, place.made(body))
     variables = place.made(case.body.get("variables") or {})
     dialect = "2.x" if case.id.startswith("v2.") else "1.x"

@@ -257,12 +257,28 @@ def test_case_holds_on_the_cluster_in_memory(case_id: str) -> None:
 def test_crash_of_a_case_is_its_failure() -> None:
     """A case that cannot be run fails with the reason, and the runner goes on."""
     case, folder = _case("runner.full")
-    broken = msgspec.structs.replace(case, body={**case.body, "steps": [{"no_such_verb": {}}]})
+    broken = msgspec.structs.replace(case, body={**case.body, "steps": [{"execute": None}]})
 
     result = run_one(broken, folder)
 
     assert result.result == Outcome.FAILED
-    assert "Nobody knows the step 'no_such_verb'" in result.why
+    assert "step 1 (execute)" in result.why
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"steps": [{"no_such_verb": {}}]}, "the runner does not know the step 'no_such_verb'"),
+        ({"flows": ["flows/none.yaml"]}, "the corpus has no file 'flows/none.yaml'"),
+    ],
+)
+def test_what_the_runner_does_not_know_is_left_out_with_the_reason(change: dict[str, Any], why: str) -> None:
+    """A corpus of later days may say more than the runner can judge: that is neither passed nor failed."""
+    case, folder = _case("runner.full")
+
+    result = run_one(msgspec.structs.replace(case, body={**case.body, **change}), folder)
+
+    assert (Outcome.LEFT_OUT, why) == (result.result, result.why)
 
 
 def _case(case_id: str) -> tuple[Case, Folder]:

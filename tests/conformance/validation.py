@@ -21,7 +21,7 @@ import tests.conformance.test_plugins  # noqa: F401  (registers the types that t
 from tests.conformance.corpus import Case, Folder
 from tests.conformance.result import CaseResult, LeftOut, Mismatch, judged
 from tests.conformance.snippets import snippet_problems
-from tests.conformance.stages import NewerText, http_documents
+from tests.conformance.stages import http_documents
 from tiercel.definitions.memory import MemoryDefinitions
 from tiercel.definitions.revision import next_revision
 from tiercel.errors import Problem
@@ -150,21 +150,13 @@ def _flow_case(corpus: Folder, case: Case) -> None:
     if stage in ("validate_update", "http_update"):
         previous = parse_flow(corpus.text(body["previous"]))
         problems += update_problems(parse_flow(source), previous)
-    _retired(case)
     if "http_status" in expect:
         need(bool(problems) == (expect["http_status"] >= 400), f"problems are {joined(problems)!r}")
     check_problems(problems, {"invalid": True, **expect}, count=stage != "parse")
 
 
-def _retired(case: Case) -> None:
-    reason = NewerText.get(case.id)
-    if reason is not None:
-        raise LeftOut(reason)
-
-
 def _parse_case(corpus: Folder, case: Case) -> None:
     body, expect = case.body, case.body["expect"]
-    _retired(case)
     source = _source(corpus, case)
     flow = parse_flow(source)
     document = flow_document(flow)
@@ -206,7 +198,6 @@ def _check_task(task: Any, wanted: dict[str, Any]) -> None:
 
 
 def _snippet_case(corpus: Folder, case: Case) -> None:
-    _retired(case)
     body = case.body
     kind, value = body["kind"], body["value"]
     if isinstance(value, dict) and "each_value" in value:
@@ -270,7 +261,6 @@ def _service_case(corpus: Folder, case: Case) -> None:
         return
     if "flow" not in body and "flow_source" not in body:
         raise LeftOut("import, listing and revisions of flows are tried through the API (cases.yaml), not here")
-    _retired(case)
     report: Report
     if "flow_source" in body:
         report = check_flow(body["flow_source"], Outside(newer_rules=False))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -107,7 +106,7 @@ def _typed(key: str, inner: Any, whole: Mapping[str, Any], folder: Folder) -> An
             return str(folder.path / inner)
         case "$upload":
             content = inner.get("content")
-            data = content.encode() if content is not None else (folder.path / inner["path"]).read_bytes()
+            data = content.encode() if content is not None else folder.content(inner["path"])
             return Upload(inner["filename"], data)
         case "$base":
             base = build(folder.reference(inner), folder)
@@ -127,7 +126,7 @@ def _typed(key: str, inner: Any, whole: Mapping[str, Any], folder: Folder) -> An
 
 def _text(part: Any, folder: Folder) -> str:
     if isinstance(part, dict) and "$file" in part:
-        return Path(folder.path / part["$file"]).read_text("utf-8")
+        return folder.text(part["$file"])
     return str(build(part, folder))
 
 

@@ -151,6 +151,7 @@ async def test_creating_an_execution_sends_one_event(stage: Stage) -> None:
     } == labels
     assert "CREATED" == answer["state"]["current"]
     assert f"http://localhost:8080/ui/main/executions/company.team/hello/{answer['id']}" == answer["url"]
+    assert "http://localhost:8080/ui/main/flows/company.team/hello" == answer["flowUrl"]
     assert event.inputs == answer["inputs"]
     assert 7 == answer["inputs"]["number"]
     assert b"content" == await stage.storage.read("main", answer["inputs"]["file"])

@@ -138,10 +138,16 @@ async def send(api: Api, event: CreateExecution) -> Execution:
 
 
 def created_json(api: Api, execution: Execution, is_new: bool) -> dict[str, Any]:
-    """Return the answer to a request that creates: the execution with the address of its page."""
+    """Return the answer to a request that creates: the execution with the addresses of its page and its flow's."""
     data = execution_json(execution, now=execution.history[0].date)
-    data["url"] = page_url(api, execution, is_new)
-    return data
+    return data | addresses(api, execution, is_new)
+
+
+def addresses(api: Api, execution: Execution, is_new: bool) -> dict[str, str]:
+    """Return the addresses of the pages of an execution and of its flow, as answers hold them."""
+    tenant = f"{execution.tenant_id}/" if is_new else ""
+    flow = f"{api.settings.base_url}/ui/{tenant}flows/{execution.namespace}/{execution.flow_id}"
+    return {"url": page_url(api, execution, is_new), "flowUrl": flow}
 
 
 def page_url(api: Api, execution: Execution, is_new: bool) -> str:

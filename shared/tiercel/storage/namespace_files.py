@@ -45,7 +45,10 @@ async def revision_path(storage: Storage, tenant_id: str, namespace: str, path: 
 class NamespaceFolder:
     """The files of one namespace."""
 
-    def __init__(self, storage: Storage, tenant_id: str, namespace: str) -> None:
+    def __init__(self, storage: Storage, tenant_id: str, namespace: str | None) -> None:
+        """Raises Refused without a namespace: files would lie above those of all namespaces."""
+        if not namespace:
+            raise Refused("Files of a namespace need its name, and it is empty; check what 'namespace' renders to.")
         self._storage = storage
         self._tenant_id = tenant_id
         self.namespace = namespace

@@ -25,7 +25,8 @@ import uvicorn
 class FakeContainer:
     """What the engine knows of one container."""
 
-    def __init__(self, specification: dict[str, Any], root: Path) -> None:
+    def __init__(self, name: str, specification: dict[str, Any], root: Path) -> None:
+        self.name = name
         self.specification = specification
         self.root = root
         self.process: asyncio.subprocess.Process | None = None
@@ -95,8 +96,10 @@ class FakeEngine:
         if path == "/containers/json":
             return 200, self._listed(query)
         if path == "/containers/create":
+            if any(query["name"] == each.name for each in self.containers.values()):
+                return 409, b'{"message": "the name is in use"}'
             name = os.urandom(16).hex()
-            container = FakeContainer(json.loads(body), self.folder / name)
+            container = FakeContainer(query["name"], json.loads(body), self.folder / name)
             container.root.mkdir()
             self.containers[name] = container
             self.made.append(container)

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -80,7 +81,7 @@ async def test_commands_run_in_a_container_and_leave_outputs(bench: Bench, fake:
 async def test_the_container_says_whose_it_is_and_sees_nothing_of_the_worker(
     bench: Bench, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Labels name flow, execution, task run and attempt, machine and worker; the worker's variables stay outside."""
+    """Its name and labels tell flow, task, execution, task run and attempt; the worker's variables stay outside."""
     monkeypatch.setenv("OF_THE_WORKER", "secret")
 
     await run(bench, fake, "true")
@@ -92,11 +93,12 @@ async def test_the_container_says_whose_it_is_and_sees_nothing_of_the_worker(
         "kestra.io/task-id": "script",
         "kestra.io/execution-id": "e",
         "kestra.io/taskrun-id": "r",
-        "kestra.io/taskrun-attempt": "1",
+        "kestra.io/taskrun-attempt": "0",
         "tiercel/host": platform.node(),
         "tiercel/worker": leftovers.SIGN.name,
     }
     assert expected == said["Labels"]
+    assert re.fullmatch(r"companyteam-f-script-[a-z0-9]{8}", fake.made[0].name)
     assert ["WORKING_DIR"] == [pair.partition("=")[0] for pair in said["Env"]]
     assert ["/bin/sh", "-c", "set -e\ntrue"] == said["Cmd"]
     assert ("ubuntu", False) == (said["Image"], said["Tty"])
@@ -305,7 +307,7 @@ async def test_containers_of_dead_workers_are_removed(fake: FakeEngine) -> None:
     async with engine.Engine(fake.host) as client:
         for name, sign in signs.items():
             host = "other" if name == "elsewhere" else platform.node()
-            await client.create({"Labels": {"tiercel/host": host, "tiercel/worker": sign, "name": name}})
+            await client.create({"Labels": {"tiercel/host": host, "tiercel/worker": sign, "name": name}}, name)
 
     removed = await leftovers.remove(fake.host)
 

@@ -287,3 +287,12 @@ async def test_what_makes_no_sense_fails_with_a_sentence(
 
     assert outcome.state is State.FAILED
     assert sentence in (outcome.error or "")
+
+
+async def test_a_namespace_that_renders_to_nothing_is_refused(bench: Bench) -> None:
+    """Its files would lie above those of every namespace; the sentence says what to check."""
+    outcome = await run(bench, "namespace.UploadFiles", namespace="{{ null }}", filesMap={"a.txt": "text"})
+
+    assert State.FAILED == outcome.state
+    assert "Files of a namespace need its name, and it is empty" in str(outcome.error)
+    assert [] == await bench.surroundings.storage.by_prefix("main", "/")

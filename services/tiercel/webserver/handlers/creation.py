@@ -48,7 +48,7 @@ async def create(api: Api, scope: Any, receive: Any, namespace: str, flow_id: st
         return 200, creation.created_json(api, execution, is_new)
     await wait_for_end(api, execution_id, receive)
     view = await api.reader.view(tenant_id, execution_id)
-    return 200, {**view.to_json(api.clock), "url": creation.page_url(api, execution, is_new)}
+    return 200, view.to_json(api.clock) | creation.addresses(api, execution, is_new)
 
 
 async def _inputs(api: Api, scope: Any, receive: Any, flow: Flow, execution_id: str) -> dict[str, Any] | None:

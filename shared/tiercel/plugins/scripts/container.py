@@ -13,20 +13,17 @@ import tarfile
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 from tiercel.errors import TaskFailed, TiercelError
 from tiercel.plugins import folder as folders
 from tiercel.plugins.base import RunContext
-from tiercel.plugins.scripts import containerspec, leftovers
+from tiercel.plugins.scripts import containerspec, leftovers, naming
 from tiercel.plugins.scripts.engine import Engine
 from tiercel.plugins.scripts.protocol import LineReader, Printed
 from tiercel.plugins.scripts.runners import DockerRunner, FileHandling, PullPolicy
 
 CHUNK: Final = 256 * 1024
-LABEL: Final = "kestra.io/"
-LABEL_LENGTH_MAX: Final = 63
-"""Letters of a label's value that every system of containers takes."""
 TAIL_GRACE_S: Final = 5.0
 """How long output is read that goes on after the container's end."""
 _SPOOLED: Final = 8 << 20
@@ -49,15 +46,16 @@ class Container:
             command=list(command),
             folder=folder,
             environment=environment,
-            labels=labels(context) | (leftovers.labels() if waits else {}),
+            labels=naming.labels(context) | (leftovers.labels() if waits else {}),
         )
         specification = await containerspec.specification(context, runner, wanted)
         copies = await context.render(runner.file_handling_strategy, FileHandling) is FileHandling.VOLUME
         async with Engine(self._host) as engine:
             await self._fetch(engine, image)
             try:
-                self._id = await engine.create(specification)
-                context.log("DEBUG", f"The container {self._id[:12]} runs [{shlex.join(command)}].")
+                name = naming.job_name(context)
+                self._id = await engine.create(specification, name)
+                context.log("DEBUG", f"The container {name} ({self._id[:12]}) runs [{shlex.join(command)}].")
                 if copies:
                     await self._copy_in(engine, folder)
                 await engine.start(self._id)
@@ -141,25 +139,6 @@ class Container:
 
 _CLEARING: Final[set[asyncio.Future[None]]] = set()
 """Removals under way: a loop keeps no hold of its tasks."""
-
-
-def labels(context: RunContext) -> dict[str, str]:
-    """Return what a container says of the run that it belongs to."""
-    task: Any = context.variables.get("task")
-    found = {
-        "namespace": context.namespace,
-        "flow-id": context.flow_id,
-        "task-id": str(task.get("id", "")) if isinstance(task, Mapping) else "",
-        "execution-id": context.execution_id,
-        "taskrun-id": context.task_run_id,
-        "taskrun-attempt": str(context.attempt),
-    }
-    return {f"{LABEL}{name}": normalized(value) for name, value in found.items()}
-
-
-def normalized(text: str) -> str:
-    """Cut a label's value to its length; it does not end with a sign then."""
-    return text[:LABEL_LENGTH_MAX].rstrip("-_.")
 
 
 def pack(folder: Path, target: IO[bytes]) -> None:

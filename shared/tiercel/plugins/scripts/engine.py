@@ -116,9 +116,9 @@ class Engine:
                 if failed is not None:
                     raise TaskFailed(f"The image '{image}' cannot be fetched: {failed}")
 
-    async def create(self, specification: Mapping[str, Any]) -> str:
-        """Create a container; return its id."""
-        answer = await self._ask("POST", "/containers/create", json=specification)
+    async def create(self, specification: Mapping[str, Any], name: str) -> str:
+        """Create a container of a name that no other one has; return its id."""
+        answer = await self._ask("POST", "/containers/create", params={"name": name}, json=specification)
         return str(answer.json()["Id"])
 
     async def start(self, container: str) -> None:
