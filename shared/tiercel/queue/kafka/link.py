@@ -16,7 +16,7 @@ from typing import Any, Final
 from tiercel.errors import TiercelError, Unavailable
 from tiercel.messages import codec
 from tiercel.messages.history import LogBatch
-from tiercel.messages.topics import BROADCAST, Route, Topic, partition_of
+from tiercel.messages.topics import BROADCAST, HISTORY, Route, Topic, partition_of
 from tiercel.model import ids
 from tiercel.queue import metrics as queue_metrics
 from tiercel.queue.base import Outgoing
@@ -56,6 +56,7 @@ class KafkaLink:
         self.consumer = KafkaConsumer(settings, name, self._troubles)
         self.offsets = Offsets(settings, name, self._troubles)
         self._seq = 0
+        self._history = self.layout.name(HISTORY)
         self._contact = asyncio.get_running_loop().create_task(self._keep_contact(), name="kafka.contact")
 
     @classmethod
@@ -112,13 +113,17 @@ class KafkaLink:
             raise Unavailable("The process stopped before Kafka confirmed a message.")
 
     def post(self, messages: Sequence[Outgoing], *, always: bool = False) -> asyncio.Future[None]:
-        """Send messages, with `always` even when many wait, and go on; the future is done when they are confirmed."""
+        """
+        Send messages, with `always` even when many wait, and go on; the future is done when they are confirmed.
+
+        History goes last: brokers work off one request of a sender at a time, and nobody's next step waits for it.
+        """
         if not always:
             self.producer.room()
         bodies = [(out, codec.encode(out.message)) for out in messages]
         records = self.records(bodies, f"{self.instance}.0", self._seq + 1)
         self._seq += len(records)
-        return self.producer.send(records)
+        return self.producer.send(sorted(records, key=lambda record: record.topic == self._history))
 
     def post_to(self, topic: Topic[Any], partition: int, key: str, body: bytes, kind: Kind) -> None:
         """Send one body to one partition and go on."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from tiercel.messages import codec
 from tiercel.messages.execution_event import TaskStarted
+from tiercel.messages.history import ExecutionChanged, ExecutionDeleted
 from tiercel.messages.topics import HISTORY, WORKER_JOB, Topic, partition_of
 from tiercel.queue import metrics as queue_metrics
 from tiercel.queue.base import Delivery, Outgoing, OutgoingJob, started_by
@@ -34,7 +35,7 @@ class KafkaMail:
         self._clock = clock
         self._shelf = shelf
         self._outbox = outbox
-        self._partitions = node.partitions
+        self._node = node
         self._jobs: list[OutgoingJob] = []
         self._shares = Shares()
         self._line = Sending(node.partitions)
@@ -91,13 +92,19 @@ class KafkaMail:
         """
         Return the waiting line, when it gets something, and `history`: who follows executions looks at the state.
 
-        All else is announced by its arrival.
+        Their beginning and end are what somebody waits for; what is between is told soon. All else is announced by its
+        arrival.
         """
         touched = self._line.touched()
-        changed = {partition_of(out.key, self._partitions) for out, _ in self._messages if out.topic is HISTORY}
-        if changed:
-            touched[HISTORY.name] = changed
+        told = {partition_of(out.key, self._node.partitions) for out, _ in self._messages if _is_awaited(out)}
+        if told:
+            touched[HISTORY.name] = told
         return touched
+
+    def _tell_soon(self) -> None:
+        changed = {out.key for out, _ in self._messages if out.topic is HISTORY and not _is_awaited(out)}
+        if changed:
+            self._node.announce_soon({HISTORY.name: {partition_of(key, self._node.partitions) for key in changed}})
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -114,6 +121,7 @@ class KafkaMail:
                     self._outbox.doubt()
                 raise
             self._outbox.committed(self._records)
+            self._tell_soon()
             for topic, plan in self._plans:
                 self._shelf.committed(topic, plan)
 
@@ -124,3 +132,14 @@ class KafkaMail:
         if self._handout is not None:
             self._handout.wait({out.lane for out in left})
         return left
+
+
+def _is_awaited(out: Outgoing) -> bool:
+    """Tell whether a message is history that somebody may be waiting for: the beginning or end of an execution."""
+    match out.message:
+        case ExecutionChanged(execution=execution):
+            return execution.version == 1 or execution.state.is_terminated
+        case ExecutionDeleted():
+            return True
+        case _:
+            return False

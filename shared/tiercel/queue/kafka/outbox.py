@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 SQL: Final = Statements("tiercel.queue.kafka", "kafka.sql")
 PAGE: Final = 1000
 """Rows of another origin that are sent at a time."""
+CLEAR_COUNT: Final = 64
+"""Rows that are forgotten by the next transaction, once so many are confirmed; the sweep forgets fewer."""
 SWEEP_S: Final = 5.0
 ABANDONED_S: Final = 15.0
 """Rows of others that are so old belong to somebody who cannot send them."""
@@ -60,6 +62,8 @@ class Outbox:
         self._seq = 0
         self._confirmed = 0
         self._cleared = 0
+        self._clearing = 0
+        """What the transaction under way makes of `cleared`."""
         self._sent: deque[tuple[int, int, tuple[asyncio.Future[None], ...]]] = deque()
         self._doubtful = False
         self._inheriting = asyncio.Lock()
@@ -103,8 +107,9 @@ class Outbox:
     def statements(self, records: Sequence[Record]) -> Iterator[Statement]:
         """Yield what keeps records, the last that were numbered, and forgets what is confirmed; with the turn."""
         self._settle()
-        if self._confirmed > self._cleared:
-            yield SQL["clear_outbox"], self._about(self._confirmed)
+        self._clearing = self._confirmed if self._confirmed - self._cleared >= CLEAR_COUNT else self._cleared
+        if self._clearing > self._cleared:
+            yield SQL["clear_outbox"], self._about(self._clearing)
         if records:
             yield (
                 SQL["write_outbox"],
@@ -125,7 +130,7 @@ class Outbox:
 
         History goes a moment later, together with that of what follows: nobody's next step waits for it.
         """
-        self._cleared = self._confirmed
+        self._cleared = self._clearing
         if records:
             history = self._link.layout.name(HISTORY)
             at_once = self._link.producer.send([record for record in records if record.topic != history])
@@ -136,7 +141,7 @@ class Outbox:
     def doubt(self) -> None:
         """Nobody knows whether a transaction was committed: its origin ends."""
         self._epoch += 1
-        self._seq = self._confirmed = self._cleared = 0
+        self._seq = self._confirmed = self._cleared = self._clearing = 0
         self._sent.clear()
         self._doubtful = True
 

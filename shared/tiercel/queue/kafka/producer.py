@@ -30,7 +30,7 @@ POLL_S: Final = 1.0
 RENEW_PAUSE_S: Final = 1.0
 """Between two clients, when the first has failed for good."""
 CLOSE_S: Final = 5.0
-SOON_S: Final = 0.02
+SOON_S: Final = 0.1
 """How long records that nobody is eager for wait for company, and leave the brokers to others."""
 PATIENT: Final[list[tuple[str, str | bytes | None]]] = [("patient", b"1")]
 """

@@ -88,6 +88,7 @@ class PostgresNode:
     def __init__(self, uri: str, partitions: int, *, size: int = SIZE_DEFAULT, is_patient: bool = False) -> None:
         self.uri = uri
         self.partitions = partitions
+        self._is_patient = is_patient
         session = QUEUE_SESSION if is_patient else HASTY_SESSION
         self.pool = PostgresPool(uri, size=size, session=session, name="tiercel queue", prompt=True)
         self._wakeups = Wakeups()
@@ -139,7 +140,7 @@ class PostgresNode:
         is_now = bool(news) and self._notifier.may_send_now()
         is_waiting = durability is Durability.FIRST or (durability is Durability.BEHIND and not is_now)
         batch = Batch()
-        if is_waiting:
+        if is_waiting and not self._is_patient:
             batch.add(_WAITING)
         told = news if is_now else {}
         if not is_waiting and carrier is not None:
