@@ -113,10 +113,14 @@ async def test_a_body_is_read_no_further_than_it_may_be(
         ("flows.zip", packed({f"{n}.yaml": b"" for n in range(10_001)}), 422, "more than"),
         ("flows.zip", packed({"a.yaml": b"#" * 500}, encrypted=True), 422, "encrypted"),
         ("flows.yaml", b"#" * 5000, 413, "larger than"),
+        ("flows.bin", b"\x00\x01", 422, "neither a zip archive nor YAML"),
+        ("flows.yaml", b"{a: [", 422, "neither a zip archive nor YAML"),
+        ("flows.yaml", b"hello", 422, "holds no flow"),
+        ("flows.yaml", b"", 422, "holds no flow"),
     ],
 )
 async def test_what_is_imported_is_bounded(tmp_path: Path, name: str, content: bytes, status: int, reason: str) -> None:
-    """A small archive may hold very much: nothing is unpacked that is larger than a body may be."""
+    """A small archive may hold very much: nothing is unpacked that is larger than a body; and it must hold flows."""
     stage = Stage(tmp_path, body_max=4096)
 
     refused = await stage.call("POST", "flows/import", status, files={"fileUpload": (name, content)})

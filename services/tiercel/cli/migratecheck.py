@@ -26,7 +26,7 @@ from tiercel.flowspec.yaml import read_documents
 SUFFIXES: Final = (".yaml", ".yml")
 _FLOWS: Final = frozenset({"namespace", "tasks"})
 """Of a flow at least one of these is there, whatever it lacks."""
-_BAD: Final = frozenset({"MISSING", "INVALID"})
+_BAD: Final = frozenset({"MISSING", "INVALID", "UNREADABLE"})
 MISSING: Final = frozenset({UseKind.UNKNOWN_TYPE, UseKind.UNKNOWN_PROPERTY})
 
 
@@ -37,8 +37,12 @@ class Status(StrEnum):
     OLDER = "runs, with older names"
     MISSING = "lacks something"
     INVALID = "is not valid"
+    UNREADABLE = "cannot be read"
     SUITE = "is a suite of flow tests: see 'tiercel flow test'"
     OTHER = "is no flow"
+
+
+_NO_FLOWS: Final = frozenset({Status.SUITE, Status.OTHER, Status.UNREADABLE})
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +69,8 @@ def execute(arguments: argparse.Namespace) -> int:
     reports = [report for name in files(arguments.paths) for report in reports_of(name)]
     if not reports:
         raise Refused("There is no flow in what was named; name YAML files, or folders that hold some.")
+    if all(report.status is Status.UNREADABLE for report in reports):
+        raise Refused(" ".join(report.notes[0].message for report in reports))
     if arguments.format == "json":
         print(json.dumps(as_json(reports), indent=2))
     else:
@@ -86,7 +92,11 @@ def files(names: Iterable[str]) -> Iterator[str]:
 def reports_of(name: str) -> list[FlowReport]:
     """Return what is said of each flow of a file; the newest rules of saving count."""
     outside = Outside(check_expression=expressioncheck.problem)
-    text = flow.read(name)
+    try:
+        text = flow.read(name)
+    except Refused as error:
+        note = Note(kind="problem", path="", message=str(error))
+        return [FlowReport(file=name, flow="?", status=Status.UNREADABLE, notes=(note,))]
     reports = check_flows(text, outside)
     others = _others(text)
     if len(others) != len(reports):
@@ -162,7 +172,7 @@ def as_text(reports: list[FlowReport]) -> Iterator[str]:
         yield from (f"  {count:>6}  {name}" for name, count in missing.items())
     yield ""
     counts = ", ".join(f"{count} {status}" for status, count in _counts(reports).items() if count)
-    number = sum(report.status not in (Status.SUITE, Status.OTHER) for report in reports)
+    number = sum(report.status not in _NO_FLOWS for report in reports)
     yield f"{number} flow{'s' * (number != 1)}: {counts}"
 
 

@@ -100,7 +100,9 @@ class Run:
         self._timeout = await self.context.render(self.task.timeout, timedelta)
         if self._timeout is not None:
             seconds = self._timeout.total_seconds()
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, seconds), self.stop, Stop.TIMEOUT)
+            if seconds < 0:
+                raise TaskFailed(f"The timeout must not be negative, but is {format_duration(self._timeout)}.")
+            self._timer = asyncio.get_running_loop().call_later(seconds, self.stop, Stop.TIMEOUT)
 
 
 def stopped(reason: Stop, timeout: timedelta | None = None) -> Outcome:

@@ -12,7 +12,7 @@ import msgspec
 from tiercel.expression.dates.pattern import fields
 from tiercel.flowspec.findings import Findings, Trail
 from tiercel.flowspec.scalars import BROKEN, Bind, bind_str, kind, shown
-from tiercel.model.property import DatePattern, JsonText, Labels, NotBlank, NotEmpty
+from tiercel.model.property import DatePattern, JsonText, Labels, NotBlank, NotEmpty, Written
 
 Rule = Callable[[Any], str | None]
 
@@ -46,6 +46,8 @@ def _rules(mark: Any) -> list[Rule]:
         return [lambda value: message if isinstance(value, Sized) and not len(value) else None]
     if isinstance(mark, JsonText):
         return [json_problem]
+    if isinstance(mark, Written):
+        return [_of_constants(mark.problem)]
     if isinstance(mark, DatePattern):
         return [date_pattern_problem]
     if isinstance(mark, msgspec.Meta):
@@ -54,8 +56,22 @@ def _rules(mark: Any) -> list[Rule]:
 
 
 def _of_numbers(rule: Rule) -> Rule:
-    """Let a rule speak of numbers only: where an expression is allowed, a text may stand."""
-    return lambda value: rule(value) if isinstance(value, int | float) else None
+    """Let a rule speak of numbers only, in quotes or not: where an expression is allowed, any text may stand."""
+
+    def of_number(value: Any) -> str | None:
+        if isinstance(value, str):
+            try:
+                value = float(value)
+            except ValueError:
+                return None
+        return rule(value) if isinstance(value, int | float) else None
+
+    return of_number
+
+
+def _of_constants(rule: Callable[[str], str | None]) -> Rule:
+    """Let a rule speak of texts that hold no expression."""
+    return lambda value: rule(value) if isinstance(value, str) and "{{" not in value and "{%" not in value else None
 
 
 def json_problem(value: Any) -> str | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from tiercel.expression import java_regex
 from tiercel.flowspec.findings import Findings
+from tiercel.flowspec.inputbound import violations
 from tiercel.flowspec.inputvalue import cast
 from tiercel.flowspec.shapes import is_expression
 from tiercel.flowspec.yaml import Path
@@ -107,6 +108,37 @@ def _check_input(each: Input, path: Path, dialect: Dialect, findings: Findings) 
         bound = getattr(each, name)
         if bound is not None and name in _OF_TYPE.get(each.type, ()):
             _check_readable(each.type, bound, lambda cause, name=name: findings.at((*path, name), cause))  # type: ignore[misc]  # binds now
+    _check_order(each, say)
+
+
+def default_warnings(inputs: Iterable[Input], dialect: Dialect) -> Iterator[str]:
+    """
+    Yield a sentence for each default that the input's own bounds refuse.
+
+    The flow can be saved all the same, as in Kestra: its executions start when they are given another value.
+    """
+    for each in inputs:
+        if each.type is InputType.FORM:
+            yield from default_warnings(each.inputs, dialect)
+            continue
+        if each.defaults is None or each.type is InputType.FILE or _holds_expression(each.defaults):
+            continue
+        try:
+            value = cast(each.type, each.defaults, item=each.item_type, dialect=dialect)
+            causes = list(violations(each, value, dialect))
+        except ValueError as error:
+            causes = [str(error)]
+        yield from (
+            f"The default of the input '{each.id}' will be refused when it is used: {cause}" for cause in causes
+        )
+
+
+def _holds_expression(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_holds_expression(part) for part in value.values())
+    if isinstance(value, list | tuple):
+        return any(_holds_expression(part) for part in value)
+    return isinstance(value, str) and is_expression(value)
 
 
 def pattern_problem(pattern: str) -> str | None:
@@ -123,6 +155,20 @@ def _check_readable(kind: InputType, value: Any, say: Say) -> None:
         cast(kind, value)
     except ValueError as error:
         say(str(error))
+
+
+def _check_order(each: Input, say: Say) -> None:
+    """Say it when no value at all lies within the bounds."""
+    for low_name, high_name in (("min", "max"), ("after", "before")):
+        low, high = getattr(each, low_name), getattr(each, high_name)
+        if low is None or high is None or low_name not in _OF_TYPE.get(each.type, ()):
+            continue
+        try:
+            crossed = cast(each.type, low) > cast(each.type, high)
+        except ValueError:
+            continue  # said of the bound itself
+        if crossed:
+            say(f"{each.id}: no value can be between `{low_name}` {low} and `{high_name}` {high}")
 
 
 def _check_defaults(each: Input, dialect: Dialect, say: Say) -> None:

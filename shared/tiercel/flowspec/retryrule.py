@@ -34,6 +34,8 @@ def retry_problems(retry: Retry) -> Iterator[tuple[str, str]]:
         if lengths[name] is None:
             yield name, "must not be null"
     for name, length in lengths.items():
+        if length is not None and length < timedelta():
+            yield name, f"must not be negative, but is {format_duration(length)}"
         if length is not None and name not in (*needed, "maxDuration"):
             yield (
                 name,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any, Final
 
 from tiercel.flowspec.findings import Findings
 from tiercel.flowspec.identity import check_input_names, check_output_names
 from tiercel.flowspec.inputrule import check_inputs
 from tiercel.flowspec.retryrule import retry_problems
+from tiercel.flowspec.shapes import is_expression
 from tiercel.flowspec.yaml import Path
+from tiercel.model.duration import format_duration, parse_duration
 from tiercel.model.flow import Dialect
 from tiercel.model.task import Retry, Task, WorkerSelector
 from tiercel.plugins.base import FlowableTask, RunnableTask
@@ -33,6 +36,7 @@ def check_task(task: Task, path: Path, dialect: Dialect, findings: Findings) -> 
     if task.worker_group is not None:
         findings.at((*path, "workerGroup"), WORKER_GROUP)
     check_retry(task.retry, (*path, "retry"), findings)
+    _check_timeout(task, path, findings)
     check_selector(task.worker_selector, (*path, "workerSelector"), findings)
 
     def say(message: str) -> None:
@@ -61,6 +65,16 @@ def check_task(task: Task, path: Path, dialect: Dialect, findings: Findings) -> 
             check_output_names(task.outputs, (*path, "outputs"), findings)
         case _:
             return
+
+
+def _check_timeout(task: Task, path: Path, findings: Findings) -> None:
+    timeout = task.timeout
+    if isinstance(timeout, str):
+        if is_expression(timeout):
+            return
+        timeout = parse_duration(timeout)
+    if timeout is not None and timeout < timedelta():
+        findings.at((*path, "timeout"), f"must not be negative, but is {format_duration(timeout)}")
 
 
 def check_retry(retry: Retry | None, path: Path, findings: Findings) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 from tiercel.flowspec.binder import properties_of
 from tiercel.flowspec.findings import Findings, UseKind
 from tiercel.flowspec.identity import check_names, placed_leaves
-from tiercel.flowspec.inputrule import check_inputs
+from tiercel.flowspec.inputrule import check_inputs, default_warnings
 from tiercel.flowspec.places import placed_tasks
 from tiercel.flowspec.reference import check_references
 from tiercel.flowspec.taskrule import WORKER_GROUP, check_retry, check_selector, check_task, runnable_only
@@ -60,6 +60,7 @@ def validate_flow(flow: Flow, findings: Findings) -> Extras:
     check_references(flow, findings)
     if extras.dialect is Dialect.V2:
         _check_scheduled_inputs(flow, findings)
+    extras.warnings.extend(default_warnings(flow.inputs, extras.dialect))
     extras.warnings.extend(_trigger_warnings(flow, extras.dialect))
     return extras
 

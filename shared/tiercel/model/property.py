@@ -7,6 +7,7 @@ A mark stands in `Annotated[T, MARK]`. The binder (`tiercel.flowspec.binder`) ob
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -67,6 +68,15 @@ class Labels:
 
 class JsonText:
     """The text must be JSON, where it is no expression."""
+
+
+class Written:
+    """A text that is no expression must be written so that `problem` has nothing to say of it."""
+
+    __slots__ = ("problem",)
+
+    def __init__(self, problem: Callable[[str], str | None]) -> None:
+        self.problem = problem
 
 
 class DatePattern:

@@ -161,7 +161,7 @@ def test_programs_get_the_same_as_json(tmp_path: Path, capsys: pytest.CaptureFix
 
     report = json.loads(said)
     assert 1 == code
-    assert {"runs": 1, "older": 1, "missing": 1, "invalid": 1} == report["summary"]
+    assert {"runs": 1, "older": 1, "missing": 1, "invalid": 1, "unreadable": 0} == report["summary"]
     assert {"io.kestra.plugin.jdbc.postgresql.Query": 1} == report["missingTypes"]
     invalid = report["flows"][-1]
     assert ("demo.invalid", "is not valid") == (invalid["flow"], invalid["status"])
@@ -170,11 +170,32 @@ def test_programs_get_the_same_as_json(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_a_path_without_flows_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """And so does a file that cannot be read."""
+    """And so does a file that cannot be read: there is nothing to report on."""
     assert 2 == main(["migrate", "check", str(tmp_path)])
     assert "There is no flow in what was named" in capsys.readouterr().err
     assert 2 == main(["migrate", "check", str(tmp_path / "none.yaml")])
     assert "Cannot read the flow file" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_read_is_reported_beside_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The report goes on after it, and the code is 1."""
+    (tmp_path / "a.yaml").write_bytes(b"id: \xff\xfe")
+    (tmp_path / "fine.yaml").write_text(FINE)
+
+    code, said = check(capsys, str(tmp_path), str(tmp_path / "none.yaml"))
+
+    assert 1 == code
+    assert said.splitlines() == [
+        f"{tmp_path}/a.yaml: ? cannot be read",
+        f"         -  problem: Cannot read the flow file '{tmp_path}/a.yaml': it is not UTF-8 text.",
+        f"{tmp_path}/fine.yaml: demo.fine runs as it is",
+        f"{tmp_path}/none.yaml: ? cannot be read",
+        f"         -  problem: Cannot read the flow file '{tmp_path}/none.yaml': No such file or directory.",
+        "",
+        "1 flow: 1 runs as it is, 2 cannot be read",
+    ]
 
 
 @pytest.mark.parametrize(

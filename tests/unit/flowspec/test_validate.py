@@ -9,6 +9,7 @@ from tiercel.flowspec.triggerrule import cron_problem, is_zone
 
 PAUSE = "type: io.kestra.plugin.core.flow.Pause"
 FLOW = "io.kestra.plugin.core.flow"
+STORAGE = "io.kestra.plugin.core.storage"
 ON_A = "type: io.kestra.plugin.core.trigger.Flow, dependsOn: [{flowId: a, namespace: b}]"
 
 
@@ -98,6 +99,8 @@ def test_ids_that_stand_twice_are_named_over_the_whole_tree() -> None:
         ("[{id: x, type: STRING, min: 3}]", "Unrecognized field \"min\" of an input of type 'STRING'"),
         ("[{id: x, type: INT, min: low}]", "Expected `INT` but received `low`"),
         ("[{id: x, type: INT, defaults: many}]", "x: the default cannot be used"),
+        ("[{id: x, type: INT, min: 5, max: 3}]", "no value can be between `min` 5 and `max` 3"),
+        ("[{id: x, type: DATE, after: 2026-02-01, before: 2026-01-01}]", "no value can be between `after` 2026-02-01"),
         ("[{id: x, type: ARRAY}]", "x: `itemType` cannot be null"),
         ("[{id: x, type: SELECT}]", "`values` or `expression` must be set"),
         ("[{id: x, type: FILE, defaults: a}]", "only support `defaults` as local files"),
@@ -113,6 +116,32 @@ def test_inputs_that_cannot_work_are_refused(inputs: str, sentence: str) -> None
     found = messages(f"inputs: {inputs}")
 
     assert any(sentence in message for message in found), found
+
+
+@pytest.mark.parametrize(
+    ("declared", "cause"),
+    [
+        ("type: SELECT, values: [a, b], defaults: c", "it must match the values `[a, b]`"),
+        ("type: MULTISELECT, values: [a, b], defaults: [a, c]", "value `c` doesn't match the values `[a, b]`"),
+        ("type: INT, min: 5, defaults: 3", "it must be more than `5`"),
+        ("type: FLOAT, max: 1.5, defaults: 2", "it must be less than `1.5`"),
+        ("type: STRING, validator: '[a-z]+', defaults: A", "it must match the pattern `[a-z]+`"),
+        ("type: JSON, defaults: '{a'", "Expected `JSON` but received `{a`"),
+        ("type: DATE, after: 2026-01-01, defaults: 2025-01-01", "it must be after `2026-01-01`"),
+        ("type: SELECT, values: [a, b], defaults: a", None),
+        ("type: SELECT, values: [a, b], defaults: '{{ vars.first }}'", None),
+        ("type: SELECT, values: [a, b], defaults: c, allowCustomValue: true", None),
+        ("type: MULTISELECT, values: [a, b], defaults: ['{{ vars.first }}']", None),
+    ],
+)
+def test_a_default_that_its_own_bounds_refuse_is_warned_of(declared: str, cause: str | None) -> None:
+    """An execution that is given another value starts: so the flow is valid, as in Kestra."""
+    report = check(f"inputs: [{{id: x, {declared}}}]")
+
+    said = [] if cause is None else ["The default of the input 'x' will be refused when it is used: "]
+    assert not report.problems
+    assert said == [warning[: len(said[0])] for warning in report.warnings]
+    assert cause is None or cause in report.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -144,6 +173,16 @@ def test_inputs_that_cannot_work_are_refused(inputs: str, sentence: str) -> None
             "'interval' must be less than 'maxDuration' but is PT5S",
         ),
         (f"- {{id: p, {PAUSE}, retry: {{type: constant, interval: PT5S, maxAttempts: 0}}}}", "or equal to 1"),
+        (f"- {{id: p, {PAUSE}, retry: {{type: constant, interval: -PT5S}}}}", "must not be negative, but is PT-5S"),
+        (f"- {{id: p, {PAUSE}, timeout: -PT1S}}", "must not be negative, but is PT-1S"),
+        (f"- {{id: s, type: {STORAGE}.Split, from: a, rows: 0}}", "must be greater than or equal to 1"),
+        (f"- {{id: s, type: {STORAGE}.Split, from: a, partitions: '0'}}", "must be greater than or equal to 1"),
+        (f"- {{id: s, type: {STORAGE}.Split, from: a, bytes: many}}", "'many' is not a size"),
+        (
+            f"- {{id: i, type: {FLOW}.ForEachItem, items: a, namespace: b, flowId: c, batch: {{rows: 0}}}}",
+            "must be greater than or equal to 1",
+        ),
+        ("- {id: r, type: io.kestra.plugin.core.http.Request, uri: a, method: G T}", "'G T' is not a method of HTTP"),
         (f"- {{id: p, {PAUSE}, onResume: [{{id: x, type: ARRAY}}]}}", "`itemType` cannot be null"),
     ],
 )

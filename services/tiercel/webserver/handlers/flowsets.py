@@ -276,7 +276,7 @@ async def import_flows(request: AnyRequest) -> list[str]:
         upload = form.uploads[0]
         size_max = call.api.settings.body_max
         is_archive = upload.file_name.lower().endswith(".zip")
-        sources = _unpacked(upload, size_max) if is_archive else [_text(_content(upload, size_max))]
+        sources = _unpacked(upload, size_max) if is_archive else [_flows_in(upload, size_max)]
     wrong: list[str] = []
     for source in sources:
         try:
@@ -288,6 +288,18 @@ async def import_flows(request: AnyRequest) -> list[str]:
             names = [str(name["id"]) for name in _names(source) if name.get("id")]
             wrong += names or [str(error)]
     return wrong
+
+
+def _flows_in(upload: multipart.Upload, size_max: int) -> str:
+    """Return a text of flows; raise Refused when it cannot be taken for one, so that no name of a flow can be told."""
+    text = _text(_content(upload, size_max))
+    try:
+        documents = [document.data for document in read_documents(text)]
+    except InvalidFlow as error:
+        raise Refused(f"'{upload.file_name}' is neither a zip archive nor YAML: {error}") from error
+    if not any(isinstance(data, dict) for data in documents):
+        raise Refused(f"'{upload.file_name}' holds no flow; send a zip archive with '.yml' files, or YAML.")
+    return text
 
 
 def _unpacked(upload: multipart.Upload, size_max: int) -> list[str]:

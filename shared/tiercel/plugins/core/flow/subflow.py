@@ -8,9 +8,10 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
-from tiercel.model.property import DEPRECATED, DYNAMIC, NOT_EMPTY, REMOVED, Node
+from tiercel.model.property import DEPRECATED, DYNAMIC, NOT_EMPTY, REMOVED, Node, Written
 from tiercel.plugins.base import ExecutableTask, Task
 from tiercel.plugins.core.flow.branching import BranchingTask
+from tiercel.plugins.core.storage.split import OPEN_MAX, size_problem
 from tiercel.plugins.registry import register
 
 
@@ -60,9 +61,9 @@ class Subflow(ExecutableTask, frozen=True, kw_only=True):
 class Batch(Node, frozen=True, kw_only=True):
     """How a file is split: by size, into a number of parts, or every so many rows."""
 
-    rows: Annotated[int | str | None, DYNAMIC] = None
-    bytes: Annotated[str | None, DYNAMIC] = None
-    partitions: Annotated[int | str | None, DYNAMIC] = None
+    rows: Annotated[int | str | None, DYNAMIC, Meta(ge=1)] = None
+    bytes: Annotated[str | None, DYNAMIC, Written(size_problem)] = None
+    partitions: Annotated[int | str | None, DYNAMIC, Meta(ge=1, le=OPEN_MAX)] = None
     separator: Annotated[str, DYNAMIC] = "\n"
     regex_pattern: Annotated[str | None, DYNAMIC] = None
 

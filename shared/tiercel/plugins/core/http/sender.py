@@ -15,7 +15,7 @@ import httpx
 
 from tiercel.errors import TaskFailed
 from tiercel.expression.printing import text_of
-from tiercel.model.property import DYNAMIC, NOT_EMPTY
+from tiercel.model.property import DYNAMIC, NOT_EMPTY, Written
 from tiercel.plugins.base import RunContext, RunnableTask
 from tiercel.plugins.core.http.options import Auth, AuthType, HttpOptions, Proxy, Ssl
 from tiercel.storage import uris
@@ -38,12 +38,19 @@ class HttpFailed(TaskFailed):
         self.status = status
 
 
+def method_problem(text: str) -> str | None:
+    """Tell why a text is no method of HTTP, None when it may be one."""
+    if not text or _METHOD.fullmatch(text.upper()):
+        return None
+    return f"'{text}' is not a method of HTTP; write one such as GET or POST."
+
+
 class HttpTask(RunnableTask, frozen=True, kw_only=True):
     """A task that sends a request."""
 
     uri: Annotated[str, DYNAMIC, NOT_EMPTY]
     """The address."""
-    method: Annotated[str, DYNAMIC] = "GET"
+    method: Annotated[str, DYNAMIC, Written(method_problem)] = "GET"
     """The method."""
     params: Annotated[dict[str, Any] | str | None, DYNAMIC] = None
     """Parameters that are added to the address."""
@@ -124,8 +131,8 @@ async def _request(task: HttpTask, context: RunContext) -> dict[str, Any]:
         if each is not None
     ]
     method = (await context.render(task.method) or "GET").upper()
-    if not _METHOD.fullmatch(method):
-        raise TaskFailed(f"'{method}' is not a method of HTTP; write one such as GET or POST.")
+    if (problem := method_problem(method)) is not None:
+        raise TaskFailed(problem)
     request: dict[str, Any] = {"method": method, "url": url}
     params = await context.render(task.params, dict[str, Any])
     if params:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final
 
 import msgspec
+from msgspec import Meta
 
 from tiercel.errors import TaskFailed
 from tiercel.expression import ion
-from tiercel.model.property import DYNAMIC, NOT_EMPTY
+from tiercel.model.property import DYNAMIC, NOT_EMPTY, Written
 from tiercel.plugins.base import RunContext, RunnableTask
 from tiercel.plugins.core.storage.rows import ended, ion_rows, is_binary
 from tiercel.plugins.registry import register
@@ -38,6 +39,15 @@ def parse_size(text: str) -> int:
     if match is None or float(match[1]) <= 0:
         raise TaskFailed(f"'{text}' is not a size; write it as '10MB' or '512KB'.")
     return max(1, int(float(match[1]) * _UNITS[match[2].upper()]))
+
+
+def size_problem(text: str) -> str | None:
+    """Tell why a text is no size, None when it is one."""
+    try:
+        parse_size(text)
+    except TaskFailed as error:
+        return str(error)
+    return None
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,11 +198,11 @@ class Split(RunnableTask, frozen=True, kw_only=True):
 
     from_: Annotated[str, DYNAMIC, NOT_EMPTY] = msgspec.field(name="from")
     """The URI of the file."""
-    bytes: Annotated[str | None, DYNAMIC] = None
+    bytes: Annotated[str | None, DYNAMIC, Written(size_problem)] = None
     """A part ends with the line that reaches this size, for example `10MB`."""
-    partitions: Annotated[int | str | None, DYNAMIC] = None
+    partitions: Annotated[int | str | None, DYNAMIC, Meta(ge=1, le=OPEN_MAX)] = None
     """How many parts."""
-    rows: Annotated[int | str | None, DYNAMIC] = None
+    rows: Annotated[int | str | None, DYNAMIC, Meta(ge=1)] = None
     """How many lines per part."""
     separator: Annotated[str, DYNAMIC] = "\n"
     """What ends a line."""

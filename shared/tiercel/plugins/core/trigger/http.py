@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from tiercel.model.property import DEPRECATED, DYNAMIC, NOT_EMPTY
+from tiercel.model.property import DEPRECATED, DYNAMIC, NOT_EMPTY, Written
 from tiercel.plugins.base import PollingTrigger, RunContext
 from tiercel.plugins.core.http.options import HttpOptions, Ssl
 from tiercel.plugins.core.http.request import Request, answer_of
+from tiercel.plugins.core.http.sender import method_problem
 from tiercel.plugins.registry import register
 
 FALSE: Final = frozenset({"", "false", "0", "-0"})
@@ -28,7 +29,7 @@ class HttpTrigger(PollingTrigger, frozen=True, kw_only=True):
 
     uri: Annotated[str, DYNAMIC, NOT_EMPTY]
     """The address that is asked."""
-    method: Annotated[str, DYNAMIC] = "GET"
+    method: Annotated[str, DYNAMIC, Written(method_problem)] = "GET"
     """The method."""
     body: Annotated[Any, DYNAMIC] = None
     form_data: Annotated[dict[str, Any] | str | None, DYNAMIC] = None
