@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tiercel.errors import TiercelError
+from tiercel.expression.truth import means_true
 from tiercel.messages.execution_event import ChildRunReported
 from tiercel.messages.worker_job import TaskJob
 from tiercel.model import ids
@@ -29,9 +30,6 @@ from tiercel.worker.outputs import reference
 
 if TYPE_CHECKING:
     from tiercel.worker.jobrun import Owner
-
-FALSE_TEXTS: Final = frozenset({"", "false", "0", "-0"})
-"""What a condition's text is when it does not hold (reference 2)."""
 
 
 class FolderRun:
@@ -131,7 +129,7 @@ class FolderRun:
     async def _is_wanted(self, child: Task, context: TaskContext) -> bool:
         if child.run_if is None:
             return True
-        return str(await context.render(child.run_if, str) or "").strip() not in FALSE_TEXTS
+        return means_true(await context.render(child.run_if, str))
 
     def _context_of(self, child: Task) -> TaskContext:
         job, parent = self._job, self._context

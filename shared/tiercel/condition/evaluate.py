@@ -16,6 +16,7 @@ import msgspec
 
 from tiercel.condition.moment import offset_time, read_day, read_moment, read_offset_time
 from tiercel.errors import ExpressionError
+from tiercel.expression.truth import means_true
 from tiercel.model.execution import Execution, TaskRun
 from tiercel.model.state import State
 from tiercel.model.task import Condition
@@ -25,8 +26,6 @@ from tiercel.plugins.core.condition import execution as on_execution
 Render = Callable[[str, Mapping[str, Any]], str]
 """Renders a text with variables; raises ExpressionError."""
 
-FALSE_TEXTS: Final = frozenset({"", "false", "0", "-0"})
-"""What a condition's text is when it does not hold (reference 2)."""
 COUNTRY_DEFAULT: Final = "US"
 """Kestra takes the country of its own locale, which is en_US unless it is configured."""
 
@@ -70,18 +69,13 @@ def upstream_of(execution: Execution, runs: Sequence[TaskRun] = ()) -> Upstream:
     )
 
 
-def is_true(text: str | None) -> bool:
-    """Tell whether a rendered text counts as true."""
-    return text is not None and text.strip() not in FALSE_TEXTS
-
-
 def when_holds(when: Any, variables: Mapping[str, Any], render: Render) -> bool:
     """Tell whether a trigger's `when` holds; one that is not given does."""
     if when is None:
         return True
     if isinstance(when, bool):
         return when
-    return is_true(render(str(when), variables))
+    return means_true(render(str(when), variables))
 
 
 def all_hold(conditions: Sequence[Condition], subject: Subject, render: Render) -> bool:
@@ -97,7 +91,7 @@ def holds(condition: Condition, subject: Subject, render: Render) -> bool:
         case on_execution.Or():
             return any(holds(inner, subject, render) for inner in condition.conditions)
         case on_execution.Expression():
-            return is_true(render(condition.expression, subject.variables))
+            return means_true(render(condition.expression, subject.variables))
         case on_execution.MultipleCondition():
             return subject.met is not None and subject.met(condition)
         case on_execution.FlowCondition():
@@ -140,7 +134,7 @@ def _execution_holds(condition: Condition, subject: Subject, render: Render) -> 
             if not execution.outputs:
                 return False
             trigger = {**(subject.variables.get("trigger") or {}), "outputs": execution.outputs}
-            return is_true(render(condition.expression, {**subject.variables, "trigger": trigger}))
+            return means_true(render(condition.expression, {**subject.variables, "trigger": trigger}))
         case on_execution.HasRetryAttempt():
             tried = [state for attempts in execution.attempts if len(attempts) > 1 for state in attempts]
             return any(_state_chosen(state, condition.in_, condition.not_in, subject, render) for state in tried)

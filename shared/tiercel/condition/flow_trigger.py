@@ -12,11 +12,12 @@ from typing import Any, Final
 
 import msgspec
 
-from tiercel.condition.evaluate import Render, Subject, Upstream, holds, is_true, label_pairs, when_holds
+from tiercel.condition.evaluate import Render, Subject, Upstream, holds, label_pairs, when_holds
 from tiercel.condition.label import CORRELATION_ID, trigger_labels
 from tiercel.condition.window import time_window_of
 from tiercel.errors import ExpressionError
 from tiercel.expression import java_regex
+from tiercel.expression.truth import means_true
 from tiercel.model.execution import Execution, ExecutionKind
 from tiercel.model.flow import Flow
 from tiercel.model.state import TERMINATED, State
@@ -234,9 +235,9 @@ def _compared(one: PreconditionFilter, subject: Subject, render: Render) -> bool
         case FilterType.NOT_IN:
             return value not in (one.values or ())
         case FilterType.IS_TRUE:
-            return is_true(value)
+            return means_true(value)
         case FilterType.IS_FALSE:
-            return not is_true(value)
+            return not means_true(value)
         case FilterType.IS_NULL:
             return not value
         case FilterType.IS_NOT_NULL:

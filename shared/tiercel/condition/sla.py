@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from tiercel.condition.evaluate import Render, is_true
+from tiercel.condition.evaluate import Render
+from tiercel.expression.truth import means_true
 from tiercel.model.duration import format_duration
 from tiercel.model.flow import Sla, SlaType
 
@@ -20,6 +21,6 @@ def violation(sla: Sla, begun: datetime, now: datetime, variables: Mapping[str, 
             lasted, allowed = format_duration(now - begun), format_duration(sla.duration)
             return f"execution duration of {lasted} exceed the maximum duration of {allowed}."
         case SlaType.EXECUTION_ASSERTION:
-            if sla.assertion is None or is_true(render(sla.assertion, variables)):
+            if sla.assertion is None or means_true(render(sla.assertion, variables)):
                 return None
             return f"assertion is false: {sla.assertion}."

@@ -21,15 +21,11 @@ def encrypt(key: str, text: str, iv: bytes) -> str:
     """Encrypt a text; raise ValueError for a key of a wrong size. The IV must never be used twice with a key."""
     if not text:
         return text
-    if not text:
-        return text
     return b64encode(iv + AESGCM(b64decode(key)).encrypt(iv, text.encode(), None)).decode()
 
 
 def decrypt(key: str, encrypted: str) -> str:
     """Decrypt a text; raise ValueError when key and text do not belong together."""
-    if not encrypted:
-        return encrypted
     if not encrypted:
         return encrypted
     data = b64decode(encrypted)

@@ -103,7 +103,7 @@ def records_of(task_id: str, draft: Draft, facts: Facts, path: tuple[str, ...] |
 def _outer(task_id: str, draft: Draft, facts: Facts) -> list[OutputRecord] | None:
     """Return the outputs of a task outside the Loop that this execution is an iteration of; None for its own tasks."""
     loop = draft.execution.loop_run
-    node = facts.plan.nodes.get(task_id) if facts.plan is not None else None
+    node = facts.node_of(task_id)
     if loop is None or node is None:
         return None
     depth = sum(1 for above in node.ancestors() if above.kind is Kind.LOOP)

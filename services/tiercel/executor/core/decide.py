@@ -219,7 +219,7 @@ def _timer_due(draft: Draft, facts: Facts, event: events.TimerDue) -> None:
 
 def _pause_over(draft: Draft, facts: Facts, seq: int) -> None:
     record = draft.run(seq)
-    node = reports.node_of(facts, record) if record is not None else None
+    node = facts.node_of(record.run.task_id) if record is not None else None
     if node is not None and node.kind is Kind.APPROVAL:
         approving.expire(draft, seq, node)
         return

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from tiercel.executor.core.plan import FlowPlan
+from tiercel.executor.core.plan import FlowPlan, Node
 from tiercel.expression.rendering import Engine
 from tiercel.model.execution import Execution
 from tiercel.model.live import OutputRecord, RunRecord
@@ -109,6 +109,10 @@ class Facts:
     def engine(self) -> Engine:
         """The expression engine of the flow's dialect."""
         return self.around.engines[str(self.plan.flow.dialect) if self.plan is not None else "1.x"]
+
+    def node_of(self, task_id: str) -> Node | None:
+        """Return the place of a task in the flow; None for a task of a dynamic run, or when there is no flow."""
+        return self.plan.nodes.get(task_id) if self.plan is not None else None
 
     def outputs_of(self, task_id: str, path: tuple[str, ...] | None = None) -> Iterable[OutputRecord]:
         """Return the saved outputs of all runs of a task, or of those of one iteration."""

@@ -8,7 +8,7 @@ what it has met so far in its windows are its rows, executions that it starts ar
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -33,6 +33,7 @@ from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.host import FactsHost
 from tiercel.executor.core.inputs import typed_inputs
 from tiercel.executor.core.listening import asks_attempts, listens
+from tiercel.executor.core.outer import OuterOutputs
 from tiercel.expression.rendering import Renderer
 from tiercel.messages.execution_event import CreateExecution, UpstreamChanged, WindowEnded
 from tiercel.messages.topics import EXECUTION_EVENT
@@ -295,7 +296,7 @@ class _Asking:
         upstream, facts = self.event.upstream, self.facts
         return LazyContext(
             {
-                "outputs": outputs or (lambda: TaskOutputs(facts, upstream.id)),
+                "outputs": outputs or (lambda: OuterOutputs(facts, upstream.id)),
                 "inputs": lambda: facts.around.unseal(upstream.inputs or {}),
                 "labels": lambda: nested_labels(upstream.labels),
                 "hasRetryAttempt": lambda: any(
@@ -335,34 +336,5 @@ class _Asking:
     def _given(self) -> Mapping[str, Any]:
         """Return what a `when` of the 2.x dialect sees: the outputs of the flow, and behind them those of its tasks."""
         upstream = self.event.upstream
-        of_tasks: Any = TaskOutputs(self.facts, upstream.id)
+        of_tasks: Any = OuterOutputs(self.facts, upstream.id)
         return ChainMap(dict(upstream.outputs or {}), of_tasks)
-
-
-class TaskOutputs(Mapping[str, Any]):
-    """`outputs` of the execution that is listened to: task id -> outputs, asked for one task at a time."""
-
-    __slots__ = ("_execution_id", "_facts")
-
-    def __init__(self, facts: Facts, execution_id: str) -> None:
-        self._facts = facts
-        self._execution_id = execution_id
-
-    def __getitem__(self, key: str) -> Any:
-        tree: dict[str, Any] = {}
-        records = self._facts.ask("outer", self._execution_id, key)
-        if not records:
-            raise KeyError(key)
-        for record in records:
-            place = tree
-            for part in record.path:
-                place = place.setdefault(part, {})
-            large = record.ref.uri is not None
-            place.update((self._facts.ask("large", record.ref.uri) if large else record.ref.value) or {})
-        return tree
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._facts.ask("outer_names", self._execution_id))
-
-    def __len__(self) -> int:
-        return len(self._facts.ask("outer_names", self._execution_id))

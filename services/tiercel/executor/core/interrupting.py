@@ -36,7 +36,7 @@ def end_siblings(draft: Draft, facts: Facts, seq: int, node: Node | None) -> Non
     reason = f"Task terminated because {sibling} failed."
     _tell(draft, facts, [record for _, record in below])
     for _, record in below:
-        found = killing.node_of(facts, record)
+        found = facts.node_of(record.run.task_id)
         if found is None or not found.kind.has_children:
             draft.log("WARN", reason, record.run)
         killing.end_killed(draft, record.run.seq, found, state)
@@ -81,7 +81,7 @@ def _tell(draft: Draft, facts: Facts, below: list[RunRecord]) -> None:
         kill = KillRun(execution_id=draft.execution.id, runs=running)
         draft.messages.append(Outgoing(topic=BROADCAST, key="", message=kill))
     for record in below:
-        node = killing.node_of(facts, record)
+        node = facts.node_of(record.run.task_id)
         if node is not None and node.kind is Kind.SUBFLOW and record.child_id is not None:
             interruptions.send(draft, KillRequested(execution_id=record.child_id, at=draft.at))
         elif node is not None and node.kind.iterates and record.branch is not None:

@@ -7,7 +7,6 @@ A job carries only that part of the context which the task's expressions can rea
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from tiercel.executor.core import reach, routing
@@ -20,9 +19,6 @@ from tiercel.messages.worker_job import TaskJob
 from tiercel.model.live import RunRecord
 from tiercel.model.state import State
 from tiercel.queue.base import LANE_DEFAULT, OutgoingJob
-
-KILL_WAIT = timedelta(seconds=30)
-"""How long a killed job's worker may be silent before the run ends KILLED without it."""
 
 
 def submit(draft: Draft, facts: Facts, seq: int, node: Node, lane: str | None = None) -> None:
@@ -85,7 +81,7 @@ def _plain(context: LazyContext, root: str) -> Any:
 
 def _depth(name: str, facts: Facts) -> int | None:
     """Return how many values lead to the outputs of a task, None when that cannot be told from the flow."""
-    target = facts.plan.nodes.get(name) if facts.plan else None
+    target = facts.node_of(name)
     if target is None:
         return None
     return sum(1 for above in target.ancestors() if above.kind in (Kind.FOR_EACH, Kind.EACH_PARALLEL))

@@ -58,7 +58,7 @@ def _end_runs(draft: Draft, facts: Facts, *, cascade: bool) -> bool:
     waits = False
     running: list[tuple[int, int]] = []
     for record in list(draft.live_runs()):
-        node = node_of(facts, record)
+        node = facts.node_of(record.run.task_id)
         state = record.run.state
         if node is not None and node.kind.iterates and record.branch is not None:
             waits = interruptions.kill(draft, record, cascade=cascade or node.kind is Kind.LOOP) or waits
@@ -87,11 +87,6 @@ def _owner_runs(draft: Draft, record: RunRecord) -> bool:
     """Tell whether a run is part of another run's job, which reports it."""
     above = draft.run(record.run.parent) if record.run.parent is not None else None
     return above is not None and above.worker is not None
-
-
-def node_of(facts: Facts, record: RunRecord) -> Node | None:
-    """Return the task that a run is of; None when the flow does not know it."""
-    return facts.plan.nodes.get(record.run.task_id) if facts.plan is not None else None
 
 
 def _kill_child(draft: Draft, record: RunRecord, *, cascade: bool) -> bool:
@@ -143,7 +138,7 @@ def is_counted(draft: Draft, parent: int | None) -> bool:
 def give_up(draft: Draft, facts: Facts) -> None:
     """End every run that has not answered the kill."""
     for record in list(draft.live_runs()):
-        node = node_of(facts, record)
+        node = facts.node_of(record.run.task_id)
         if node is None or not (node.kind.has_children or record.branch is not None):
             end_killed(draft, record.run.seq, node)
         elif node.kind.iterates:

@@ -17,19 +17,13 @@ from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.host import FactsHost
 from tiercel.executor.core.plan import Node
 from tiercel.expression.rendering import Renderer
+from tiercel.expression.truth import means_true
 from tiercel.model.duration import parse_duration
 from tiercel.model.execution import TaskRun
 
 E = TypeVar("E", bound=StrEnum)
 
 _SECONDS: Final = re.compile(r"\d+(\.\d+)?")
-FALSE_TEXTS: Final = frozenset({"", "false", "0", "-0"})
-"""What a condition's text is when it does not hold (reference 2)."""
-
-
-def is_truthy(text: str | None) -> bool:
-    """Tell whether the text of a rendered condition means true."""
-    return text is not None and text.strip() not in FALSE_TEXTS
 
 
 class Rendering:
@@ -97,7 +91,7 @@ class Rendering:
 
     def holds(self, condition: Any) -> bool:
         """Render a condition and tell whether it holds."""
-        return is_truthy(self.text(condition))
+        return means_true(self.text(condition))
 
     def mapping(self, value: Any, name: str) -> dict[str, Any]:
         """Render a map, or a text that renders to a JSON map."""

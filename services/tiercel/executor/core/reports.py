@@ -35,13 +35,6 @@ RESUBMITS_MAX = 3
 """How often a task run is given to another worker because its worker was lost."""
 RETURNS_MAX = 8
 """Returns of a job that are remembered: what is told again comes soon after it was told first."""
-RETURNS_MAX = 8
-"""Returns of a job that are remembered: one that is told again comes soon after it was told first."""
-
-
-def node_of(facts: Facts, record: RunRecord) -> Node | None:
-    """Return the place of a run's task in the flow; None for a dynamic run."""
-    return facts.plan.nodes.get(record.run.task_id) if facts.plan is not None else None
 
 
 def started(draft: Draft, facts: Facts, event: TaskStarted) -> None:
@@ -55,7 +48,7 @@ def started(draft: Draft, facts: Facts, event: TaskStarted) -> None:
             draft.messages.append(Outgoing(topic=BROADCAST, key="", message=kill))
         return
     if record.returned_by == event.worker:
-        node = node_of(facts, record)
+        node = facts.node_of(record.run.task_id)
         if node is not None:
             _submit_again(draft, facts, record, node)
         return
@@ -70,7 +63,7 @@ def _begin(draft: Draft, facts: Facts, seq: int, worker: str) -> RunRecord:
     """Note that a worker runs the job of a task run."""
     record = draft.get(seq)
     run = begin_attempt(record.run, draft.at, worker)
-    node = node_of(facts, record)
+    node = facts.node_of(record.run.task_id)
     if node is not None and isinstance(node.task, WorkingDirectory):
         # To a flow it is a flowable: that it is sent to a worker as a whole shows nowhere.
         run = replace(run, history=tuple(change for change in run.history if change.state is not State.SUBMITTED))
@@ -84,7 +77,7 @@ def finished(draft: Draft, facts: Facts, event: TaskFinished) -> None:
     record = draft.run(event.seq)
     if record is None or record.folded or record.run.state.is_terminated:
         return
-    node = node_of(facts, record)
+    node = facts.node_of(record.run.task_id)
     if record.run.state is State.SUBMITTED and record.run.attempt + 1 == event.attempt:
         draft.turn(event.seq, State.RUNNING)
         record = _begin(draft, facts, event.seq, event.worker)
@@ -147,7 +140,7 @@ def child_run(draft: Draft, facts: Facts, event: ChildRunReported) -> None:
     record = draft.get(seq)
     run = keep_outputs(draft, end_attempt(record.run, event.state, draft.at), event.outputs)
     draft.put(replace(record, run=replace(run, error=event.error) if event.error else run))
-    node = node_of(facts, record)
+    node = facts.node_of(record.run.task_id)
     if draft.turn(seq, allowed(event.state, node) if node is not None else event.state):
         fold(draft, seq)
 
@@ -179,7 +172,7 @@ def lost(draft: Draft, facts: Facts, event: WorkerLost) -> None:
     record = draft.run(event.seq)
     if record is None or record.run.attempt != event.attempt or record.worker != event.worker:
         return
-    node = node_of(facts, record)
+    node = facts.node_of(record.run.task_id)
     if node is None:
         return
     for child in list(draft.live_runs()):
@@ -213,7 +206,7 @@ def returned(draft: Draft, facts: Facts, event: JobReturned) -> None:
     told before changes nothing.
     """
     record = draft.run(event.seq)
-    node = node_of(facts, record) if record is not None else None
+    node = facts.node_of(record.run.task_id) if record is not None else None
     told = (event.worker, event.at)
     if record is None or node is None or told in record.returns:
         return
@@ -238,7 +231,7 @@ def _submit_again(draft: Draft, facts: Facts, record: RunRecord, node: Node) -> 
 def refused(draft: Draft, facts: Facts, event: JobRefused) -> None:
     """No worker can read the job: its task run fails with the reason."""
     record = draft.run(event.seq)
-    node = node_of(facts, record) if record is not None else None
+    node = facts.node_of(record.run.task_id) if record is not None else None
     if record is None or node is None:
         return
     state = record.run.state
@@ -258,7 +251,7 @@ def child_ended(draft: Draft, facts: Facts, event: ChildEnded) -> None:
     if record is None or record.run.state.is_terminated:
         correcting.child_corrected(draft, facts, event)
         return
-    node = node_of(facts, record)
+    node = facts.node_of(record.run.task_id)
     if node is not None and node.kind.iterates:
         count = iterations.child_ended if node.kind is Kind.LOOP else batches.child_ended
         count(draft, facts, event, node)
@@ -292,7 +285,7 @@ def retry_due(draft: Draft, facts: Facts, seq: int) -> None:
     record = draft.run(seq)
     if record is None or record.run.state is not State.RETRYING:
         return
-    node = node_of(facts, record)
+    node = facts.node_of(record.run.task_id)
     if node is None:
         return
     draft.update(retrying=max(0, draft.head.retrying - 1))

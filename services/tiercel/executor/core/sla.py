@@ -69,5 +69,5 @@ def _violate(draft: Draft, facts: Facts, agreement: Sla, reason: str) -> None:
 
 
 def _holds_others(record: RunRecord, facts: Facts) -> bool:
-    node = facts.plan.nodes.get(record.run.task_id) if facts.plan is not None else None
+    node = facts.node_of(record.run.task_id)
     return record.branch is not None or (node is not None and node.kind.has_children)

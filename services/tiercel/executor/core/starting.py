@@ -23,7 +23,8 @@ from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import allowed, begin_attempt, count_end, end_attempt, set_outputs
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.plan import ROOT, Kind, Node
-from tiercel.executor.core.rendering import Rendering, is_truthy
+from tiercel.executor.core.rendering import Rendering
+from tiercel.expression.truth import means_true
 from tiercel.model import ids
 from tiercel.model.execution import Attempt, TaskFixture, TaskRun
 from tiercel.model.live import Branch, RunRecord
@@ -69,7 +70,7 @@ def activate(draft: Draft, facts: Facts, seq: int, node: Node, *, passes: bool =
         draft.move(State.BREAKPOINT)
         return
     try:
-        if node.task.run_if is not None and not is_truthy(Rendering(draft, facts, run, node).text(node.task.run_if)):
+        if node.task.run_if is not None and not means_true(Rendering(draft, facts, run, node).text(node.task.run_if)):
             end(draft, facts, seq, node, State.SKIPPED)
             return
         fixture = draft.execution.fixture_of(run.task_id, run.value)

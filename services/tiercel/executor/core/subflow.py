@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import begin_attempt, set_outputs
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.inputs import typed_inputs
+from tiercel.executor.core.outer import OuterOutputs
 from tiercel.executor.core.plan import FlowPlan, Node
 from tiercel.executor.core.rendering import Rendering
 from tiercel.executor.core.updates import labels_of
@@ -207,32 +208,5 @@ def extracted(draft: Draft, facts: Facts, seq: int, node: Node, event: ChildEnde
     assert isinstance(task, Subflow)
     if not task.outputs:
         return None
-    rendering = Rendering(draft, facts, draft.get(seq).run, node, outputs=_ChildOutputs(facts, event.child_id))
+    rendering = Rendering(draft, facts, draft.get(seq).run, node, outputs=OuterOutputs(facts, event.child_id))
     return rendering.mapping(task.outputs, "outputs")
-
-
-class _ChildOutputs(Mapping[str, Any]):
-    """`outputs` as the tasks of another execution left them, asked for one task at a time."""
-
-    def __init__(self, facts: Facts, execution_id: str) -> None:
-        self._facts = facts
-        self._execution_id = execution_id
-
-    def __getitem__(self, key: str) -> Any:
-        tree: dict[str, Any] | None = None
-        for record in self._facts.ask("outer", self._execution_id, key):
-            value = record.ref.value if record.ref.uri is None else self._facts.ask("large", record.ref.uri)
-            tree = {} if tree is None else tree
-            place = tree
-            for part in record.path:
-                place = place.setdefault(part, {})
-            place.update(value or {})
-        if tree is None:
-            raise KeyError(key)
-        return tree
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._facts.ask("outer_names", self._execution_id))
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))

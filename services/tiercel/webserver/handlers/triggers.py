@@ -12,12 +12,12 @@ from litestar.params import FromPath
 from tiercel.errors import Conflict, NotFound, Refused
 from tiercel.messages.topics import TRIGGER_EVENT
 from tiercel.messages.trigger_event import TriggerCommand
-from tiercel.model import ids
 from tiercel.model.trigger_state import Backfill, TriggerState
 from tiercel.queue.base import Outgoing
 from tiercel.repository.filter import Field, Filter, Op, matches
 from tiercel.webserver import query
 from tiercel.webserver.context import Call
+from tiercel.webserver.handlers import bulk
 
 AnyRequest = Request[Any, Any, AppState]
 _BASE: Final = "/api/v1/triggers"
@@ -149,16 +149,10 @@ def uid_of(call: Call, named: Any) -> str:
     return "/".join((call.tenant_id, *map(str, names)))
 
 
-def _answer(call: Call, count: int) -> Response[Any]:
-    if not call.is_new:
-        return Response({"count": count}, status_code=200)
-    return Response({"operationId": ids.new_id(call.api.clock.now()), "totalItems": count}, status_code=202)
-
-
 async def _many(call: Call, uids: list[str], command: str) -> Response[Any]:
     if uids:
         await _send(call, uids, command)
-    return _answer(call, len(uids))
+    return bulk.answer(call, len(uids))
 
 
 async def by_query(call: Call, command: str) -> Response[Any]:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar
 
 from tiercel.errors import ExpressionError, TaskFailed
+from tiercel.expression.truth import means_true
 from tiercel.model.property import DYNAMIC, NOT_EMPTY
 from tiercel.plugins.base import RunContext, RunnableTask
 from tiercel.plugins.registry import register
-
-FALSE_TEXTS: Final = frozenset({"", "false", "0", "-0"})
-"""What a condition's text is when it does not hold (reference 2)."""
-
-
-def holds(text: str | None) -> bool:
-    """Tell whether the text of a rendered condition means true."""
-    return text is not None and text.strip() not in FALSE_TEXTS
 
 
 @register("io.kestra.plugin.core.execution.Fail", "io.kestra.core.tasks.executions.Fail")
@@ -31,7 +24,7 @@ class Fail(RunnableTask, frozen=True, kw_only=True):
 
     async def run(self, context: RunContext) -> None:
         """Raise the message."""
-        if self.condition is None or holds(await context.render(self.condition, str)):
+        if self.condition is None or means_true(await context.render(self.condition, str)):
             raise TaskFailed(await context.render(self.error_message) or "Task failure")
 
 
@@ -52,7 +45,7 @@ class Assert(RunnableTask, frozen=True, kw_only=True):
         failed = 0
         for condition in conditions:
             try:
-                if holds(await context.render(condition, str)):
+                if means_true(await context.render(condition, str)):
                     continue
                 context.log("ERROR", f"Assertion `{condition}` failed!")
             except ExpressionError as error:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from tiercel.errors import ExpressionError, TaskFailed
+from tiercel.expression.truth import means_true
 from tiercel.model.property import DYNAMIC, NOT_EMPTY
 from tiercel.plugins.base import RunContext, RunnableTask
 from tiercel.plugins.core.storage.rows import written_rows
@@ -20,7 +21,6 @@ from tiercel.plugins.registry import register
 
 TURN_ROWS: Final = 200
 """Rows that are worked on before other tasks get their turn."""
-FALSE_TEXTS: Final = frozenset({"", "false", "0", "-0"})
 
 
 async def rows_of(path: Path) -> AsyncIterator[tuple[bytes, dict[str, Any]]]:
@@ -90,7 +90,7 @@ class FilterItems(RunnableTask, frozen=True, kw_only=True):
             text = (await context.render(self.filter_condition, str, **variables)).strip()
             # An empty text is false; only null is no answer.
             if text or await context.render(self.filter_condition, Any, **variables) is not None:
-                return text not in FALSE_TEXTS
+                return means_true(text)
         except ExpressionError:
             if on_error is OnError.FAIL:
                 raise
