@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from tiercel.errors import TaskFailed
 from tiercel.executor.service import ExecutorService
@@ -37,6 +38,9 @@ tasks:
     type: io.kestra.plugin.core.debug.Return
     format: "{{{{ trigger.word }}}}"
 """
+COUNTED = (
+    "started_count_total", "execution_count_total", "error_count_total", "ended_count_total", "duration_seconds_count",
+)  # fmt: skip
 ended: list[str] = []
 
 
@@ -130,6 +134,27 @@ def test_what_a_stream_tells_becomes_executions_in_order(stage: Callable[[], Sta
     assert worker is not None
 
 
+def test_a_worker_counts_what_its_streams_do(stage: Callable[[], Stage]) -> None:
+    """A start, an execution for each event, an end with its duration, and the failure that ended it."""
+
+    async def main() -> None:
+        here = stage()
+        async with here.cluster:
+            await here.deploy("one two fail")
+            await here.until(lambda: _counted("error_count_total", before["error_count_total"] + 1))
+
+    before = {name: _value(name) for name in COUNTED}
+    run_virtual(main())
+
+    assert {
+        "started_count_total": 1.0,
+        "execution_count_total": 2.0,
+        "error_count_total": 1.0,
+        "ended_count_total": 1.0,
+        "duration_seconds_count": 1.0,
+    } == {name: _value(name) - before[name] for name in COUNTED}
+
+
 def test_a_stream_ends_when_its_flow_is_deleted(stage: Callable[[], Stage]) -> None:
     """The worker cancels it; nothing starts it again."""
 
@@ -172,3 +197,13 @@ async def _count(stage: Stage, least: int) -> bool:
 
 async def _has_ended() -> bool:
     return bool(ended)
+
+
+def _value(name: str) -> float:
+    labels = {"tenant_id": "main", "namespace_id": "company.team", "flow_id": "listening"}
+    labels["trigger_type"] = "tiercel.tests.Stream"
+    return REGISTRY.get_sample_value(f"tiercel_worker_trigger_{name}", labels) or 0.0
+
+
+async def _counted(name: str, wanted: float) -> bool:
+    return _value(name) >= wanted

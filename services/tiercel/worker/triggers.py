@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -26,6 +26,7 @@ from tiercel.messages.trigger_event import TriggerAlive, TriggerEvaluated, Trigg
 from tiercel.messages.worker_job import TriggerJob
 from tiercel.plugins.base import RealtimeTrigger, Trigger
 from tiercel.queue.base import Outgoing
+from tiercel.worker import metrics
 from tiercel.worker.context import TaskContext
 from tiercel.worker.runlog import Origin
 
@@ -39,11 +40,13 @@ BEAT: Final = timedelta(seconds=30)
 class _Run:
     """One trigger that is run."""
 
-    __slots__ = ("context", "is_stream", "job", "task")
+    __slots__ = ("began", "context", "is_stream", "job", "labels", "task")
 
-    def __init__(self, job: TriggerJob, context: TaskContext) -> None:
+    def __init__(self, job: TriggerJob, context: TaskContext, began: datetime) -> None:
         self.job = job
         self.context = context
+        self.began = began
+        self.labels = metrics.trigger_labels(job, "unknown")
         self.is_stream = False
         self.task: asyncio.Task[None] | None = None
 
@@ -63,7 +66,7 @@ class TriggerRuns:
     def take(self, job: TriggerJob) -> None:
         """Begin to run a trigger; an earlier run of it that is still there is ended."""
         self.stop(job.trigger_uid)
-        run = _Run(job, self._context(job))
+        run = _Run(job, self._context(job), self._now)
         self._running[job.trigger_uid] = run
         run.task = asyncio.get_running_loop().create_task(self._work(run))
 
@@ -123,32 +126,39 @@ class TriggerRuns:
         beats: asyncio.Task[None] | None = None
         try:
             trigger = _bound(job)
+            run.labels = metrics.trigger_labels(job, trigger.type)
+            metrics.TRIGGERS_STARTED.labels(*run.labels).inc()
             run.is_stream = isinstance(trigger, RealtimeTrigger)
             if run.is_stream:
                 self._crew.freed()
             beats = asyncio.get_running_loop().create_task(self._beat(job, at_once=run.is_stream))
             if isinstance(trigger, RealtimeTrigger):
-                await self._listen(job, trigger, context)
+                await self._listen(run, trigger)
             else:
                 variables = await _evaluated(trigger, context)
+                metrics.TRIGGER_EXECUTIONS.labels(*run.labels).inc(variables is not None)
         except Exception as failure:  # whatever a trigger raises is its answer
             error = context.mask.apply(str(failure) or type(failure).__name__)
+            metrics.TRIGGER_ERRORS.labels(*run.labels).inc()
         finally:
             if beats is not None:
                 beats.cancel()
+            metrics.TRIGGERS_ENDED.labels(*run.labels).inc()
+            metrics.TRIGGER_SECONDS.labels(*run.labels).observe((self._now - run.began).total_seconds())
             await context.close()
             if self._running.get(job.trigger_uid) is run:
                 del self._running[job.trigger_uid]
             self._crew.freed()
         self._answer(job, variables, error=error)
 
-    async def _listen(self, job: TriggerJob, trigger: RealtimeTrigger, context: TaskContext) -> None:
+    async def _listen(self, run: _Run, trigger: RealtimeTrigger) -> None:
         """Tell of each event, in order; while too many reports wait no further event is taken."""
         number = 0
-        async with contextlib.aclosing(trigger.events(context)) as events:  # type: ignore[type-var]  # a generator
+        async with contextlib.aclosing(trigger.events(run.context)) as events:  # type: ignore[type-var]  # a generator
             async for found in events:
                 number += 1
-                self._answer(job, plain(dict(found)), number=number)
+                metrics.TRIGGER_EXECUTIONS.labels(*run.labels).inc()
+                self._answer(run.job, plain(dict(found)), number=number)
                 while self._crew.outbox.is_full:
                     await self._crew.outbox.emptied()
 
@@ -162,7 +172,7 @@ class TriggerRuns:
             await self._crew.surroundings.clock.sleep(BEAT.total_seconds())  # the beat itself
 
     @property
-    def _now(self) -> Any:
+    def _now(self) -> datetime:
         return self._crew.surroundings.clock.now()
 
     def _answer(
