@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def _run_case(folder: Path, document: Mapping[str, Any], case: Mapping[str, Any]
         world.set_up(step)
     variables = world.filled(case.get("variables") or {})
     if config.get("encryption_secret_key"):
-        variables = encryption.decrypted(variables, config["encryption_secret_key"])
+        variables = encryption.unsealed(variables, partial(encryption.decrypt, config["encryption_secret_key"]))
     renderer = Renderer(engine, world, mask_secrets=case.get("mode") == "debug")
     expect = world.filled(case["expect"])
     try:

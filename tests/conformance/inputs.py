@@ -21,6 +21,7 @@ from tests.conformance.values import Upload, build
 from tiercel.errors import InvalidInput, Problem
 from tiercel.expression import Absent as NoAnswer
 from tiercel.expression import Engine, Renderer
+from tiercel.expression.encryption import is_sealed
 from tiercel.flowspec import checks, inputs, outputs
 from tiercel.flowspec.binder import bind_struct
 from tiercel.flowspec.findings import Findings
@@ -31,7 +32,7 @@ from tiercel.flowspec.inputvalue import cast, option_label, option_value
 from tiercel.flowspec.parse import parse_flow
 from tiercel.model.flow import Check, Dialect
 from tiercel.model.input import REMOVED_INPUT_TYPES, FlowOutput, Input, InputType
-from tiercel.secrets.encryption import Encryption, is_sealed
+from tiercel.secrets.encryption import Encryption
 
 FILE = "inputs.yaml"
 KEY = "I6EGNzRESu3X3pKZidrqCGOHQFUFC0yK"

@@ -23,7 +23,7 @@ from tests.conformance.steps_execute import form
 from tests.conformance.validation import check_text, need
 from tests.conformance.values import Upload, build
 from tests.conformance.world import World
-from tiercel.secrets.encryption import is_sealed
+from tiercel.expression.encryption import is_sealed
 
 FILE: Final = "inputs.yaml"
 NAMESPACE: Final = "io.kestra.unittest"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 from tiercel.errors import ExpressionError, InvalidSettings
 from tiercel.executor.core.facts import Ignored, Surroundings
 from tiercel.executor.settings import ExecutorSettings
+from tiercel.expression.encryption import unsealed
 from tiercel.expression.rendering import Engine
-from tiercel.secrets.encryption import Encryption, is_sealed
+from tiercel.secrets.encryption import Encryption
 
 TENANT: Final = "main"
 """The tenant of what is written without one."""
@@ -56,18 +58,12 @@ def _places(texts: Iterable[str], parts: tuple[str, ...], setting: str) -> froze
 def _unsealer(encryption: Encryption | None) -> Callable[[Any], Any]:
     """Return what replaces encrypted values by their texts, inside maps and lists."""
 
-    def unseal(value: Any) -> Any:
-        if is_sealed(value):
-            if encryption is None:
-                raise ExpressionError("A value is encrypted, but no encryption key is set.")
-            try:
-                return encryption.decrypt(value["value"])
-            except ValueError as error:
-                raise ExpressionError(f"An encrypted value cannot be read with this key: {error}") from error
-        if isinstance(value, Mapping):
-            return {key: unseal(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [unseal(item) for item in value]
-        return value
+    def read(encrypted: str) -> str:
+        if encryption is None:
+            raise ExpressionError("A value is encrypted, but no encryption key is set.")
+        try:
+            return encryption.decrypt(encrypted)
+        except ValueError as error:
+            raise ExpressionError(f"An encrypted value cannot be read with this key: {error}") from error
 
-    return unseal
+    return partial(unsealed, read=read)

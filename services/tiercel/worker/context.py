@@ -163,13 +163,7 @@ class TaskContext:
 
     def decrypted(self, value: Any) -> Any:
         """Return a value with its encrypted parts decrypted, and mask these from now on."""
-        if isinstance(value, Mapping):
-            if value.get("type") == encryption.ENCRYPTED_TYPE and isinstance(value.get("value"), str):
-                return self._decrypt(value["value"])
-            return {name: self.decrypted(item) for name, item in value.items()}
-        if isinstance(value, list):
-            return [self.decrypted(item) for item in value]
-        return value
+        return encryption.unsealed(value, self._decrypt)
 
     def _decrypt(self, text: str) -> str:
         key = self.surroundings.settings.encryption_key

@@ -7,7 +7,7 @@ the side of more: a path stands for all that lies below it, and what cannot be k
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ import msgspec
 
 from tiercel.expression import functions, nodes
 from tiercel.expression.statements import parse
-from tiercel.expression.values import is_map, is_sequence
+from tiercel.expression.values import is_map, texts_in
 
 # Stands in a path or an argument for what is only known when the expression is evaluated.
 DYNAMIC: Final = "*"
@@ -84,11 +84,11 @@ def reach(value: Any, known: Mapping[str, Any] | None = None) -> Reach:
     calls: set[FunctionCall] = set()
     is_dynamic = False
     again: set[Path] = set()
-    texts = [(text, False) for text in _texts(value)]
+    texts = [(text, False) for text in texts_in(value)]
     seen: set[tuple[str, bool]] = set()
     while texts:
         text, is_nested = texts.pop()
-        if (text, is_nested) in seen:
+        if "{" not in text or (text, is_nested) in seen:
             continue
         seen.add((text, is_nested))
         own = _own(text)
@@ -101,21 +101,8 @@ def reach(value: Any, known: Mapping[str, Any] | None = None) -> Reach:
             if found is None and not isinstance(rendered, str):
                 is_dynamic = True
                 again.add(rendered)
-            texts.extend((text, True) for text in _texts(found))
+            texts.extend((text, True) for text in texts_in(found))
     return Reach(paths=frozenset(paths), calls=frozenset(calls), rendered=frozenset(again), is_dynamic=is_dynamic)
-
-
-def _texts(value: Any) -> Iterable[str]:
-    if isinstance(value, str):
-        if "{" in value:
-            yield value
-    elif is_map(value):
-        for key, item in value.items():
-            yield from _texts(key)
-            yield from _texts(item)
-    elif is_sequence(value):
-        for item in value:
-            yield from _texts(item)
 
 
 def _found(path: Path, known: Mapping[str, Any]) -> Any:

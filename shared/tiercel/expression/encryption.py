@@ -7,7 +7,7 @@ A variable shaped `{type: io.kestra.datatype:aes_encrypted, value: …}` is such
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidTag
@@ -35,12 +35,17 @@ def decrypt(key: str, encrypted: str) -> str:
         raise ValueError("The text cannot be decrypted with this key.") from error
 
 
-def decrypted(value: Any, key: str) -> Any:
-    """Return a value with every encrypted variable in its maps and lists decrypted."""
+def is_sealed(value: Any) -> bool:
+    """Tell whether a value is an encrypted text that says so of itself."""
+    return isinstance(value, Mapping) and value.get("type") == ENCRYPTED_TYPE and isinstance(value.get("value"), str)
+
+
+def unsealed(value: Any, read: Callable[[str], str]) -> Any:
+    """Return a value with every such text in its maps and lists replaced by what `read` makes of it."""
     if isinstance(value, Mapping):
-        if value.get("type") == ENCRYPTED_TYPE and isinstance(value.get("value"), str):
-            return decrypt(key, value["value"])
-        return {name: decrypted(item, key) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [decrypted(item, key) for item in value]
+        if is_sealed(value):
+            return read(value["value"])
+        return {name: unsealed(item, read) for name, item in value.items()}
+    if isinstance(value, list):
+        return [unsealed(item, read) for item in value]
     return value

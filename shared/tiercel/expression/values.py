@@ -8,7 +8,7 @@ tells two types apart that Python does not, and a user can see it, a subclass he
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar, TypeGuard
@@ -131,3 +131,16 @@ def is_sequence(value: Any) -> bool:
 def is_map(value: object) -> TypeGuard[Mapping[Any, Any]]:
     """Tell whether a value is a map."""
     return isinstance(value, Mapping)
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Yield all texts in a value, names of maps included."""
+    if isinstance(value, str):
+        yield value
+    elif is_map(value):
+        for key, item in value.items():
+            yield from texts_in(key)
+            yield from texts_in(item)
+    elif is_sequence(value):
+        for item in value:
+            yield from texts_in(item)

@@ -13,13 +13,13 @@ from typing import Any, Final
 import msgspec
 
 from tiercel.errors import ExpressionError, InvalidInput, Problem
+from tiercel.expression.encryption import is_sealed
 from tiercel.flowspec.identity import placed_leaves
 from tiercel.flowspec.inputbound import choices, violations
 from tiercel.flowspec.inputvalue import LIST_TYPES, TEXT_TYPES, cast, shown
 from tiercel.flowspec.shapes import is_expression
 from tiercel.model.flow import Dialect, Flow
 from tiercel.model.input import Input, InputType
-from tiercel.secrets.encryption import is_sealed
 
 Renderer = Callable[[str, Mapping[str, Any]], Any]
 """Renders a text, keeping the type of a lone expression; raises ExpressionError."""

@@ -74,9 +74,7 @@ def data_of(value: Any) -> Any:
     return [data_of(item) for item in value] if isinstance(value, list | tuple) else plain(value)
 
 
-def cast(
-    kind: InputType, value: Any, *, item: InputType | None = None, dialect: Dialect = Dialect.V2, noun: str = "input"
-) -> Any:
+def cast(kind: InputType, value: Any, *, item: InputType | None = None, dialect: Dialect = Dialect.V2) -> Any:
     """Give a value its type; raise ValueError with the cause when it has another one."""
     if kind in LIST_TYPES:
         return _list(value, item or InputType.STRING, dialect)

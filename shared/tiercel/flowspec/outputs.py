@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tiercel.errors import InvalidInput, Problem
+from tiercel.expression.encryption import is_sealed
 from tiercel.flowspec.inputs import STORED, Seal
 from tiercel.flowspec.inputvalue import cast, shown
 from tiercel.model.flow import Dialect
 from tiercel.model.input import FlowOutput, InputType
-from tiercel.secrets.encryption import is_sealed
 
 
 def typed_outputs(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
+from tiercel.expression.values import texts_in
 from tiercel.flowspec.findings import Findings, path_of
 from tiercel.flowspec.identity import placed_leaves
 from tiercel.flowspec.places import placed_tasks
@@ -28,7 +28,7 @@ def check_references(flow: Flow, findings: Findings) -> None:
         offending: dict[str, Path] = {}
         for trail, value in findings.expressions:
             path = path_of(trail)
-            if any(pattern.search(piece) for text in texts(value) for piece in _PIECE.findall(text)):
+            if any(pattern.search(piece) for text in texts_in(value) for piece in _PIECE.findall(text)):
                 owner = max(
                     (task for task in tasks if path[: len(task[1])] == task[1]), key=lambda t: len(t[1]), default=None
                 )
@@ -44,21 +44,8 @@ def check_references(flow: Flow, findings: Findings) -> None:
 def check_templates(findings: Findings, check_expression: Callable[[str], str | None]) -> None:
     """Note every expression that cannot be read."""
     for trail, value in findings.expressions:
-        for text in texts(value):
+        for text in texts_in(value):
             if is_expression(text):
                 reason = check_expression(text)
                 if reason is not None:
                     findings.problem(trail, f"The expression cannot be read: {reason}")
-
-
-def texts(value: Any) -> Iterator[str]:
-    """Yield all texts in plain data, names of maps included."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for name, part in value.items():
-            yield name
-            yield from texts(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from texts(part)

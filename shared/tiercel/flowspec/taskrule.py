@@ -49,7 +49,7 @@ def check_task(task: Task, path: Path, dialect: Dialect, findings: Findings) -> 
             if not any(task.cases.values()) and not task.defaults:
                 say("No task defined, neither cases or default have any tasks")
         case WorkingDirectory():
-            _check_folder(task, dialect, say)
+            _check_folder(task, say)
         case Subflow() | ForEachItem():
             _check_labels(task.labels, say)
         case Pause():
@@ -98,7 +98,7 @@ def runnable_only(task: Task) -> Iterator[str]:
                 yield f"The task '{task.id}' cannot use the '{name}' property as it's only relevant for runnable tasks."
 
 
-def _check_folder(task: WorkingDirectory, dialect: Dialect, say: Say) -> None:
+def _check_folder(task: WorkingDirectory, say: Say) -> None:
     children = task.tasks
     if any(not isinstance(child, RunnableTask) for child in children):
         say(f"{task.id}: Only runnable tasks are allowed as children of a WorkingDirectory task")

@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from tiercel.errors import InvalidSettings
 from tiercel.expression.encryption import ENCRYPTED_TYPE, IV_LENGTH, decrypt, encrypt
@@ -48,8 +47,3 @@ class Encryption:
     def seal(self, text: str) -> dict[str, str]:
         """Return the text encrypted, as the value that says so of itself."""
         return {"type": ENCRYPTED_TYPE, "value": self.encrypt(text)}
-
-
-def is_sealed(value: Any) -> bool:
-    """Tell whether a value is an encrypted text that says so of itself."""
-    return isinstance(value, Mapping) and value.get("type") == ENCRYPTED_TYPE and isinstance(value.get("value"), str)

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from tiercel.errors import ExpressionError, InvalidInput
+from tiercel.expression.encryption import is_sealed
 from tiercel.flowspec import inputs
 from tiercel.flowspec.checks import failed_checks, is_truthy, resolve_behavior
 from tiercel.flowspec.inputvalue import cast
@@ -17,7 +18,7 @@ from tiercel.flowspec.outputs import typed_outputs
 from tiercel.flowspec.parse import parse_flow
 from tiercel.model.flow import Check, CheckBehavior, Dialect
 from tiercel.model.input import FlowOutput, Input, InputType
-from tiercel.secrets.encryption import Encryption, is_sealed
+from tiercel.secrets.encryption import Encryption
 
 KEY = "I6EGNzRESu3X3pKZidrqCGOHQFUFC0yK"
 

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from tests.patience import look_until
+from tiercel.expression.encryption import is_sealed
 from tiercel.model.state import State
 from tiercel.plugins.scripts import supervisor
-from tiercel.secrets.encryption import Encryption, is_sealed
+from tiercel.secrets.encryption import Encryption
 from tiercel.storage.local import LocalStorage
 from tiercel.worker.settings import WorkerSettings
 from tiercel.worker.single import Bench, RunOutcome

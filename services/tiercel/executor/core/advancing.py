@@ -98,7 +98,7 @@ def _advance_loop(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
         work = iterations.advance if node.kind is Kind.LOOP else batches.advance
         state = work(draft, facts, seq, node)
         if state is not None:
-            end(draft, facts, seq, node, state)
+            end(draft, seq, node, state)
     except FlowAuthorError as error:
         fail(draft, facts, seq, node, str(error))
 
@@ -361,4 +361,4 @@ def _finish_flowable(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
     expired = branch.data.get("expired")
     if expired is not None and state is State.SUCCESS:
         state = State(expired)
-    end(draft, facts, seq, node, state, attempt_over=not node.kind.has_children)
+    end(draft, seq, node, state, attempt_over=not node.kind.has_children)

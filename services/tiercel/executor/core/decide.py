@@ -127,7 +127,7 @@ def _apply(draft: Draft, facts: Facts, event: ExecutionOnly) -> None:
         case events.ChildEnded():
             reports.child_ended(draft, facts, event)
         case events.IterationPaused():
-            interruptions.paused(draft, facts, event)
+            interruptions.paused(draft, event)
         case events.ContinueRequested(seq=seq):
             draft.ready.append(seq)
         case events.TimerDue():
@@ -141,7 +141,7 @@ def _apply_command(draft: Draft, facts: Facts, event: ExecutionOnly) -> None:
         case events.SlotGranted():
             lifecycle.granted(draft, facts, event)
         case events.SlotRefused():
-            lifecycle.refused(draft, facts, event)
+            lifecycle.refused(draft, event)
         case events.QuotaAnswered():
             lifecycle.admitted(draft, facts, event)
         case events.KillRequested(cascade=cascade, state=state):
@@ -155,7 +155,7 @@ def _apply_command(draft: Draft, facts: Facts, event: ExecutionOnly) -> None:
         case events.BreakpointLeft(breakpoints=following):
             breakpoints.go_on(draft, facts, following)
         case events.RestartRequested():
-            if restarting.restart(draft, facts, event):
+            if restarting.restart(draft, facts):
                 lifecycle.request_start(draft, facts)
         case events.ReplayRequested():
             replaying.replay(draft, facts, event)
@@ -212,7 +212,7 @@ def _timer_due(draft: Draft, facts: Facts, event: events.TimerDue) -> None:
         case TimerKind.SLA:
             sla.expired(draft, facts, event.subject)
         case TimerKind.FLOW_RETRY:
-            replaying.retry_execution(draft, facts)
+            replaying.retry_execution(draft)
         case TimerKind.CONTINUE | TimerKind.TRIGGER:
             draft.ready.append(ROOT)
 
@@ -223,9 +223,9 @@ def _pause_over(draft: Draft, facts: Facts, seq: int) -> None:
     if node is not None and node.kind is Kind.APPROVAL:
         approving.expire(draft, seq, node)
         return
-    state = pausing.expire(draft, facts, seq)
+    state = pausing.expire(draft, seq)
     if node is not None and state is State.CANCELLED:
-        end(draft, facts, seq, node, State.CANCELLED)
+        end(draft, seq, node, State.CANCELLED)
         draft.leave = State.CANCELLED
     elif state is not None:
         branch = draft.branch(seq)

@@ -47,7 +47,7 @@ def send(draft: Draft, message: Any) -> None:
     draft.messages.append(Outgoing(topic=EXECUTION_EVENT, key=message.execution_id, message=message))
 
 
-def paused(draft: Draft, facts: Facts, event: IterationPaused) -> None:
+def paused(draft: Draft, event: IterationPaused) -> None:
     """An iteration has paused, or goes on: so does the loop, and its execution."""
     record = draft.run(event.seq)
     if record is None or record.branch is None or record.folded or record.run.state.is_terminated:

@@ -131,7 +131,7 @@ def granted(draft: Draft, facts: Facts, event: SlotGranted) -> None:
         draft.messages.append(Outgoing(topic=EXECUTION_EVENT, key=event.scope, message=message))
 
 
-def refused(draft: Draft, facts: Facts, event: SlotRefused) -> None:
+def refused(draft: Draft, event: SlotRefused) -> None:
     """There is no slot: the execution waits, is cancelled or fails, as its flow says."""
     if not draft.exists or draft.head.scope != event.scope:
         return

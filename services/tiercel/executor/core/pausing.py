@@ -80,7 +80,7 @@ def resume(draft: Draft, facts: Facts, inputs: dict[str, Any] | None, by: str | 
         draft.move(State.RUNNING)
 
 
-def expire(draft: Draft, facts: Facts, seq: int) -> State | None:
+def expire(draft: Draft, seq: int) -> State | None:
     """End a pause whose time is over; return the state that its task run ends in, None when it goes on."""
     record = draft.run(seq)
     if record is None or record.run.state is not State.PAUSED:

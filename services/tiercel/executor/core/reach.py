@@ -8,13 +8,14 @@ can reach any (an index that is computed, a text that is rendered again).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from tiercel.errors import ExpressionError
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.plan import FlowPlan, Node
 from tiercel.expression import analysis
+from tiercel.expression.values import texts_in
 
 ALWAYS: Final = frozenset({"flow", "execution", "taskrun", "labels", "trigger", "inputs", "parent", "parents", "item"})
 """Roots that every job carries: they are small, or needed by functions (secret, read, currentEachOutput)."""
@@ -75,7 +76,7 @@ def _is_handed_over(document: Any) -> bool:
 def _others(node: Node) -> frozenset[str]:
     """Return the tasks whose outputs are asked for in another way than for the iteration at hand."""
     others: set[str] = set()
-    for text in _texts(node.document):
+    for text in texts_in(node.document):
         for match in _OUTPUT.finditer(text):
             if not (_OWN_BEFORE.search(text[: match.start()]) or _OWN_AFTER.match(text, match.end())):
                 others.add(match.group(1) or match.group(2) or match.group(3))
@@ -84,15 +85,3 @@ def _others(node: Node) -> frozenset[str]:
 
 def _roots(plan: FlowPlan) -> frozenset[str]:
     return frozenset({"schedule"}) if plan.flow.triggers else frozenset()
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _texts(key)
-            yield from _texts(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _texts(item)

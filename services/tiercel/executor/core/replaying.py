@@ -22,7 +22,7 @@ from tiercel.plugins.core.flow.each import ForEach
 from tiercel.queue.base import Outgoing
 
 
-def retry_execution(draft: Draft, facts: Facts) -> None:
+def retry_execution(draft: Draft) -> None:
     """Create the execution that tries a RETRIED one again."""
     old = draft.execution
     new_id = ids.derived_id(draft.at, old.id, "retry", old.attempt_number)

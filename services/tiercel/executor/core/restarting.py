@@ -17,7 +17,6 @@ from tiercel.executor.core.plan import ROOT, Kind
 from tiercel.executor.core.revival import LOST
 from tiercel.executor.core.starting import activate
 from tiercel.executor.core.updates import merged
-from tiercel.messages.execution_event import RestartRequested
 from tiercel.model.execution import TaskRun
 from tiercel.model.flow import Task
 from tiercel.model.live import Branch, Phase, RunRecord
@@ -28,7 +27,7 @@ OPENED_AGAIN = frozenset({State.FAILED, State.KILLED, State.CANCELLED, State.RET
 """States whose runs a restart opens again."""
 
 
-def restart(draft: Draft, facts: Facts, event: RestartRequested) -> bool:
+def restart(draft: Draft, facts: Facts) -> bool:
     """Begin to run what failed once more, as the same execution; False when there is nothing to restart."""
     if not draft.execution.state.is_terminated or facts.plan is None:
         return False

@@ -71,7 +71,7 @@ def activate(draft: Draft, facts: Facts, seq: int, node: Node, *, passes: bool =
         return
     try:
         if node.task.run_if is not None and not means_true(Rendering(draft, facts, run, node).text(node.task.run_if)):
-            end(draft, facts, seq, node, State.SKIPPED)
+            end(draft, seq, node, State.SKIPPED)
             return
         fixture = draft.execution.fixture_of(run.task_id, run.value)
         if fixture is not None:
@@ -89,17 +89,17 @@ def _begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
             if lane is None:
                 _running(draft, seq)
                 draft.leave = State.CANCELLED
-                end(draft, facts, seq, node, State.CANCELLED)
+                end(draft, seq, node, State.CANCELLED)
             else:
                 jobs.submit(draft, facts, seq, node, lane)
         case Kind.SUBFLOW:
             subflow.begin(draft, facts, seq, node)
             if draft.get(seq).child_id is not None and not node.task.wait:  # type: ignore[attr-defined]  # a Subflow
-                end(draft, facts, seq, node, State.SUCCESS)
+                end(draft, seq, node, State.SUCCESS)
         case Kind.EXECUTION:
             _running(draft, seq)
             state = updates.apply(draft, facts, seq, node)
-            end(draft, facts, seq, node, state)
+            end(draft, seq, node, state)
         case Kind.PAUSE:
             _running(draft, seq)
             pausing.begin(draft, facts, seq, node)
@@ -126,7 +126,7 @@ def _pretend(draft: Draft, facts: Facts, seq: int, node: Node, fixture: TaskFixt
     _running(draft, seq)
     if fixture.outputs is not None:
         set_outputs(draft, seq, fixture.outputs)
-    end(draft, facts, seq, node, fixture.state)
+    end(draft, seq, node, fixture.state)
 
 
 def _running(draft: Draft, seq: int) -> None:
@@ -186,10 +186,10 @@ def fail(draft: Draft, facts: Facts, seq: int, node: Node, reason: str) -> None:
         draft.turn(seq, State.RUNNING)
         if retrying.retry(draft, facts, seq, node):
             return
-    end(draft, facts, seq, node, State.FAILED, attempt_over=True)
+    end(draft, seq, node, State.FAILED, attempt_over=True)
 
 
-def end(draft: Draft, facts: Facts, seq: int, node: Node, state: State, *, attempt_over: bool = False) -> None:
+def end(draft: Draft, seq: int, node: Node, state: State, *, attempt_over: bool = False) -> None:
     """End a task run in a state, as its task allows, and have its parent looked at."""
     record = draft.get(seq)
     if not attempt_over:
