@@ -122,6 +122,7 @@ def test_a_pause_that_fails_runs_its_errors(length: dict[str, str]) -> None:
     machine = Machine(flow({**PAUSE, **length, **inner}, "b")).create().pass_time(61).run()
 
     assert [("p", "FAILED"), ("e", "SUCCESS"), ("z", "SUCCESS")] == machine.states()
+    assert "The pause was not resumed in time." == machine.rows[machine.seq_of("p")].run.error
     assert State.FAILED == machine.state
 
 

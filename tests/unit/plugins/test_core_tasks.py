@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tiercel.flowspec.parse import check_flow
 from tiercel.model.state import State
 from tiercel.plugins.core.storage.split import STORED_AT_ONCE
 from tiercel.storage.local import LocalStorage
@@ -15,6 +16,13 @@ from tiercel.worker.settings import WorkerSettings
 from tiercel.worker.single import Bench, RunOutcome
 
 CORE = "io.kestra.plugin.core"
+EMPTY = f"""\
+id: empty
+namespace: team
+tasks:
+  - {{id: write, type: {CORE}.storage.Write, content: ""}}
+  - {{id: log, type: {CORE}.log.Log, message: ""}}
+"""
 VARIABLES = {"flow": {"id": "my_flow", "namespace": "company.team"}, "execution": {"id": "e1"}, "n": 3}
 
 
@@ -296,3 +304,14 @@ async def test_a_namespace_that_renders_to_nothing_is_refused(bench: Bench) -> N
     assert State.FAILED == outcome.state
     assert "Files of a namespace need its name, and it is empty" in str(outcome.error)
     assert [] == await bench.surroundings.storage.by_prefix("main", "/")
+
+
+async def test_an_empty_text_is_one_too(bench: Bench) -> None:
+    """A file may be empty, and so may a line of log: what must be there is the property."""
+    assert not check_flow(EMPTY).problems
+
+    written = await run(bench, "storage.Write", content="")
+    logged = await run(bench, "log.Log", message="")
+
+    assert b"" == await read(bench, written.outputs["uri"])
+    assert State.SUCCESS == logged.state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from tiercel.executor.core import interruptions
 from tiercel.executor.core.draft import Draft, replace
@@ -14,6 +14,8 @@ from tiercel.model.duration import later
 from tiercel.model.live import Branch, RunRecord, TimerKind
 from tiercel.model.state import State
 from tiercel.plugins.core.flow.pause import Pause, PauseBehavior
+
+EXPIRED: Final = "The pause was not resumed in time."
 
 TO_SUCCESS, TO_FAILED = 0, 1
 """What the timer of a pause means."""
@@ -93,7 +95,9 @@ def expire(draft: Draft, seq: int) -> State | None:
         case PauseBehavior.WARN:
             return State.WARNING
         case PauseBehavior.FAIL:
-            draft.log("ERROR", "The pause was not resumed in time.", record.run)
+            draft.log("ERROR", EXPIRED, record.run)
+            paused = draft.get(seq)
+            draft.put(replace(paused, run=replace(paused.run, error=EXPIRED)))
             return State.FAILED
         case PauseBehavior.CANCEL:
             return State.CANCELLED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 from tiercel.model.flow import LogLevel
-from tiercel.model.property import DYNAMIC, NOT_EMPTY
+from tiercel.model.property import DYNAMIC
 from tiercel.plugins.base import RunContext, RunnableTask
 from tiercel.plugins.registry import register
 
@@ -24,7 +24,7 @@ class Log(RunnableTask, frozen=True, kw_only=True):
 
     COMPUTES: ClassVar[bool] = True
 
-    message: Annotated[str | list[str], DYNAMIC, NOT_EMPTY]
+    message: Annotated[str | list[str], DYNAMIC]
     """The line, or several."""
     level: Annotated[str | LogLevel, DYNAMIC] = LogLevel.INFO
     """The level of the lines."""

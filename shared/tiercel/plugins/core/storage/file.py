@@ -25,7 +25,7 @@ _EXTENSION: Final = re.compile(r"[\w.+-]{0,40}")
 class Write(RunnableTask, frozen=True, kw_only=True):
     """Write a text into a new file."""
 
-    content: Annotated[str, DYNAMIC, NOT_EMPTY]
+    content: Annotated[str, DYNAMIC]
     """The content of the file."""
     extension: Annotated[str | None, DYNAMIC] = None
     """How its name ends."""
