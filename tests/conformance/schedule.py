@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import tests.conformance.test_plugins  # noqa: F401 - registers the types that only the corpora use
-from tests.conformance.corpus import read_yaml
+from tests.conformance.corpus import Folder, read_yaml
 from tests.conformance.interpolation import Names
-from tests.conformance.result import CaseResult, Mismatch, passed, verdict
+from tests.conformance.result import CaseResult, Mismatch, only, passed, verdict
 from tests.conformance.schedule_cluster import poll_address
 from tests.conformance.schedule_flow import bound, bound_flow, engine, expect
 from tests.conformance.schedule_relation import identified, run_dependencies, run_topology
@@ -41,6 +41,11 @@ from tiercel.scheduler.launch import Launcher
 from tiercel.testing.virtual_time import run_virtual
 
 FILE: Final = "schedule.yaml"
+_OPERATIONS: Final = ("evaluate", "next_evaluation_date", "previous_evaluation_date")
+_EVALUATED: Final = (
+    "execution", "schedule", "schedule_absent", "schedule_offset", "labels_contain", "labels_has_keys", "labels_absent",
+    "labels_count", "inputs", "inputs_size",
+)  # fmt: skip
 NOW: Final = "2024-07-15T10:20:30Z"
 Run = Callable[[Path, Mapping[str, Any], Mapping[str, Any]], None]
 
@@ -99,6 +104,7 @@ def _run_schedule(folder: Path, document: Mapping[str, Any], case: Mapping[str, 
         if case["operation"] == "evaluate":
             asyncio.run(_evaluate(case, plan, now, Launcher(expressions), renderer.render))
             return
+        only([case["operation"]], _OPERATIONS, "the operation on a schedule")
         assert plan.timetable is not None
         last = instant(case["last"]["date"]) if case.get("last") else None
         if case["operation"] == "previous_evaluation_date":
@@ -120,6 +126,7 @@ def _expect_date(found: datetime | None, wanted: Mapping[str, Any], plan: Trigge
 async def _evaluate(case: Mapping[str, Any], plan: TriggerPlan, now: datetime, launcher: Launcher, render: Any) -> None:
     assert plan.timetable is not None
     backfill, wanted = case.get("backfill"), case["expect"]
+    only(wanted, _EVALUATED, "the claim on an evaluation")
     date = instant(backfill["currentDate"] if backfill else case["date"])
     slot = plan.timetable.after(date - timedelta(seconds=1))
     # Dates that are given are not asked whether they have come; the scheduler does not ask before.
@@ -137,6 +144,8 @@ async def _evaluate(case: Mapping[str, Any], plan: TriggerPlan, now: datetime, l
     labels = dict(command.labels)
     for key, value in wanted.get("labels_contain", {}).items():
         expect(f"label {key}", value, labels.get(key))
+    for key in wanted.get("labels_absent", ()):
+        expect(f"label {key} is there", False, key in labels)
     for key in wanted.get("labels_has_keys", ()):
         expect(f"label {key} is there", True, key in labels)
     if "labels_count" in wanted:
@@ -167,9 +176,10 @@ def _run_scheduler(folder: Path, document: Mapping[str, Any], case: Mapping[str,
 
 
 def _run_http_trigger(folder: Path, document: Mapping[str, Any], case: Mapping[str, Any]) -> None:
-    source = (folder / case["flow"]).read_text()
+    only(case["expect"], ("executions_created_min",), "the claim on a trigger that polls")
+    source, least = Folder(folder).text(case["flow"]), case["expect"]["executions_created_min"]
     with tempfile.TemporaryDirectory() as scratch:
-        run_virtual(poll_address(source, Path(scratch)))
+        run_virtual(poll_address(source, least, Path(scratch)))
 
 
 # Flow triggers, labels, conditions
@@ -320,7 +330,10 @@ def _expect_bounds(found: window.Bounds, wanted: Mapping[str, Any]) -> None:
         if isinstance(claim, str):
             expect(name, instant(claim), at)
         elif claim:
-            expect(f"minute of {name}", True, at.minute in claim["minute_in"])
+            only(claim, ("hour", "minute", "second", "minute_in", "hour_in"), "the claim on a window")
+            for part, value in claim.items():
+                unit = part.removesuffix("_in")
+                expect(f"{part} of {name}", True, getattr(at, unit) in (value if part != unit else [value]))
 
 
 def _expect_window(made: Mapping[str, window.OpenWindow], name: str, step: Mapping[str, Any]) -> None:
@@ -344,9 +357,11 @@ def _run_sla(folder: Path, document: Mapping[str, Any], case: Mapping[str, Any])
     if wanted is None:
         expect("violation", None, said)
         return
+    only(wanted, ("reason_equals", "reason_contains"), "the claim on a violation")
     if "reason_equals" in wanted:
         expect("reason", wanted["reason_equals"], said)
-    for part in wanted.get("reason_contains", ()):
+    parts = wanted.get("reason_contains", ())
+    for part in [parts] if isinstance(parts, str) else parts:
         expect(f"'{part}' in '{said}'", True, said is not None and part in said)
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from tests.conformance.interpolation import Names
-from tests.conformance.result import Mismatch
+from tests.conformance.result import LeftOut, Mismatch
 from tests.conformance.schedule_flow import expect
 from tests.conformance.schedule_worker import ScriptedWorker
 from tests.conformance.values import instant
@@ -85,12 +85,12 @@ class Scenario:
         self.flow = {key: value for key, value in flow.items() if key != "revision"}
         self.case = case
         self.names = names
-        self.world = World(storage, names.now.astimezone(UTC))
+        self.namespace, self.flow_id = str(flow["namespace"]), str(flow.get("id", "test"))
+        self.world = World(storage, names.now.astimezone(UTC), namespace=self.namespace, flow_id=self.flow_id)
         self.worker = ScriptedWorker(self.world)
         self.created: list[CreateExecution] = []
         self.states: list[dict[str, TriggerState | None]] = []
         self.scheduler: SchedulerService | None = None
-        self.namespace = str(flow["namespace"])
         self.ids = [each["id"] for each in case["triggers"]]
         first = next(iter((case.get("trigger_state") or {}).values()), {}) or {}
         self.names.aliases["trigger_state"] = first
@@ -98,17 +98,17 @@ class Scenario:
 
     async def deploy(self, triggers: list[dict[str, Any]]) -> None:
         """Store the flow with these triggers."""
-        more = {key: value for key, value in self.flow.items() if key not in ("namespace", "tasks")}
+        more = {key: value for key, value in self.flow.items() if key not in ("id", "namespace", "tasks")}
         if "plugin_defaults" in self.case:
             more["pluginDefaults"] = self.worker.named(self.case["plugin_defaults"])
         triggers = self.worker.named(triggers)
         try:
-            await self.world.deploy(triggers, "test", **more)
+            await self.world.deploy(triggers, self.flow_id, **more)
         except InvalidFlow:
             # Such a flow can only be there since an older version let it pass: its text is put beside a valid one.
             valid = [{**each, "timezone": "UTC"} for each in triggers]
-            await self.world.deploy(valid, "test", **more)
-            flow = await self.world.definitions.flow("main", self.namespace, "test")
+            await self.world.deploy(valid, self.flow_id, **more)
+            flow = await self.world.definitions.flow("main", self.namespace, self.flow_id)
             assert flow is not None
             source = flow.source.replace("timezone: UTC", f"timezone: {triggers[0]['timezone']}")
             await self.world.save(msgspec.structs.replace(flow, source=source))
@@ -233,9 +233,11 @@ class Scenario:
                 case "update_flow":
                     await self.deploy(body["triggers"])
                     assert self.scheduler is not None
-                    await self.scheduler.follow("main", self.namespace, "test")
+                    await self.scheduler.follow("main", self.namespace, self.flow_id)
                 case "expect":
                     await self._expect_worker(body)
+                case _:
+                    raise LeftOut(f"the runner does not know the step '{verb}' of a scenario")
 
     async def _until(self, holds: Any) -> None:
         for _ in range(TURNS_MAX):
@@ -286,7 +288,7 @@ class Scenario:
             case "execution_terminated":
                 command = CreateExecution(
                     execution_id=body["execution"], at=self.world.clock.now(), namespace=self.namespace,
-                    flow_id="test", flow_revision=1, trigger=_info(self.ids[0]),
+                    flow_id=self.flow_id, flow_revision=1, trigger=_info(self.ids[0]),
                 )  # fmt: skip
                 await self.world.end(command, State(body["state"]))
             case "set_disabled":
@@ -299,10 +301,10 @@ class Scenario:
                 await self.world.command(f"backfill-{verb.partition('_')[0]}")
             case "evaluated":
                 variables: dict[str, Any] | None = {} if body else None
-                uid = f"main/{self.namespace}/test/{self.ids[0]}"
+                uid = f"main/{self.namespace}/{self.flow_id}/{self.ids[0]}"
                 await self.world.send(TriggerEvaluated(trigger_uid=uid, at=self.world.clock.now(), variables=variables))
             case _:
-                raise Mismatch(f"The step '{verb}' is not known here.")
+                raise LeftOut(f"the runner does not know the step '{verb}' of a scenario")
         await scheduler.read_events()
 
     async def _expect_states(self, wanted: Mapping[str, Any], found: Mapping[str, TriggerState | None]) -> None:

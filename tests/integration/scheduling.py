@@ -45,9 +45,18 @@ class NoSecrets:
 class World:
     """One backend, its definitions, and the schedulers on it."""
 
-    def __init__(self, folder: Path, start: datetime, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        start: datetime,
+        clock: Clock | None = None,
+        *,
+        namespace: str = NAMESPACE,
+        flow_id: str = "test",
+    ) -> None:
         self.fake = FakeClock(start)
         self.clock: Clock = clock or self.fake
+        self.namespace, self.flow_id = namespace, flow_id
         self.backend = MemoryBackend(self.clock)
         self.definitions = MemoryDefinitions(self.clock)
         self.adapters = Adapters(
@@ -60,14 +69,20 @@ class World:
             clock=self.clock,
         )
 
-    async def deploy(self, triggers: list[dict[str, Any]], flow_id: str = "test", **more: Any) -> None:
+    async def deploy(self, triggers: list[dict[str, Any]], flow_id: str | None = None, **more: Any) -> None:
         """Store a flow with these triggers, or its next revision."""
-        document = {"id": flow_id, "namespace": NAMESPACE, **more, "tasks": TASKS, "triggers": triggers}
+        document = {
+            "id": flow_id or self.flow_id,
+            "namespace": self.namespace,
+            **more,
+            "tasks": TASKS,
+            "triggers": triggers,
+        }
         await self.save(parse_flow(yaml.safe_dump(document, sort_keys=False)))
 
     async def save(self, flow: Flow) -> None:
         """Store a flow, or its next revision."""
-        if await self.definitions.flow("main", NAMESPACE, flow.id) is None:
+        if await self.definitions.flow("main", self.namespace, flow.id) is None:
             await self.definitions.create(flow)
         else:
             await self.definitions.update(flow)
@@ -97,22 +112,27 @@ class World:
             )
         )
 
-    async def command(self, name: str, trigger_id: str = "trigger", flow_id: str = "test", **data: Any) -> None:
+    async def command(self, name: str, trigger_id: str = "trigger", flow_id: str | None = None, **data: Any) -> None:
         """Send a person's command."""
-        uid = f"main/{NAMESPACE}/{flow_id}/{trigger_id}"
+        uid = f"main/{self.namespace}/{flow_id or self.flow_id}/{trigger_id}"
         await self.send(TriggerCommand(trigger_uid=uid, at=self.clock.now(), command=name, data=data))
 
-    async def state(self, trigger_id: str = "trigger", flow_id: str = "test") -> TriggerState | None:
+    async def state(self, trigger_id: str = "trigger", flow_id: str | None = None) -> TriggerState | None:
         """Return a trigger's stored state."""
-        found = await self.backend.triggers(uids=[f"main/{NAMESPACE}/{flow_id}/{trigger_id}"])
+        found = await self.backend.triggers(uids=[f"main/{self.namespace}/{flow_id or self.flow_id}/{trigger_id}"])
         return found[0] if found else None
 
-    async def store(self, trigger_id: str = "trigger", flow_id: str = "test", **fields: Any) -> None:
+    async def store(self, trigger_id: str = "trigger", flow_id: str | None = None, **fields: Any) -> None:
         """Write a trigger's state into the store, as an earlier scheduler left it."""
-        uid = f"main/{NAMESPACE}/{flow_id}/{trigger_id}"
+        uid = f"main/{self.namespace}/{flow_id or self.flow_id}/{trigger_id}"
         known = await self.state(trigger_id, flow_id)
         state = known or TriggerState(
-            uid=uid, namespace=NAMESPACE, flow_id=flow_id, trigger_id=trigger_id, flow_revision=1, version=0
+            uid=uid,
+            namespace=self.namespace,
+            flow_id=flow_id or self.flow_id,
+            trigger_id=trigger_id,
+            flow_revision=1,
+            version=0,
         )
         was = known.version if known is not None else None
         state = msgspec.structs.replace(state, version=(was or 0) + 1, **fields)
