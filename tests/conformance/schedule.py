@@ -26,6 +26,7 @@ from tests.conformance.values import instant
 from tiercel.condition import flow_trigger, label, sla, window
 from tiercel.condition.evaluate import Subject, Upstream, all_hold, holds, upstream_of, when_holds
 from tiercel.errors import ExpressionError
+from tiercel.expression.rendering import Renderer
 from tiercel.executor.core.retrying import delay
 from tiercel.model.duration import parse_duration
 from tiercel.model.execution import Execution, ExecutionKind
@@ -237,7 +238,7 @@ def _run_flow_trigger(folder: Path, document: Mapping[str, Any], case: Mapping[s
         if case["operation"] == "executions_to_run":
             started = [
                 each for each in flow_trigger.listening(flow, execution)
-                if not flow_trigger.windows(each) and flow_trigger.single_holds(each, subject, renderer.render)
+                if flow_trigger.single_holds(each, subject, renderer.render) and _windows_met(each, subject, renderer)
             ]  # fmt: skip
             expect("executions", wanted["executions"], len(started))
             return
@@ -253,6 +254,14 @@ def _run_flow_trigger(folder: Path, document: Mapping[str, Any], case: Mapping[s
         expect(f"label {key} is there", False, key in labels)
     for key, value in wanted.get("trigger_variables", {}).items():
         expect(f"trigger.{key}", value, variables.get(key))
+
+
+def _windows_met(trigger: FlowTrigger, subject: Subject, renderer: Renderer) -> bool:
+    """Tell whether this one execution is all that the trigger's windows wait for."""
+    return all(
+        flow_trigger.satisfied(trigger, name, flow_trigger.results(trigger, name, subject, renderer.render))
+        for name in flow_trigger.windows(trigger)
+    )
 
 
 def _run_labels(folder: Path, document: Mapping[str, Any], case: Mapping[str, Any]) -> None:

@@ -283,7 +283,8 @@ async def expect_executions(world: World, body: dict[str, Any]) -> None:
     if "during" in body:
         await _during(world, body["during"], lambda: _check_all(world, body))
     else:
-        await _check_all(world, body)
+        # Which executions a flow has is read from the history, which is written a moment later.
+        await eventually(world.engine, lambda: _check_all(world, body))
 
 
 async def _listed(world: World, body: Mapping[str, Any]) -> list[Snapshot]:
