@@ -18,11 +18,11 @@ from typing import Final
 import msgspec
 
 from tests.conformance import live_expressions, live_inputs, live_tasks, live_texts
-from tests.conformance.corpus import ROOT, Case, Folder
+from tests.conformance.corpus import ROOT, Case, Folder, MissingFile
 from tests.conformance.engine import Engine
 from tests.conformance.memory import ENVIRONMENT
 from tests.conformance.postgres import JOBS, Installation, broker_of
-from tests.conformance.result import AGAIN, NO_PROCESS, CaseResult, Mismatch, NoProcess, Outcome
+from tests.conformance.result import AGAIN, NO_PROCESS, CaseResult, LeftOut, Mismatch, NoProcess, Outcome
 from tests.conformance.stub import Stub
 
 Run = Callable[[Engine, Folder, Case], Awaitable[None]]
@@ -121,7 +121,7 @@ async def _outcome(file: str, run: Run, engine: Engine, folder: Folder, case: Ca
     try:
         async with asyncio.timeout(CASE_DEADLINE_S):
             await run(engine, folder, case)
-    except NoProcess as reason:
+    except (NoProcess, LeftOut, MissingFile) as reason:
         return _passed(file, case, through_processes=False, why=f"{NO_PROCESS}: {reason}")
     except Mismatch as reason:
         return _failed(file, case, str(reason))

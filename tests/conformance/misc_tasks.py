@@ -11,6 +11,7 @@ from tests.conformance.corpus import Case
 from tests.conformance.misc_units import claim
 from tests.conformance.quiet_api import quiet_api
 from tests.conformance.result import LeftOut, Mismatch, only
+from tests.conformance.test_plugins import SPOKEN, SpokenRunner
 from tiercel.definitions.memory import MemoryDefinitions
 from tiercel.errors import Conflict, NotFound, TaskFailed
 from tiercel.flowspec.parse import parse_flow
@@ -29,7 +30,6 @@ from tiercel.worker.context import TaskContext
 from tiercel.worker.settings import WorkerSettings
 from tiercel.worker.single import Bench
 
-_OTHER_RUNNERS = "what a runner of another system (Kubernetes, cloud batch) is told; there is none here"
 _FLOW = "id: flow\nnamespace: {}\ntasks:\n- id: one\n  type: io.kestra.plugin.core.debug.Return\n  format: a\n"
 
 
@@ -169,17 +169,19 @@ async def scripts(case: Case, base: Path) -> None:
     for step in body.get("setup", []):
         if "put_file" in step:
             await storage.put("main", "/" + step["put_file"]["path"].removeprefix("kestra://"), b"")
-    if operation.startswith("replace_internal_storage") and not body.get("relative"):
-        run = CommandRun(context, Plan(commands=body["input"]))
+    if operation.startswith("replace_internal_storage"):
+        # Who runs commands elsewhere is told paths that hold wherever the folder is.
+        runner = SpokenRunner(type=SPOKEN, vars={}, env={}, said={}) if body.get("relative") else None
+        run = CommandRun(context, Plan(commands=body["input"], runner=runner))
         run.variables = body.get("variables", {})
         given = body["input"] if isinstance(body["input"], list) else [body["input"] or ""]
         wanted = body["expect"] if isinstance(body["expect"], list) else [body["expect"]]
         for text, expected in zip(await run._commands(given), wanted, strict=True):
-            _check_text(text, expected)
+            _check_text(text, expected, context.working_dir)
     elif operation in _OPERATIONS:
         await _OPERATIONS[operation](case, bench, base)
     else:
-        raise LeftOut(_OTHER_RUNNERS)
+        raise LeftOut(f"the runner does not know the operation '{operation}' of scripts")
     await context.close()
 
 
@@ -253,7 +255,32 @@ async def _upload_output_files(case: Case, bench: Bench, base: Path) -> None:
         claim(await context.storage.exists("main", stored), True, f"{stored} exists")
 
 
+async def _vars_and_env(case: Case, bench: Bench, base: Path) -> None:
+    """What a runner of a plugin says wins over what the commands have; commands and their process show both."""
+    given, expected = case.body["given"], case.body["expect"]
+    only(expected, ("vars", "env"), "the claim on a run")
+    known = bench.context(given["variables"])
+    own = await known.render(given.get("commands_vars") or {}, dict[str, Any])
+    context = bench.context(given["variables"] | own)
+    runner = SpokenRunner(
+        type=SPOKEN, vars=given.get("runner_vars") or {}, env=given.get("runner_env") or {}, said=(said := {})
+    )
+    lines = [f"echo '{{{{ {name} }}}}'" for name in expected.get("vars", {})]
+    run = CommandRun(
+        context, Plan(commands=lines, environment=given.get("commands_env"), runner=runner, fail_fast=False)
+    )
+    await run.prepare()
+    await run.execute()
+    shown = [line.removeprefix("echo '").removesuffix("'") for line in said["command"][-1].splitlines()]
+    claim(dict(zip(expected.get("vars", {}), shown, strict=True)), expected.get("vars", {}), "what commands see")
+    for name, value in expected.get("env", {}).items():
+        claim(said["environment"].get(name), value, f"the variable {name} of the process")
+    await known.close()
+    await context.close()
+
+
 _OPERATIONS = {
+    "additional_vars_and_env": _vars_and_env,
     "normalize": _normalize,
     "labels": _labels,
     "job_name": _job_name,
@@ -262,10 +289,14 @@ _OPERATIONS = {
 }
 
 
-def _check_text(text: str, expected: Any) -> None:
+def _check_text(text: str, expected: Any, folder: Path) -> None:
     if isinstance(expected, str):
         claim(text, expected, "the command")
         return
+    known = ("matches", "group_1_is_existing_file", "group_1_not_starts_with", "group_1_exists_in_working_dir")
+    only(expected, known, "the claim on a command")
     found = re.fullmatch(expected["matches"], text)
-    if found is None or not Path(found[1]).is_file():
+    if found is None or not (folder / found[1]).is_file():
         raise Mismatch(f"'{text}' names no file")
+    if "group_1_not_starts_with" in expected and found[1].startswith(expected["group_1_not_starts_with"]):
+        raise Mismatch(f"'{found[1]}' starts with '{expected['group_1_not_starts_with']}'")

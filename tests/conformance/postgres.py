@@ -34,7 +34,7 @@ import yaml
 from backing import choice
 from tests.conformance import test_plugins  # noqa: F401 (registers the types that only the corpora use)
 from tests.conformance.case_run import run_case
-from tests.conformance.corpus import ROOT, Case, Folder
+from tests.conformance.corpus import ROOT, Case, Folder, MissingFile
 from tests.conformance.engine import Engine
 from tests.conformance.memory import ENCRYPTION_KEY, ENVIRONMENT, GLOBALS, URL, config_of
 from tests.conformance.result import AGAIN, CaseResult, Outcome, failed, left_out
@@ -318,7 +318,7 @@ def _flows(case: Case, folder: Folder) -> Iterator[dict[str, Any]]:
     for path in case.body.get("flows", []):
         try:
             found = yaml.safe_load(folder.text(path))
-        except (OSError, yaml.YAMLError):
+        except (MissingFile, OSError, ValueError, yaml.YAMLError):
             continue  # what cannot be read was not deployed
         if isinstance(found, dict) and "id" in found:
             yield found

@@ -55,6 +55,13 @@ async def update_flow(world: World, body: dict[str, Any]) -> None:
     revision = response.json()["revision"]
     if body.get("expect_revision", revision) != revision:
         raise Mismatch(f"The flow's revision is {revision}, expected {body['expect_revision']}")
+
+    async def follows() -> None:
+        found = await world.engine.flow(namespace, flow_id)
+        if (found.revision or 0) < revision:
+            raise Mismatch(f"The flow is still read in revision {found.revision}, expected {revision}")
+
+    await eventually(world.engine, follows)  # the runner is a process of its own, which hears of it a moment later
     world.remember(body.get("as"), {"revision": revision})
 
 

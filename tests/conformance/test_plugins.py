@@ -20,7 +20,7 @@ from tiercel.errors import TaskFailed
 from tiercel.model.property import DEPRECATED, DYNAMIC, Node
 from tiercel.model.state import State
 from tiercel.model.task import LogLevel, Plugin
-from tiercel.plugins.base import PollingTrigger, RealtimeTrigger, RunContext, RunnableTask
+from tiercel.plugins.base import PluginRunner, PollingTrigger, RealtimeTrigger, RunContext, RunnableTask, Work
 from tiercel.plugins.core.flow.branching import TaskList
 from tiercel.plugins.core.flow.sequential import Sequential
 from tiercel.plugins.core.flow.subflow import Subflow
@@ -31,6 +31,28 @@ DEFAULTS_CASE = "io.kestra.core.runners.PluginDefaultsCaseTest$DefaultSequential
 DEFAULTS_SERVICE = "io.kestra.core.services."
 RUNS: Final[Counter[str]] = Counter()
 """How often a task has run since the case began, by its tenant: where cases share processes each has one of its own."""
+
+
+SPOKEN: Final = "io.kestra.core.models.tasks.runners.TaskRunnerTest$TaskRunnerAdditional"
+
+
+@register(SPOKEN)
+class SpokenRunner(PluginRunner, frozen=True, kw_only=True):
+    """A task runner that notes what it is given, and runs nothing."""
+
+    vars: dict[str, Any]
+    env: dict[str, Any]
+    said: dict[str, Any]
+
+    async def variables(self, context: RunContext) -> dict[str, Any]:
+        return self.vars
+
+    async def environment(self, context: RunContext) -> dict[str, Any]:
+        return self.env
+
+    async def run(self, context: RunContext, work: Work) -> int:
+        self.said.update(command=work.command, environment=work.environment)
+        return 0
 
 
 @register("io.kestra.core.runners.test.TaskWithAlias", "io.kestra.core.runners.test.task.Alias")

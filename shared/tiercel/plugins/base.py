@@ -17,6 +17,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Final, Protocol
 
+import msgspec
+
 from tiercel.client.base import Api
 from tiercel.model.flow import DYNAMIC, Task, Trigger
 from tiercel.model.state import State
@@ -28,6 +30,7 @@ __all__ = [
     "ExecutableTask",
     "ExecutionTask",
     "FlowableTask",
+    "PluginRunner",
     "PollingTrigger",
     "RealtimeTrigger",
     "RunContext",
@@ -36,6 +39,7 @@ __all__ = [
     "TaskResult",
     "TaskRunner",
     "Trigger",
+    "Work",
 ]
 
 
@@ -263,6 +267,44 @@ class ExecutionTask(Task, frozen=True, kw_only=True):
 
 class TaskRunner(Plugin, frozen=True, kw_only=True):
     """Where the commands of a script run: as a process of the worker, in a container, …"""
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """What a task runner of a plugin is given to run."""
+
+    command: tuple[str, ...]
+    """The program and its arguments."""
+    folder: Path
+    """
+    The task's folder on the worker: input files are in it, and output files must be when the command has ended. The
+    command is to be run in it, or in a copy of it: it names files relative to it.
+    """
+    environment: Mapping[str, str]
+    """Variables of the process beside those of its machine."""
+    image: str | None
+    """The image that the task names, for runners that run containers."""
+    output: Callable[[str, bytes], None]
+    """Takes what the process prints, in pieces of any size: the stream (`stdout`, `stderr`) and the bytes."""
+
+
+class PluginRunner(TaskRunner, frozen=True, kw_only=True):
+    """
+    A task runner that a plugin brings: another machine, a batch system, a sandbox.
+
+    What it says of variables and of the environment wins over what the task and its commands have.
+    """
+
+    async def variables(self, context: RunContext) -> Mapping[str, Any]:
+        """Return variables for commands, unrendered: a `workingDir` and `outputDir` of its own, a `bucketPath`, …"""
+        return {}
+
+    async def environment(self, context: RunContext) -> Mapping[str, Any]:
+        """Return variables of the process, unrendered."""
+        return {}
+
+    async def run(self, context: RunContext, work: Work) -> int:
+        """Run the command to its end, stop it when cancelled, and return its exit code."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it runs a command.")
 
 
 class PollingTrigger(Trigger, frozen=True, kw_only=True):

@@ -13,20 +13,20 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
 from tiercel.errors import TaskFailed, TiercelError
 from tiercel.model.state import State
 from tiercel.plugins import folder
-from tiercel.plugins.base import OWN_PREFIX, RunContext, TaskResult, TaskRunner
+from tiercel.plugins.base import OWN_PREFIX, PluginRunner, RunContext, TaskResult, TaskRunner, Work
 from tiercel.plugins.core.flow.workingdirectory import NamespaceFiles
 from tiercel.plugins.scripts import environments, executioncontext
 from tiercel.plugins.scripts.container import Container
 from tiercel.plugins.scripts.engine import Engine, EngineUnavailable, found_host
 from tiercel.plugins.scripts.process import Process
-from tiercel.plugins.scripts.protocol import DEBUG_MARK, INFO_MARK, Printed
+from tiercel.plugins.scripts.protocol import DEBUG_MARK, INFO_MARK, LineReader, Printed
 from tiercel.plugins.scripts.runners import DockerRunner
 
 SHELL: Final = ("/bin/sh", "-c")
@@ -34,6 +34,8 @@ ARGUMENT_SIZE_MAX: Final = 100_000
 """Bytes of one argument; Linux allows 131,072, and beyond this the commands go into a file."""
 _URI: Final = re.compile(r"kestra://[-a-zA-Z0-9%._+~#=/]+")
 _GLOB: Final = re.compile(r"[*?{\[]")
+_FOLDERS: Final = {"workingDir": "WORKING_DIR", "outputDir": "OUTPUT_DIR", "bucketPath": "BUCKET_PATH"}
+"""Variables that commands find in their environment, too."""
 HIDDEN_PREFIXES: Final = ("SECRET_", "TIERCEL_")
 """Variables of the worker that no script sees: secrets, and the worker's own settings."""
 
@@ -82,13 +84,24 @@ class CommandRun:
             self._output_dir = root / f"output-{os.urandom(6).hex()}"
             self._output_dir.mkdir()
             self.variables["outputDir"] = str(self._output_dir)
+        self.variables |= await self._of_runner("variables")
         if plan.output_files is not None:
             names = await context.render(plan.output_files, list[str], **self.variables) or []
-            self.variables["outputFiles"] = {name: str(root / name) for name in names if not _GLOB.search(name)}
+            self.variables["outputFiles"] = {name: self.named(root / name) for name in names if not _GLOB.search(name)}
         if plan.input_files is not None:
             await folder.put_input_files(context, plan.input_files, **self.variables)
         if await context.render(plan.execution_context, bool):
             self._context_file = await executioncontext.write(context)
+
+    async def _of_runner(self, what: Literal["variables", "environment"]) -> dict[str, Any]:
+        """Return what a runner of a plugin says of the run, rendered."""
+        runner = self._plan.runner
+        if not isinstance(runner, PluginRunner):
+            return {}
+        given = await getattr(runner, what)(self._context)
+        kind: Any = dict[str, str] if what == "environment" else dict[str, Any]
+        rendered: dict[str, Any] = await self._context.render(dict(given), kind, **self.variables) or {}
+        return rendered
 
     async def _choose_place(self) -> None:
         """Find the engine of a container; where none runs, a process of the worker takes its place."""
@@ -112,9 +125,14 @@ class CommandRun:
         )
 
     @property
-    def in_container(self) -> bool:
-        """True when the commands run in a container; known when the run is prepared."""
-        return self._host is not None
+    def is_elsewhere(self) -> bool:
+        """True when the commands run in a container or where a plugin runs them; known when the run is prepared."""
+        return self._host is not None or isinstance(self._plan.runner, PluginRunner)
+
+    def named(self, path: Path) -> str:
+        """Return how commands name a file of the folder: a plugin's runner may have the folder under another path."""
+        here = isinstance(self._plan.runner, PluginRunner)
+        return str(path.relative_to(self._context.working_dir)) if here else str(path)
 
     async def execute(self, extra: Sequence[str] = (), path: str | None = None) -> TaskResult:
         """Run the commands (and `extra` after them) and return what they leave; `prepare` comes first."""
@@ -122,7 +140,7 @@ class CommandRun:
         lines = [*await self._commands(plan.commands), *extra]
         needs = await self._requirements()
         before = await self._commands(plan.before)
-        if needs and self._host is not None:
+        if needs and self.is_elsewhere:
             before.insert(0, environments.install_command(needs))
         interpreter = tuple(await context.render(plan.interpreter, list[str]) or SHELL)
         fail_fast = await context.render(plan.fail_fast, bool)
@@ -144,6 +162,8 @@ class CommandRun:
 
     async def _run(self, command: Sequence[str], path: str | None, needs: Sequence[str]) -> int:
         context, runner = self._context, self._plan.runner
+        if isinstance(runner, PluginRunner):
+            return await self._elsewhere(runner, command)
         if self._host is None:
             variables = {name: value for name, value in os.environ.items() if not name.startswith(HIDDEN_PREFIXES)}
             if path is not None:
@@ -162,6 +182,21 @@ class CommandRun:
         container = Container(context, self.printed, runner, self._host)
         return await container.run(image, command, context.working_dir, await self._environment())
 
+    async def _elsewhere(self, runner: PluginRunner, command: Sequence[str]) -> int:
+        context, readers = self._context, {name: LineReader(self.printed, name) for name in ("stdout", "stderr")}
+        work = Work(
+            command=tuple(command),
+            folder=context.working_dir,
+            environment=await self._environment(),
+            image=await context.render(self._plan.image or self._plan.default_image),
+            output=lambda stream, data: readers[stream].feed(data),
+        )
+        try:
+            return await runner.run(context, work)
+        finally:
+            for reader in readers.values():
+                reader.close()
+
     async def _process(self, command: Sequence[str], variables: dict[str, str]) -> int:
         process = Process(self._context, self.printed)
         return await process.run(command, self._context.working_dir, variables | await self._environment())
@@ -176,7 +211,7 @@ class CommandRun:
         """Return a text with its storage URIs replaced by paths of copies in the folder."""
         for uri in dict.fromkeys(_URI.findall(text)):
             path = await self._context.fetch(uri)
-            text = text.replace(uri, str(path))
+            text = text.replace(uri, self.named(path))
         return text
 
     def _command(self, interpreter: Sequence[str], script: str) -> list[str]:
@@ -184,14 +219,13 @@ class CommandRun:
             return [*interpreter, script]
         path = self._context.working_dir / f"{OWN_PREFIX}{os.urandom(6).hex()}.sh"
         path.write_text(script)
-        return [*interpreter[:-1], str(path)]
+        return [*interpreter[:-1], self.named(path)]
 
     async def _environment(self) -> dict[str, str]:
         """Return the variables that the task itself sets."""
-        environment = {"WORKING_DIR": self.variables["workingDir"]}
-        if "outputDir" in self.variables:
-            environment["OUTPUT_DIR"] = self.variables["outputDir"]
+        environment = {name: str(self.variables[key]) for key, name in _FOLDERS.items() if key in self.variables}
         given = await self._context.render(self._plan.environment, dict[str, str], **self.variables) or {}
+        given |= await self._of_runner("environment")
         return environment | {name: "" if value is None else value for name, value in given.items()}
 
     async def _result(self, code: int) -> TaskResult:

@@ -162,8 +162,8 @@ class Script(ScriptTask, frozen=True, kw_only=True):
         text = await run.localized(await context.render(self.script, str, **run.variables))
         path = context.working_dir / f"{OWN_PREFIX}{os.urandom(6).hex()}{language.extension}"
         path.write_text(text)
-        program = language.programs[0] if run.in_container else found(language.programs)
-        command = [program, *language.arguments, str(path)]
+        program = language.programs[0] if run.is_elsewhere else found(language.programs)
+        command = [program, *language.arguments, run.named(path)]
         return await run.execute([shlex.join(command)], path=self.search_path)
 
 
