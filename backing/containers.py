@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import platform
+import secrets
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -152,7 +153,7 @@ def _running(host: str, service: Service) -> Iterator[None]:
 
     async def start(engine: Engine) -> str:
         await _remove_left(engine)
-        container = await engine.create(_specification(host, service))
+        container = await engine.create(_specification(host, service), f"tiercel-backing-{secrets.token_hex(4)}")
         try:
             await engine.start(container)
             await _until_ready(engine, container, service)

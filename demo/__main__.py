@@ -38,7 +38,7 @@ def main(backends: Sequence[str] = ()) -> int:
     FOLDER.mkdir(parents=True)
     expected = write_orders(FOLDER / "orders.csv")
     with ExitStack() as stack:
-        environment = {}
+        environment: dict[str, str] = {}
         for name in backends:
             environment |= started(name, stack)
         print("Starting webserver, scheduler, executor, worker, indexer and PostgreSQL …")

@@ -113,7 +113,9 @@ async def test_containers_of_a_run_that_was_killed_are_removed_by_the_next_one(
     for number, owner in enumerate((str(PID_MAX + 1), "1")):
         left = fake.made[0]
         labels = {**left.specification["Labels"], OWNER_LABEL: owner}
-        fake.containers[f"left-{number}"] = type(left)({**left.specification, "Labels": labels}, tmp_path)
+        fake.containers[f"left-{number}"] = type(left)(
+            f"left-{number}", {**left.specification, "Labels": labels}, tmp_path
+        )
 
     with pytest.raises(Unavailable):
         await asyncio.to_thread(use, choice.s3_address(tmp_path), "minio_server")
