@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
+from importlib import metadata
 from typing import Final
 
 from tests.architecture import tree
@@ -120,3 +122,23 @@ def test_every_exception_to_a_rule_gives_its_reason() -> None:
     ]
 
     assert [] == silent
+
+
+def test_every_dependency_is_used() -> None:
+    """Some module imports it, or names it in a text (a server's parser, a package of data)."""
+    project = tomllib.loads((tree.ROOT / "pyproject.toml").read_text())["project"]
+    names = {_normal(re.split(r"[<>=\[~!]", text)[0]) for text in project["dependencies"]}
+    brought = {name: [m for m, owners in metadata.packages_distributions().items() if name in map(_normal, owners)]
+               for name in names}  # fmt: skip
+    used = {name for path in tree.modules() for name in tree.named_packages(path)}
+
+    assert [] == sorted(name for name, modules in brought.items() if not used.intersection(modules))
+
+
+def test_no_definition_stands_twice() -> None:
+    """A name of a module has one value, and no statement repeats the one above it: a merge leaves such behind."""
+    assert [] == [f"{tree.short(path)}:{line}" for path in tree.modules() for line in tree.repeated(path)]
+
+
+def _normal(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +44,38 @@ def functions(path: Path) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionD
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node, lines
+
+
+def named_packages(path: Path) -> set[str]:
+    """Return the top-level packages that a module imports, and all its texts, which may name one."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Import():
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            case ast.ImportFrom(module=str(module)):
+                names.add(module.partition(".")[0])
+            case ast.Constant(value=str(text)):
+                names.add(text)
+    return names
+
+
+def repeated(path: Path) -> list[int]:
+    """Return the lines of statements that repeat the one above them, and of constants that were there already."""
+    module = ast.parse(path.read_text())
+    found = []
+    for node in ast.walk(module):
+        for block in (getattr(node, name, None) for name in ("body", "orelse", "finalbody")):
+            if isinstance(block, list):
+                found += [two.lineno for one, two in pairwise(block) if ast.dump(one) == ast.dump(two)]
+    known: set[str] = set()
+    for statement in module.body:
+        if isinstance(statement, ast.AnnAssign | ast.Assign):
+            target = statement.target if isinstance(statement, ast.AnnAssign) else statement.targets[0]
+            name = ast.unparse(target)
+            found += [statement.lineno] if name in known else []
+            known.add(name)
+    return found
 
 
 def timed_waits(path: Path) -> list[int]:
