@@ -7,7 +7,6 @@ Tests may stop it, kill it, pause it and start it again at the same address.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import random
 import signal
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from tiercel.errors import Unavailable
+from tiercel.runtime.kinship import end_with_parent
 
 START_TIMEOUT_S: Final = 90.0
 """Recovery after a kill on a busy machine; a usual start takes seconds."""
@@ -28,8 +28,6 @@ STOP_TIMEOUT_S: Final = 30.0
 POLL_S: Final = 0.02
 PORTS: Final = range(20_000, 32_000)
 """Below the ports that the kernel gives to clients, where a stopped server's port would be taken by the next one."""
-_PR_SET_PDEATHSIG: Final = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 _spawner = ThreadPoolExecutor(1, thread_name_prefix="backing-services")
 """A child is told of the end of the *thread* that started it: this one lives as long as the process."""
 
@@ -139,12 +137,8 @@ class BackingProcess(ABC):
                 stderr=output,
                 env={**os.environ, **environment},
                 start_new_session=True,  # Ctrl-C in a terminal is for us; we stop our services last
-                preexec_fn=_die_with_parent,
+                preexec_fn=end_with_parent,
             )
-
-
-def _die_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
 
 
 def free_port() -> int:

@@ -9,7 +9,6 @@ the supervisor, however it dies. Without an address of PostgreSQL it starts one 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import logging
 import os
@@ -30,6 +29,7 @@ from tiercel.model import ids
 from tiercel.runtime import logging as logs
 from tiercel.runtime import process, wiring
 from tiercel.runtime.embedded import HISTORY_DATABASE, EmbeddedPostgres
+from tiercel.runtime.kinship import end_with_parent
 from tiercel.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -44,8 +44,6 @@ STEADY_S: Final = 60.0
 KILL_AFTER_S: Final = 10.0
 """Beyond the grace that the service itself keeps."""
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_PR_SET_PDEATHSIG: Final = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Child:
@@ -161,7 +159,7 @@ class Supervisor:
 
     def _live_as(self, child: Child, supervisor: int, ready: int) -> int:
         """Be a service, from the fork to the end of the process."""
-        _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        end_with_parent()
         if os.getppid() != supervisor:  # it died before we could ask for its death's signal
             return process.EXIT_FAILED
         signal.set_wakeup_fd(-1)

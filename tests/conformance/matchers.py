@@ -195,11 +195,6 @@ def _exists(actual: Any, wanted: Any, files: Files, where: str) -> None:
         fail(actual, where, "to be there" if wanted else "not to be there")
 
 
-def _newlines(actual: Any, wanted: Any, files: Files, where: str) -> None:
-    if str(actual).count("\n") != wanted:
-        fail(actual, where, f"{wanted} newlines")
-
-
 SIMPLE: Final[dict[str, Callable[[Any, Any, Files, str], None]]] = {
     "equals": lambda actual, wanted, files, where: _equal(actual, wanted, files, where),
     "not": _not,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from io import BytesIO
-from typing import Any
+from typing import Any, Final
 
 from amazon.ion import simpleion
 from amazon.ion.core import IonType, TimestampPrecision
@@ -30,6 +30,9 @@ from tiercel.expression.printing import (
 )
 from tiercel.expression.values import Instant, JavaDate
 from tiercel.model.duration import format_duration
+
+BINARY_MARK: Final = b"\xe0\x01\x00\xea"
+"""What binary Ion begins with."""
 
 
 def dumps(value: Any) -> str:

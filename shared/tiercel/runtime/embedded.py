@@ -12,7 +12,6 @@ able to reach the data folder by its path: the child enters the folder while it 
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import importlib.util
 import os
@@ -23,12 +22,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final
 
 import psycopg
 
 from tiercel.errors import OperatorError, Unavailable
+from tiercel.runtime.kinship import end_with_parent
 from tiercel.runtime.scratch import Scratch
 
 DATABASE: Final = "tiercel"
@@ -68,8 +69,6 @@ SETTINGS: Final[Mapping[str, str]] = {
     "log_checkpoints": "off",
 }
 _SINCE_18: Final = frozenset({"io_method", "autovacuum_worker_slots"})
-_PR_SET_PDEATHSIG: Final = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class EmbeddedPostgres:
@@ -196,7 +195,7 @@ class EmbeddedPostgres:
             stderr=output,
             env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
             start_new_session=True,  # Ctrl-C in a terminal is for us; we stop the server last
-            preexec_fn=_die_with_parent,
+            preexec_fn=partial(end_with_parent, signal.SIGINT),
             **as_other,
         )
 
@@ -235,10 +234,6 @@ def _unprivileged() -> pwd.struct_passwd:
         except KeyError:
             continue
     raise OperatorError("PostgreSQL does not run as root, and there is no user 'postgres' or 'nobody' to run it as.")
-
-
-def _die_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGINT), 0, 0, 0)
 
 
 def _locked(data_dir: Path) -> int:

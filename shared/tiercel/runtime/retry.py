@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 import tenacity
 from tenacity import AsyncRetrying, RetryCallState
+from tenacity.stop import StopBaseT
 
 from tiercel.errors import Unavailable
 from tiercel.runtime import metrics
@@ -26,36 +27,30 @@ BACKOFF_FIRST_S: Final = 0.1
 BACKOFF_MAX_S: Final = 5.0
 """A backend that comes back is used again within this time."""
 REQUEST_ATTEMPTS: Final = 3
+REQUEST_BACKOFF_MAX_S: Final = 1.0
+"""Somebody waits for the answer: rather an error soon than an answer late."""
 
 
 def backend(name: str) -> AsyncRetrying:
     """Wait for a lost backend (PostgreSQL, storage) for as long as it takes."""
-    return AsyncRetrying(
-        retry=tenacity.retry_if_exception_type(Unavailable),
-        wait=tenacity.wait_random_exponential(multiplier=BACKOFF_FIRST_S, max=BACKOFF_MAX_S),
-        stop=tenacity.stop_never,
-        before_sleep=_Reporter(name),
-        reraise=True,
-    )
+    return _tries(name, tenacity.stop_never)
 
 
 def start(name: str, timeout_s: float) -> AsyncRetrying:
     """Wait for a backend when a process starts; an address that is wrong must not hang for ever."""
-    return AsyncRetrying(
-        retry=tenacity.retry_if_exception_type(Unavailable),
-        wait=tenacity.wait_random_exponential(multiplier=BACKOFF_FIRST_S, max=BACKOFF_MAX_S),
-        stop=tenacity.stop_after_delay(timeout_s),
-        before_sleep=_Reporter(name),
-        reraise=True,
-    )
+    return _tries(name, tenacity.stop_after_delay(timeout_s))
 
 
 def request(name: str) -> AsyncRetrying:
     """Try a request that somebody waits for a few times, quickly."""
+    return _tries(name, tenacity.stop_after_attempt(REQUEST_ATTEMPTS), pause_max_s=REQUEST_BACKOFF_MAX_S)
+
+
+def _tries(name: str, stop: StopBaseT, *, pause_max_s: float = BACKOFF_MAX_S) -> AsyncRetrying:
     return AsyncRetrying(
         retry=tenacity.retry_if_exception_type(Unavailable),
-        wait=tenacity.wait_random_exponential(multiplier=BACKOFF_FIRST_S, max=1.0),
-        stop=tenacity.stop_after_attempt(REQUEST_ATTEMPTS),
+        wait=tenacity.wait_random_exponential(multiplier=BACKOFF_FIRST_S, max=pause_max_s),
+        stop=stop,
         before_sleep=_Reporter(name),
         reraise=True,
     )

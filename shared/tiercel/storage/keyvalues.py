@@ -19,7 +19,7 @@ from tiercel.model.duration import later, parse_duration
 from tiercel.runtime.clock import Clock, SystemClock
 from tiercel.storage import uris
 from tiercel.storage.base import FileAttributes, KeyValueEntry, Storage
-from tiercel.storage.versions import Versions, updated_at, version_of
+from tiercel.storage.versions import Versions, instant_of, updated_at, version_of
 
 _KEY: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]*")
 _DURATION: Final = re.compile(r"-?P(?=.)(\d+D)?(T(?=.)(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?")
@@ -184,16 +184,8 @@ class StorageKeyValues:
         return None if self._is_over(attributes) else _entry(namespace, attributes)
 
     def _is_over(self, attributes: FileAttributes) -> bool:
-        until = _instant(attributes, "expirationDate")
+        until = instant_of(attributes, "expirationDate")
         return until is not None and until < self._clock.now()
-
-
-def _instant(attributes: FileAttributes, name: str) -> datetime | None:
-    text = (attributes.metadata or {}).get(name)
-    if not text:
-        return None
-    instant = datetime.fromisoformat(text)
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 def _entry(namespace: str, attributes: FileAttributes, key: str | None = None) -> KeyValueEntry:
@@ -202,9 +194,9 @@ def _entry(namespace: str, attributes: FileAttributes, key: str | None = None) -
         key=attributes.file_name.removesuffix(_SUFFIX) if key is None else key,
         version=version_of(attributes),
         description=(attributes.metadata or {}).get("description"),
-        creation_date=_instant(attributes, "creationDate") or attributes.creation_time,
+        creation_date=instant_of(attributes, "creationDate") or attributes.creation_time,
         update_date=updated_at(attributes),
-        expiration_date=_instant(attributes, "expirationDate"),
+        expiration_date=instant_of(attributes, "expirationDate"),
     )
 
 

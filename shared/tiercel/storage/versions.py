@@ -111,8 +111,13 @@ def version_of(attributes: FileAttributes) -> int:
 
 def updated_at(attributes: FileAttributes) -> datetime:
     """Return when a version was written."""
-    text = (attributes.metadata or {}).get(UPDATED)
+    return instant_of(attributes, UPDATED) or attributes.last_modified_time
+
+
+def instant_of(attributes: FileAttributes, name: str) -> datetime | None:
+    """Return an instant of a file's metadata, None when it is not there."""
+    text = (attributes.metadata or {}).get(name)
     if not text:
-        return attributes.last_modified_time
+        return None
     at = datetime.fromisoformat(text)
     return at if at.tzinfo else at.replace(tzinfo=UTC)

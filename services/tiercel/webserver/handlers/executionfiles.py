@@ -27,7 +27,6 @@ PREVIEW_MAX: Final = 2 << 20
 """Bytes that a preview reads."""
 ROWS_DEFAULT: Final = 100
 ROWS_MAX: Final = 5000
-_BINARY_ION: Final = b"\xe0\x01\x00\xea"
 _IMAGES: Final = frozenset({"jpg", "jpeg", "png", "gif", "webp", "svg", "bmp"})
 
 
@@ -126,7 +125,7 @@ def preview(extension: str, head: bytes, rows: int, encoding: str, truncated: bo
     """Return the beginning of a file as rows, an image or a text."""
     data: dict[str, Any] = {"extension": extension}
     if extension == "ion":
-        whole = head[: head.rfind(b"\n") + 1] if truncated and not head.startswith(_BINARY_ION) else head
+        whole = head[: head.rfind(b"\n") + 1] if truncated and not head.startswith(ion.BINARY_MARK) else head
         found = msgspec.to_builtins(ion.loads(whole), enc_hook=str, builtin_types=(datetime,))
         return {**data, "type": "LIST", "content": found[:rows], "truncated": truncated or len(found) > rows}
     if extension in _IMAGES:

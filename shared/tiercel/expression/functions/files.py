@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from tiercel.expression import ion
 from tiercel.expression.failure import EvaluationFailed
 from tiercel.expression.host import FileAddress
 from tiercel.expression.printing import java_text
@@ -24,7 +25,6 @@ _LOCAL_FILE = "file://"
 _URI = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:.*", re.DOTALL)
 _EXECUTION_FILE = re.compile(r"/(?P<owner>.+)/[^/]+/executions/.+")
 _NAMESPACE_FOLDER = re.compile(r"/_(?:files|file_versions)/")
-_BINARY_ION = b"\xe0\x01\x00\xea"
 _ARGUMENTS = ("path", "namespace")
 
 
@@ -114,7 +114,7 @@ def _read(args: Args, call: Call) -> Any:
     except OSError as error:
         raise _translated(error, file, call) from error
     call.meter.check_size(len(content))
-    return content if content.startswith(_BINARY_ION) else content.decode("utf-8", "replace")
+    return content if content.startswith(ion.BINARY_MARK) else content.decode("utf-8", "replace")
 
 
 def _file_size(args: Args, call: Call) -> Any:

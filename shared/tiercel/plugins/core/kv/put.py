@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from tiercel.errors import NotFound, TaskFailed
 from tiercel.model.property import DYNAMIC, NOT_EMPTY
+from tiercel.model.variable import merged
 from tiercel.plugins.base import RunContext
 from tiercel.plugins.core.kv.keyvalue import KeyTask, missing
 from tiercel.plugins.registry import register
@@ -42,7 +43,7 @@ class Put(KeyTask, frozen=True, kw_only=True):
 def changed(value: Any, change: Any) -> Any:
     """Return a value with a change in it: a map is merged, entries are set one by one, anything else replaces it."""
     if isinstance(change, dict):
-        return _merged(value if isinstance(value, dict) else {}, change)
+        return merged(value if isinstance(value, dict) else {}, change)
     if not isinstance(change, list):
         return change
     for entry in change:
@@ -56,13 +57,5 @@ def changed(value: Any, change: Any) -> Any:
         tree: Any = entry["value"]
         for part in reversed(str(entry["key"]).split(".")):
             tree = {part: tree}
-        value = _merged(value if isinstance(value, dict) else {}, tree)
+        value = merged(value if isinstance(value, dict) else {}, tree)
     return value
-
-
-def _merged(value: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    result = dict(value)
-    for name, part in change.items():
-        old = result.get(name)
-        result[name] = _merged(old, part) if isinstance(old, dict) and isinstance(part, dict) else part
-    return result

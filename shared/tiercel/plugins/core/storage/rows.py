@@ -12,14 +12,13 @@ from amazon.ion import simpleion
 
 from tiercel.expression import ion
 
-BINARY_MARK: Final = b"\xe0\x01\x00\xea"
 _CHUNK: Final = 256 * 1024
 
 
 def is_binary(path: Path) -> bool:
     """Tell whether a file is binary Ion."""
     with path.open("rb") as file:
-        return file.read(len(BINARY_MARK)) == BINARY_MARK
+        return file.read(len(ion.BINARY_MARK)) == ion.BINARY_MARK
 
 
 def ion_rows(path: Path) -> Iterator[Any]:
@@ -30,7 +29,7 @@ def ion_rows(path: Path) -> Iterator[Any]:
 def written_rows(path: Path) -> Iterator[tuple[Any, bytes]]:
     """Yield the values of an Ion file, each with its line as it is written there; raise ValueError when it is none."""
     with path.open("rb") as file:
-        if file.read(len(BINARY_MARK)) == BINARY_MARK:
+        if file.read(len(ion.BINARY_MARK)) == ion.BINARY_MARK:
             file.seek(0)
             for parsed in simpleion.load(file, single_value=False, parse_eagerly=False):
                 for value in ion.loads(simpleion.dumps(parsed, binary=True)):
