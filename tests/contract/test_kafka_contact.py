@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
+from confluent_kafka import TopicPartition
 
 from tests.contract.backends import KafkaContract
 from tests.contract.samples import event
 from tests.contract.steps import ALL
 from tests.patience import PATIENCE_S
 from tiercel.errors import InternalError, Unavailable
-from tiercel.messages.topics import EXECUTION_EVENT
+from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT
+from tiercel.queue.kafka import offsets, producer
 from tiercel.queue.kafka.link import SILENT_MAX_S
 
 
@@ -63,3 +66,51 @@ async def test_a_process_that_reads_no_more_says_so(
     with pytest.raises(InternalError, match="Nothing is read from Kafka any more: RuntimeError: a mistake"):
         await kafka_contract.queue.read(EXECUTION_EVENT, ALL, count=1)
     assert "a mistake" in str(await kafka_contract.links[0].health())
+
+
+async def test_a_client_that_hangs_while_brokers_answer_is_replaced(
+    kafka_contract: KafkaContract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it was given is sent by its successor: the library may be stuck for reasons that are its own."""
+
+    async def swallow(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        while await reader.read(65536):
+            pass
+
+    sender, loop = kafka_contract.links[0].producer, asyncio.get_running_loop()
+    servers = sender._properties["bootstrap.servers"]
+    async with await asyncio.start_server(swallow, "127.0.0.1", 0) as abyss:
+        host, port = abyss.sockets[0].getsockname()
+        sender._properties["bootstrap.servers"] = f"{host}:{port}"
+        sender._client = sender._open()
+        sender._properties["bootstrap.servers"] = servers
+        sent = asyncio.ensure_future(kafka_contract.queue.emit(event("a", 1)))
+        await asyncio.sleep(0)  # it is given to the client
+        sender.look(loop.time())
+        assert sender._renewing is None  # brokers answer again since a moment only
+
+        monkeypatch.setattr(producer, "STUCK_S", 0.0)
+        sender.look(0.0)
+
+        async with asyncio.timeout(PATIENCE_S):
+            await sent
+
+
+async def test_a_question_that_the_library_forgets_is_given_up(
+    kafka_contract: KafkaContract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another client is asked the next one: who sees whether brokers answer must not wait for ever."""
+
+    class Forgetful:
+        def list_offsets(self, wanted: dict[TopicPartition, Any], **_: Any) -> dict[TopicPartition, Future[Any]]:
+            return {place: Future() for place in wanted}
+
+    link = kafka_contract.links[0]
+    place = link.place(BROADCAST)
+    monkeypatch.setattr(offsets, "GIVEN_UP_S", 0.01)
+    link.offsets._admin = Forgetful()  # type: ignore[assignment]
+
+    with pytest.raises(Unavailable, match="has not answered within"):
+        await asyncio.to_thread(link.offsets.ends, [place])
+    monkeypatch.undo()
+    assert {place} == set(await asyncio.to_thread(link.offsets.ends, [place]))

@@ -143,6 +143,8 @@ def common_properties(settings: KafkaSettings, name: str, troubles: Callable[[Ka
         "reconnect.backoff.max.ms": 1000,
         "socket.keepalive.enable": True,
         "socket.nagle.disable": True,  # a small request must not wait for the answer to the one before
+        # So long at most hangs a client on a connection that nobody answers any more; time for a large message.
+        "socket.timeout.ms": 30_000,
         # So long at most goes a client without a leader that it has missed, after a restart of a broker.
         "topic.metadata.refresh.interval.ms": 10_000,
         "allow.auto.create.topics": False,

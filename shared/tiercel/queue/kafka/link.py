@@ -8,7 +8,6 @@ own: the process is the only one that keeps it, and sends it again until it is c
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -155,16 +154,21 @@ class KafkaLink:
         return None
 
     async def _keep_contact(self) -> None:
-        """Ask the brokers something when they have been silent."""
+        """Ask the brokers something when they have been silent, and see whether the producer is heard by them."""
         clock, place = asyncio.get_running_loop().time, self.place(BROADCAST)
+        answering_since = clock()
         while True:
             await asyncio.sleep(ASK_EVERY_S)  # silence is what is looked for: no event tells it
             began = clock()
             if self.silent_s >= ASK_EVERY_S:
-                with contextlib.suppress(TiercelError):
+                try:
                     await asyncio.to_thread(self.offsets.ends, [place])
+                except TiercelError:
+                    answering_since = clock()
+                else:
                     self.consumer.heard_at = max(self.consumer.heard_at, began)
                     self._troubles.refusal = None
+            self.producer.look(answering_since)
             metrics.SILENT_SECONDS.set(self.silent_s)
 
     async def close(self) -> None:

@@ -21,6 +21,8 @@ from tiercel.queue.kafka.settings import KafkaSettings
 
 ANSWER_S: Final = 4.0
 """How long the brokers may take to answer."""
+GIVEN_UP_S: Final = 2 * ANSWER_S
+"""And after so long the client that asks is given up."""
 
 
 class Offsets:
@@ -54,7 +56,11 @@ class Offsets:
             answers = admin.list_offsets(
                 {TopicPartition(*place): spec for place, spec in wanted.items()}, request_timeout=ANSWER_S
             )
-            return {(at.topic, at.partition): int(answer.result().offset) for at, answer in answers.items()}
+            # The library bounds its requests, but not how long it looks for a leader to ask.
+            return {(at.topic, at.partition): int(answer.result(GIVEN_UP_S).offset) for at, answer in answers.items()}
+        except TimeoutError as error:
+            self._admin = None
+            raise Unavailable(f"Kafka at '{self._servers}' has not answered within {GIVEN_UP_S:g} s.") from error
         except KafkaException as error:
             # After a failover the library asks for ever with the leader's former epoch: another client knows the new.
             self._admin = None

@@ -2,8 +2,8 @@
 The one way out to the brokers: records in order, each confirmed by all replicas or kept.
 
 What is not confirmed is kept in memory, in order. The library sends it again for as long as it takes; when it gives up
-itself (a fatal error: it can no longer promise order), a new client begins at the oldest record that is not confirmed.
-Readers drop what they have had, by origin and sequence.
+itself (a fatal error: it can no longer promise order), or hangs while brokers answer others, a new client begins at the
+oldest record that is not confirmed. Readers drop what they have had, by origin and sequence.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ POLL_S: Final = 1.0
 """How long the thread that hears confirmations waits for one; it is woken by each."""
 RENEW_PAUSE_S: Final = 1.0
 """Between two clients, when the first has failed for good."""
+STUCK_S: Final = 60.0
+"""A client that waits so long for a confirmation though brokers answer is replaced: to find a new leader takes less."""
 CLOSE_S: Final = 5.0
 SOON_S: Final = 0.1
 """How long records that nobody is eager for wait for company, and leave the brokers to others."""
@@ -56,11 +58,12 @@ class Record(msgspec.Struct, frozen=True):
 class _Batch:
     """Records that are confirmed together."""
 
-    __slots__ = ("future", "left", "records")
+    __slots__ = ("future", "left", "records", "since")
 
-    def __init__(self, records: Sequence[Record], future: asyncio.Future[None]) -> None:
+    def __init__(self, records: Sequence[Record], future: asyncio.Future[None], since: float) -> None:
         self.records = records
         self.future = future
+        self.since = since
         self.left = len(records)
 
 
@@ -117,7 +120,7 @@ class KafkaProducer:
         if not records:
             future.set_result(None)
             return future
-        batch = _Batch(records, future)
+        batch = _Batch(records, future, self._loop.time())
         self._unconfirmed.append(batch)
         self._pending += len(records)
         metrics.UNCONFIRMED.set(self._pending)
@@ -127,6 +130,13 @@ class KafkaProducer:
             else:
                 self._produce(batch)
         return future
+
+    def look(self, answering_since: float) -> None:
+        """Replace a client that gets nothing confirmed, given how long the brokers have answered others."""
+        if self._unconfirmed:
+            since = max(self._unconfirmed[0].since, self._opened_at, answering_since)
+            if self._loop.time() - since > STUCK_S:
+                self._fail(f"nothing was confirmed for {STUCK_S:g} s, though the brokers answer", self._generation)
 
     async def close(self) -> None:
         """Wait a moment for confirmations, then give up what is not confirmed."""
@@ -146,6 +156,7 @@ class KafkaProducer:
 
     def _open(self) -> Producer:
         self._generation += 1
+        self._opened_at = self._loop.time()
         client = Producer(self._properties)
         thread = threading.Thread(
             target=self._hear, args=(client, self._generation), name="kafka.producer", daemon=True
