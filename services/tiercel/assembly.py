@@ -24,6 +24,7 @@ from tiercel.runtime.settings import Settings
 from tiercel.statestore.base import Leases
 
 COMMON: Final[Mapping[str, Callable[[Settings], Any]]] = {
+    "is_alone": lambda settings: settings.queue.type == "memory",
     "globals": lambda settings: settings.variables.globals,
     "envs": lambda settings: environment_variables(settings.variables.env_vars_prefix, os.environ),
     "kestra": lambda settings: about(settings),

@@ -18,8 +18,10 @@ FORGOTTEN_AFTER: Final = 10
 class Liveness:
     """When workers were last heard, and since when this executor has been listening without a gap."""
 
-    def __init__(self, timeout_s: float, now: datetime) -> None:
+    def __init__(self, timeout_s: float, now: datetime, *, is_alone: bool = False) -> None:
         self._timeout = timedelta(seconds=timeout_s)
+        self._is_alone = is_alone
+        """Every worker is in this process: who was heard at all is everybody."""
         self._heard: dict[str, datetime] = {}
         self._lanes: dict[str, tuple[str, ...]] = {}
         self._connected_since = now
@@ -34,7 +36,7 @@ class Liveness:
 
     def served(self, now: datetime) -> frozenset[str] | None:
         """Return the lanes that live workers serve; None while this executor has not listened for long enough."""
-        if now - self._connected_since < self._timeout / 3:
+        if not (self._is_alone and self._heard) and now - self._connected_since < self._timeout / 3:
             return None
         silent_since = now - self._timeout
         return frozenset(

@@ -67,7 +67,7 @@ class ExecutorService(Service):
         self._leases: dict[int, Lease] = {}
         self._cache = ExecutionCache(self._settings.cached_executions, self._settings.cached_outputs_bytes)
         self._timers = Timers()
-        self._liveness = Liveness(self._settings.worker_timeout_s, self._clock.now())
+        self._liveness = Liveness(self._settings.worker_timeout_s, self._clock.now(), is_alone=self._settings.is_alone)
         self._lost: list[WorkerLost] = []
         self._idle = asyncio.Event()
         source = FactsSource(adapters, lambda: self._liveness.served(self._clock.now()))

@@ -39,6 +39,8 @@ class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Namespaces whose executions are left alone, as `tenant|namespace` or `namespace`; those below are not meant."""
     ignored_tenants: tuple[str, ...] = ()
     """Tenants whose executions are left alone."""
+    is_alone: bool = False
+    """All services are in this process, and no worker elsewhere."""
     globals: Mapping[str, Any] = {}
     envs: Mapping[str, Any] = {}
     kestra: Mapping[str, str] = {}

@@ -21,6 +21,17 @@ def connected(until: float) -> Liveness:
     return liveness
 
 
+def test_lanes_are_known_at_once_where_all_workers_are_in_one_process() -> None:
+    """Among many, who was not heard yet may be there all the same; alone, who was heard is everybody."""
+    among_many, alone = Liveness(30, START), Liveness(30, START, is_alone=True)
+    for liveness in (among_many, alone):
+        liveness.hear("w", after(1), ("default",))
+
+    assert among_many.served(after(2)) is None
+    assert frozenset({"default"}) == alone.served(after(2))
+    assert Liveness(30, START, is_alone=True).served(after(2)) is None
+
+
 def test_a_silent_worker_is_lost_after_the_timeout() -> None:
     """30 seconds without a heartbeat, while the judge was connected."""
     liveness = connected(60)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -91,8 +92,80 @@ async def test_what_cannot_be_installed_fails_the_task_and_leaves_nothing(bench:
     outcome = await run(bench, dependencies=["nobody-has-this"])
 
     assert outcome.state is State.FAILED
-    assert "The dependencies (nobody-has-this) cannot be installed" in (outcome.error or "")
+    assert "The environment of the script (nobody-has-this) cannot be made" in (outcome.error or "")
     assert [] == [path for path in (tmp_path / "cache" / "python").iterdir() if path.is_dir()]
+
+
+def install(monkeypatch: pytest.MonkeyPatch, folder: Path, program: str, target: str) -> str:
+    """Put a program that runs another one where programs are found first; return its path."""
+    folder.mkdir(exist_ok=True)
+    path = folder / program
+    path.write_text(f'#!/bin/sh\nexec {target} "$@"\n')
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return str(path)
+
+
+async def test_a_script_runs_on_the_python_that_it_names(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With packages or without; its environment is kept like any other."""
+    install(monkeypatch, tmp_path / "bin", "python9.9", sys.executable)
+    task = {"id": "t", "type": SCRIPT, "script": "import sys; print(sys.prefix)", "pythonVersion": "{{ v }}"}
+
+    bare = await bench.run(task, {"v": "9.9"})
+    outcome = await run(
+        bench, pythonVersion=9.9, packageManager="PIP", uvAutoInstallEnabled=False, dependencies="tinkle"
+    )
+
+    assert [State.SUCCESS] * 2 == [bare.state, outcome.state], (bare.error, outcome.error)
+    assert str(tmp_path / "cache" / "python") in said(bare)[0]
+    assert "ding" in said(outcome)[0]
+    assert any("Python 9.9, tinkle is made" in entry.message for entry in bench.logs)
+
+
+@pytest.mark.parametrize(
+    ("properties", "expected"),
+    [
+        ({"pythonVersion": "9.8"}, "Python 9.8 is not installed on this worker"),
+        ({"pythonVersion": "../bin/sh"}, "'pythonVersion' is '../bin/sh'; it must be a version such as 3.12"),
+        ({"packageManager": "{{ 'CONDA' }}"}, "'packageManager' is 'CONDA'; it must be one of UV, PIP"),
+    ],
+)
+async def test_a_python_that_is_not_there_fails_the_task(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, properties: dict[str, Any], expected: str
+) -> None:
+    """With a sentence that says what to do; a version is no path and no option of a program."""
+    monkeypatch.setattr(environments, "UV", "no-such-uv")
+
+    outcome = await run(bench, **properties)
+
+    assert outcome.state is State.FAILED
+    assert expected in (outcome.error or "")
+
+
+def test_uv_installs_unless_pip_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It finds or fetches a Python that no program on the worker is; pip cannot."""
+    uv = install(monkeypatch, tmp_path / "bin", "uv", "true")
+    needs = environments.Needs(version="9.8")
+
+    assert "9.8" == environments.python_of(needs)
+    assert [[uv, "venv", "--quiet", "--python", "9.8", "/e"]] == environments.commands(Path("/e"), "9.8", [])
+    made, installed = environments.commands(Path("/e"), "python9", ["a"], environments.PackageManager.PIP)
+    assert "python9" == made[0]
+    assert "pip" in installed
+
+
+async def test_in_a_container_the_version_chooses_the_image(bench: Bench, tmp_path: Path) -> None:
+    """Unless one is named; what an image holds is its own business."""
+    folder = tmp_path / "engine"
+    folder.mkdir()
+    async with FakeEngine(folder).running() as fake:
+        runner = {"type": "io.kestra.plugin.scripts.runner.docker.Docker", "host": fake.host}
+        await run(bench, pythonVersion="3.12", taskRunner=runner)
+        await run(bench, pythonVersion="3.12", taskRunner=runner, containerImage="mine")
+
+    assert ["python:3.12-slim", "mine"] == [each.specification["Image"] for each in fake.made]
 
 
 async def test_in_a_container_they_are_installed_there(bench: Bench, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from tiercel.plugins.core.flow.workingdirectory import NamespaceFiles
 from tiercel.plugins.scripts import environments, executioncontext
 from tiercel.plugins.scripts.container import Container
 from tiercel.plugins.scripts.engine import Engine, EngineUnavailable, found_host
+from tiercel.plugins.scripts.environments import Needs, PackageManager
 from tiercel.plugins.scripts.process import Process
 from tiercel.plugins.scripts.protocol import DEBUG_MARK, INFO_MARK, LineReader, Printed
 from tiercel.plugins.scripts.runners import DockerRunner
@@ -57,6 +58,8 @@ class Plan(msgspec.Struct, kw_only=True):
     image: Any = None
     default_image: str | None = None
     dependencies: Any = None
+    python_version: Any = None
+    package_manager: Any = None
     dependency_cache: Any = True
     execution_context: Any = False
 
@@ -138,10 +141,10 @@ class CommandRun:
         """Run the commands (and `extra` after them) and return what they leave; `prepare` comes first."""
         context, plan = self._context, self._plan
         lines = [*await self._commands(plan.commands), *extra]
-        needs = await self._requirements()
+        needs = await self._needs()
         before = await self._commands(plan.before)
-        if needs and self.is_elsewhere:
-            before.insert(0, environments.install_command(needs))
+        if needs.requirements and self.is_elsewhere:
+            before.insert(0, environments.install_command(needs.requirements))
         interpreter = tuple(await context.render(plan.interpreter, list[str]) or SHELL)
         fail_fast = await context.render(plan.fail_fast, bool)
         script = _script(before, lines, fail_fast=fail_fast is not False and _is_shell(interpreter))
@@ -152,15 +155,23 @@ class CommandRun:
                 self._context_file.unlink(missing_ok=True)
         return await self._result(code)
 
-    async def _requirements(self) -> list[str]:
-        """Return the packages that a script asks for."""
+    async def _needs(self) -> Needs:
+        """Return the packages that a script asks for, and the Python."""
         given = self._plan.dependencies
         if isinstance(given, str) and not given.lstrip().startswith(("[", "{")):
             given = [given]
         found: list[str] = await self._context.render(given, list[str], **self.variables) or []
-        return [each.strip() for each in found if each and each.strip()]
+        version = await self._context.render(self._plan.python_version, str, **self.variables)
+        manager = await self._context.render(self._plan.package_manager, str, **self.variables)
+        if manager and manager not in PackageManager.__members__:
+            raise TaskFailed(f"'packageManager' is '{manager}'; it must be one of {', '.join(PackageManager)}.")
+        return Needs(
+            requirements=tuple(each.strip() for each in found if each and each.strip()),
+            version=version.strip() or None if version else None,
+            manager=PackageManager(manager or PackageManager.UV),
+        )
 
-    async def _run(self, command: Sequence[str], path: str | None, needs: Sequence[str]) -> int:
+    async def _run(self, command: Sequence[str], path: str | None, needs: Needs) -> int:
         context, runner = self._context, self._plan.runner
         if isinstance(runner, PluginRunner):
             return await self._elsewhere(runner, command)

@@ -13,12 +13,16 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shlex
 import shutil
 import sys
 from collections.abc import AsyncIterator, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import IO, Final
+
+import msgspec
 
 from tiercel.errors import TaskFailed
 from tiercel.plugins.base import OWN_PREFIX, RunContext
@@ -28,7 +32,9 @@ from tiercel.plugins.scripts.protocol import Printed
 ENVIRONMENTS_MAX: Final = 20
 """Environments that are kept on a machine: a large one has some hundred megabytes."""
 LOCK_POLL_S: Final = 0.2
+UV: Final = "uv"
 _READY: Final = ".ready"
+_VERSION: Final = re.compile(r"\d+(\.\d+){0,2}")
 _PASSED: Final = (
     "PATH",
     "HOME",
@@ -43,16 +49,35 @@ _PREFIXES: Final = ("PIP_", "UV_")
 """Variables of the worker that the installer sees: where packages come from is the operator's business."""
 
 
+class PackageManager(StrEnum):
+    """What installs the packages of a Python script."""
+
+    UV = "UV"
+    PIP = "PIP"
+
+
+class Needs(msgspec.Struct, frozen=True, kw_only=True):
+    """What a script asks of its environment."""
+
+    requirements: tuple[str, ...] = ()
+    version: str | None = None
+    """Of Python, as `3.12`; None for the worker's."""
+    manager: PackageManager = PackageManager.UV
+
+    def __bool__(self) -> bool:
+        return bool(self.requirements or self.version)
+
+
 @contextlib.asynccontextmanager
-async def environment(context: RunContext, requirements: Sequence[str], *, is_kept: bool = True) -> AsyncIterator[Path]:
-    """Give the folder of an environment that has these packages, made if need be; it stays as long as it is used."""
-    python = shutil.which("python3") or sys.executable
+async def environment(context: RunContext, needs: Needs, *, is_kept: bool = True) -> AsyncIterator[Path]:
+    """Give the folder of an environment that has what is needed, made if need be; it stays as long as it is used."""
+    python = python_of(needs)
     if not is_kept:
         own = context.working_dir / f"{OWN_PREFIX}environment"
-        await _make(context, own, python, requirements)
+        await _make(context, own, python, needs)
         yield own
         return
-    folder = context.cache_dir / "python" / digest(requirements, python)
+    folder = context.cache_dir / "python" / digest(needs.requirements, python)
     folder.parent.mkdir(parents=True, exist_ok=True)
     while True:
         async with _locked(folder, fcntl.LOCK_SH):
@@ -62,44 +87,67 @@ async def environment(context: RunContext, requirements: Sequence[str], *, is_ke
                 return
         async with _locked(folder, fcntl.LOCK_EX):
             if not (folder / _READY).exists():
-                context.log("DEBUG", f"An environment with {', '.join(requirements)} is made.")
-                await _make(context, folder, python, requirements)
+                context.log("DEBUG", f"An environment with {_said(needs)} is made.")
+                await _make(context, folder, python, needs)
                 await asyncio.to_thread(prune, folder.parent, keep=folder)
+
+
+def python_of(needs: Needs) -> str:
+    """Return the program that the environment is made of, or the version that uv is to find or fetch."""
+    if needs.version is None:
+        return shutil.which("python3") or sys.executable
+    if not _VERSION.fullmatch(needs.version):
+        raise TaskFailed(f"'pythonVersion' is '{needs.version}'; it must be a version such as 3.12.")
+    program = shutil.which(f"python{needs.version}")
+    if program is None and (needs.manager is PackageManager.PIP or shutil.which(UV) is None):
+        raise TaskFailed(
+            f"Python {needs.version} is not installed on this worker; install it, "
+            "or uv, which fetches it, or run the script in a container."
+        )
+    return program or needs.version
+
+
+def _said(needs: Needs) -> str:
+    python = [f"Python {needs.version}"] if needs.version is not None else []
+    return ", ".join([*python, *needs.requirements])
 
 
 def digest(requirements: Sequence[str], python: str) -> str:
     """Return the name of the environment of these requirements, in whatever order, for this Python."""
-    said = "\n".join([str(Path(python).resolve()), *sorted({each.strip() for each in requirements})])
+    made_of = str(Path(python).resolve()) if os.sep in python else python
+    said = "\n".join([made_of, *sorted({each.strip() for each in requirements})])
     return hashlib.sha256(said.encode()).hexdigest()[:32]
 
 
-async def _make(context: RunContext, folder: Path, python: str, requirements: Sequence[str]) -> None:
+async def _make(context: RunContext, folder: Path, python: str, needs: Needs) -> None:
     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
     own = {name: value for name, value in os.environ.items() if name in _PASSED or name.startswith(_PREFIXES)}
     try:
-        for command in commands(folder, python, requirements):
+        for command in commands(folder, python, needs.requirements, needs.manager):
             code = await Process(context, Printed(context)).run(command, folder.parent, own)
             if code != 0:
-                names = ", ".join(requirements)
-                raise TaskFailed(f"The dependencies ({names}) cannot be installed: exit code {code}; the log says why.")
+                made = f"The environment of the script ({_said(needs)})"
+                raise TaskFailed(f"{made} cannot be made: exit code {code}; the log says why.")
         (folder / _READY).touch()
     except BaseException:  # cancelled too: what is incomplete is not used
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         raise
 
 
-def commands(folder: Path, python: str, requirements: Sequence[str]) -> list[list[str]]:
-    """Return what makes an environment: with uv where it is installed, else with Python's own means."""
+def commands(
+    folder: Path, python: str, requirements: Sequence[str], manager: PackageManager = PackageManager.UV
+) -> list[list[str]]:
+    """Return what makes an environment: with uv where it is installed and not refused, else with Python's own means."""
     inside = str(folder / "bin" / "python")
-    uv = shutil.which("uv")
+    uv = shutil.which(UV) if manager is PackageManager.UV else None
     if uv is not None:
-        return [
-            [uv, "venv", "--quiet", "--python", python, str(folder)],
-            [uv, "pip", "install", "--quiet", "--python", inside, "--", *requirements],
-        ]
+        made = [uv, "venv", "--quiet", "--python", python, str(folder)]
+        installed = [uv, "pip", "install", "--quiet", "--python", inside, "--", *requirements]
+        return [made, installed] if requirements else [made]
     # pip of the worker installs into the new one: a Python without ensurepip can make no pip of its own.
     pip = [sys.executable, "-m", "pip", "--python", inside, "install", "--quiet", "--disable-pip-version-check"]
-    return [[python, "-m", "venv", "--without-pip", str(folder)], [*pip, "--", *requirements]]
+    made = [python, "-m", "venv", "--without-pip", str(folder)]
+    return [made, [*pip, "--", *requirements]] if requirements else [made]
 
 
 def install_command(requirements: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from tiercel.plugins.base import OWN_PREFIX, RunContext, RunnableTask, TaskResul
 from tiercel.plugins.core.flow.workingdirectory import NamespaceFiles
 from tiercel.plugins.registry import register
 from tiercel.plugins.scripts.commands import CommandRun, Plan, found, own_python
+from tiercel.plugins.scripts.environments import PackageManager
 from tiercel.plugins.scripts.runners import DockerOptions, OlderRunner, chosen
 
 PACKAGE: Final = "io.kestra.plugin.scripts"
@@ -90,6 +91,12 @@ class ScriptTask(RunnableTask, frozen=True, kw_only=True):
     target_os: Annotated[str | TargetOS, DYNAMIC] = msgspec.field(default=TargetOS.AUTO, name="targetOS")
     dependencies: Annotated[list[str] | str | None, DYNAMIC] = None
     """Packages that a Python script needs, as pip names them; other languages have none."""
+    python_version: Annotated[str | None, DYNAMIC] = None
+    """The Python that runs a Python script, as `3.12`; in a container it chooses the image when none is named."""
+    package_manager: Annotated[PackageManager | str | None, DYNAMIC] = None
+    """What installs the dependencies: `UV` (where it is installed; else pip does) or `PIP`."""
+    uv_auto_install_enabled: Annotated[bool | str, DYNAMIC] = True
+    """Accepted, without effect: a worker fetches no installer by itself."""
     dependency_cache_enabled: Annotated[bool | str, DYNAMIC] = True
     """Whether the environment with these packages is kept for the next run."""
     execution_context: Annotated[bool | str, DYNAMIC] = False
@@ -111,6 +118,8 @@ class ScriptTask(RunnableTask, frozen=True, kw_only=True):
             image=self.container_image,
             default_image=self.default_image,
             dependencies=self.dependencies if self.language == PYTHON else None,
+            python_version=self.python_version if self.language == PYTHON else None,
+            package_manager=self.package_manager,
             dependency_cache=self.dependency_cache_enabled,
             execution_context=self.execution_context,
             runner=chosen(self.task_runner, self.runner, self.docker, self.container_image),
@@ -124,6 +133,8 @@ class ScriptTask(RunnableTask, frozen=True, kw_only=True):
     @property
     def default_image(self) -> str:
         """The image of a container when none is named."""
+        if self.language == PYTHON and self.python_version:
+            return f"python:{self.python_version}-slim"
         language = LANGUAGES.get(self.language)
         return SHELL_IMAGE if language is None else language.image or SHELL_IMAGE
 
