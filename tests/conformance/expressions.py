@@ -6,12 +6,14 @@ The dialect follows the corpus: cases of the later Kestra are those whose ids st
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -19,10 +21,13 @@ from tests.conformance.expression_world import World, typed
 from tests.conformance.result import CaseResult, LeftOut, Mismatch, only, passed, verdict
 from tiercel.errors import ExpressionError
 from tiercel.expression import context, encryption
-from tiercel.expression.conversion import render_property, select_options
 from tiercel.expression.failure import ArgumentRefused
 from tiercel.expression.rendering import Engine, Renderer
 from tiercel.expression.typed import joined
+from tiercel.flowspec.inputs import with_choices
+from tiercel.model.input import Input, InputType
+from tiercel.storage.local import LocalStorage
+from tiercel.worker.single import Bench
 
 FILE = "expressions.yaml"
 _ROOT_CAUSES: Mapping[str, type[BaseException]] = {"file_not_found": FileNotFoundError, "security": PermissionError}
@@ -94,11 +99,30 @@ def _evaluated(renderer: Renderer, world: World, case: Mapping[str, Any], variab
         case "object":
             return renderer.render_value(world.filled(case["input"]), variables)
         case "property":
-            return render_property(renderer, world.filled(case["expression"]), variables, case["as"])
+            return asyncio.run(_property(world.filled(case["expression"]), variables, case))
         case "input_values":
-            return select_options(renderer, world.filled(case["expression"]), variables)
+            asked = Input(id="i", type=InputType(case["input_type"]), expression=world.filled(case["expression"]))
+            return list(with_choices(asked, renderer.render_typed, variables).values)
         case mode:
             raise LeftOut(f"the mode {mode} is unknown")
+
+
+_TYPES: Final[dict[str, Any]] = {"string": str, "list<string>": list[str], "map<string,string>": dict[str, str]}
+
+_EMPTY: Final[dict[str, Any]] = {"list<string>": [], "map<string,string>": {}}
+"""What is not given: tasks say so by the defaults of their properties."""
+
+
+async def _property(raw: Any, variables: dict[str, Any], case: Mapping[str, Any]) -> Any:
+    """Read a property as a worker does for its tasks."""
+    only([case["as"]], _TYPES, "the type of a property")
+    with tempfile.TemporaryDirectory() as folder:
+        context = Bench(LocalStorage(Path(folder))).context(variables, dialect=dialect_of(case))
+        try:
+            found = await context.render(raw, _TYPES[case["as"]])
+            return _EMPTY.get(case["as"]) if found is None else found
+        finally:
+            await context.close()
 
 
 def _check_error(error: ExpressionError, wanted: Any) -> None:

@@ -28,7 +28,7 @@ from tiercel.flowspec.findings import Findings
 from tiercel.flowspec.identity import placed_leaves
 from tiercel.flowspec.inputbound import choices, violations
 from tiercel.flowspec.inputrule import check_inputs
-from tiercel.flowspec.inputvalue import cast, option_label, option_value
+from tiercel.flowspec.inputvalue import cast, option_value
 from tiercel.flowspec.parse import parse_flow
 from tiercel.model.flow import Check, Dialect
 from tiercel.model.input import REMOVED_INPUT_TYPES, FlowOutput, Input, InputType
@@ -259,8 +259,7 @@ def _written(each: Input) -> dict[str, Any]:
     for name in ("values", "options"):
         if document.get(name) is not None:
             document[name] = [
-                option_value(option) if option_label(option) == option_value(option) else option
-                for option in document[name]
+                option_value(option) if _label(option) == option_value(option) else option for option in document[name]
             ]
     return document
 
@@ -314,7 +313,7 @@ def _check_model(case: Case, each: Input, body: Mapping[str, Any], expect: Mappi
         need(found == expect["defaults"], f"the default is {found!r}")
     if "options" in expect:
         listed = each.values if each.values is not None else each.options or ()
-        found = [{"label": option_label(option), "value": option_value(option)} for option in listed]
+        found = [{"label": _label(option), "value": option_value(option)} for option in listed]
         need(found == expect["options"], f"the options are {found} of {choices(each)}")
     written = _written(each)
     for name, value in (expect.get("json") or {}).items():
@@ -365,3 +364,7 @@ def _api(corpus: Folder, case: Case) -> None:
     need(flow.namespace == expect["namespace"], f"the namespace is {flow.namespace}")
     need(bool(found), "there are no inputs")
     need(all(each.enabled for each in found), "not all inputs are enabled")
+
+
+def _label(option: Any) -> Any:
+    return option.get("label", option.get("value")) if isinstance(option, Mapping) else option

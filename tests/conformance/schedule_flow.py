@@ -22,10 +22,10 @@ from tiercel.model.flow import Dialect, Flow
 from tiercel.model.task import Condition, Task, Trigger
 from tiercel.queue.memory import MemoryBackend
 from tiercel.runtime.adapters import Adapters
-from tiercel.runtime.clock import FakeClock
 from tiercel.runtime.expressions import KnownHost
 from tiercel.scheduler.expressions import Expressions
 from tiercel.storage.local import LocalStorage
+from tiercel.testing.fake_clock import FakeClock
 
 T = TypeVar("T")
 TASKS = [{"id": "test", "type": "io.kestra.plugin.core.debug.Return", "format": "ok"}]

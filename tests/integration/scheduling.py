@@ -21,10 +21,11 @@ from tiercel.model.trigger_state import TriggerState
 from tiercel.queue.base import Outgoing
 from tiercel.queue.memory import MemoryBackend
 from tiercel.runtime.adapters import Adapters
-from tiercel.runtime.clock import Clock, FakeClock
+from tiercel.runtime.clock import Clock
 from tiercel.scheduler.service import SchedulerService
 from tiercel.scheduler.settings import SchedulerSettings
 from tiercel.storage.local import LocalStorage
+from tiercel.testing.fake_clock import FakeClock
 
 NAMESPACE = "io.kestra.unittest"
 TASKS = [{"id": "test", "type": "io.kestra.plugin.core.execution.Labels", "labels": {"ran": "yes"}}]

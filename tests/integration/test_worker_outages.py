@@ -14,8 +14,8 @@ from tiercel.messages.worker_event import WorkerHeartbeat
 from tiercel.model.state import State
 from tiercel.queue.base import Outgoing
 from tiercel.queue.memory import MemoryBackend
-from tiercel.runtime.clock import FakeClock
 from tiercel.storage.local import LocalStorage
+from tiercel.testing.fake_clock import FakeClock
 
 
 async def test_a_stopping_worker_lets_tasks_end(tmp_path: Path) -> None:

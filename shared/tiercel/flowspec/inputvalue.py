@@ -217,10 +217,3 @@ def option_value(option: Any) -> Any:
     if isinstance(option, Mapping):
         return option.get("value", option.get("label"))
     return option
-
-
-def option_label(option: Any) -> Any:
-    """Return the label of an option of a list."""
-    if isinstance(option, Mapping):
-        return option.get("label", option.get("value"))
-    return option

@@ -209,11 +209,6 @@ def bind_task(document: dict[str, Any]) -> Task:
     return task  # type: ignore[no-any-return]  # the binder makes instances of the class it is given
 
 
-def dialect_of(flow: Flow) -> Dialect:
-    """Return the generation that the flow is written in: 1.x when it uses something that 2.0 removed."""
-    return flow.dialect
-
-
 def update_problems(flow: Flow, previous: Flow) -> list[Problem]:
     """Return what forbids saving `flow` over `previous`: id and namespace never change."""
     problems = []

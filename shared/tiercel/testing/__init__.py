@@ -1,1 +1,5 @@
-"""The test kit that ships with Tiercel: an event loop whose time jumps, services in memory, a scripted worker."""
+"""
+The test kit that ships with Tiercel.
+
+An event loop whose time jumps, a clock that stands still, services in memory, a scripted worker.
+"""

@@ -12,8 +12,8 @@ from tiercel.model.state import State
 from tiercel.queue.memory import MemoryBackend
 from tiercel.repository.base import ExecutionChange, HistoryBatch
 from tiercel.repository.memory import MemoryRepository
-from tiercel.runtime.clock import FakeClock
 from tiercel.statestore.base import Changes
+from tiercel.testing.fake_clock import FakeClock
 
 ALL = range(PARTITIONS_DEFAULT)
 KEPT_S = 3600.0

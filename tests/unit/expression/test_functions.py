@@ -12,7 +12,6 @@ from tests.conformance.expression_world import World
 from tests.unit.expression.conftest import renderer
 from tiercel.errors import ExpressionError
 from tiercel.expression import Renderer, context
-from tiercel.expression.conversion import render_property, select_options
 from tiercel.expression.failure import ArgumentRefused
 
 Render = Callable[..., str]
@@ -145,36 +144,6 @@ def test_an_http_answer_is_read_by_its_type() -> None:
     assert "1" == own.render("{{ http('http://stub.invalid/a', query={'q': 1}).x[0] }}", FLOW)
     with pytest.raises(ExpressionError, match="status 404 : Not Found"):
         own.render("{{ http('http://stub.invalid/b') }}", FLOW)
-
-
-@pytest.mark.parametrize(
-    ("raw", "kind", "expected"),
-    [
-        (None, "list<string>", []),
-        ("{{ 1 + 1 }}", "integer", 2),
-        ("{{ v }}", "list<integer>", [1, 2]),
-        (["{{ 'a' }}", 3], "list<string>", ["a", "3"]),
-        ('{"{{ \'k\' }}": "{{ v }}"}', "map<string,string>", {"k": "[1,2]"}),
-        ("PT{{ 1 }}M", "duration", timedelta(minutes=1)),
-        ("{{ true }}", "boolean", True),
-    ],
-)
-def test_a_property_is_converted(raw: Any, kind: str, expected: Any) -> None:
-    """A property renders and becomes the type that the task wants."""
-    assert expected == render_property(renderer(), raw, {"v": [1, 2]}, kind)
-
-
-def test_a_property_of_a_wrong_type_fails() -> None:
-    """A value that is not of the type says so."""
-    with pytest.raises(ExpressionError, match="cannot be read as integer"):
-        render_property(renderer(), "{{ 'x' }}", {}, "integer")
-
-
-def test_options_are_texts_or_labelled_values() -> None:
-    """A SELECT takes a list; nulls are dropped."""
-    values = [1, None, {"label": "L", "value": 2}]
-
-    assert ["1", {"label": "L", "value": "2"}] == select_options(renderer("2.x"), "{{ v }}\n", {"v": values})
 
 
 def test_context_holds_what_is_known_and_nothing_else() -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tiercel.queue.wakeup import Wakeups
-from tiercel.runtime.clock import FakeClock
+from tiercel.testing.fake_clock import FakeClock
 
 
 @pytest.fixture

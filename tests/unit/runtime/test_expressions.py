@@ -10,12 +10,12 @@ from tiercel.errors import ExpressionError
 from tiercel.model.flow import Dialect
 from tiercel.queue.memory import MemoryBackend
 from tiercel.runtime.adapters import Adapters
-from tiercel.runtime.clock import FakeClock
 from tiercel.runtime.expressions import FETCHES_MAX, FILE_MAX, Expressions
 from tiercel.secrets.environment import EnvironmentSecrets
 from tiercel.storage import uris
 from tiercel.storage.keyvalues import StorageKeyValues
 from tiercel.storage.local import LocalStorage
+from tiercel.testing.fake_clock import FakeClock
 
 FLOW = {"flow": {"id": "f", "namespace": "company.team", "tenantId": "main"}}
 

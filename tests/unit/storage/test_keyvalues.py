@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tiercel.errors import NotFound, Refused
-from tiercel.runtime.clock import FakeClock
 from tiercel.storage.keyvalues import KeyExists, KeyExpired, StorageKeyValues
 from tiercel.storage.local import LocalStorage
 from tiercel.storage.versions import VERSIONS_MAX
+from tiercel.testing.fake_clock import FakeClock
 
 NAMESPACE = "company.team"
 

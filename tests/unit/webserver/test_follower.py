@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tiercel.model.state import State
-from tiercel.runtime.clock import FakeClock
+from tiercel.testing.fake_clock import FakeClock
 from tiercel.webserver.follower import Watch
 
 
