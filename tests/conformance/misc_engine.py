@@ -69,7 +69,7 @@ def _play(machine: Machine, names: Sequence[str]) -> None:
             _report(machine, state, _attempts(history[:place]))
         elif history[place - 1] is State.SUCCESS:
             raise LeftOut(
-                "what has succeeded is not run again in the same execution, and a report of an older attempt is none"
+                "what has succeeded is not run again in the same execution; reports of older attempts are not taken in"
             )
         else:
             machine.step(events.RestartRequested(execution_id=EXECUTION, at=machine.now))

@@ -13,7 +13,7 @@ from tests.conformance.result import LeftOut, Mismatch
 from tests.conformance.snapshot import Snapshot
 from tests.conformance.submission import typed_inputs
 from tests.conformance.values import Upload, instant, plain
-from tests.conformance.world import World, verb
+from tests.conformance.world import VERBS, World, verb
 from tiercel.errors import TiercelError
 from tiercel.messages.execution_event import CreateExecution
 from tiercel.model.execution import ExecutionKind, TaskFixture
@@ -100,6 +100,8 @@ async def _by_queue(world: World, body: Mapping[str, Any]) -> str:
         flow = await engine.flow(namespace, flow_id, body.get("revision"))
         revision = flow.revision or 1
     inputs = await _inputs(world, body, flow, execution_id) if flow is not None else None
+    if body.get("skip"):
+        await VERBS["ignore"](world, {"executions": [execution_id]})
     await engine.emit(
         CreateExecution(
             execution_id=execution_id,
