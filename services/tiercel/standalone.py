@@ -39,6 +39,7 @@ STOP_ORDER: Final = (("webserver", "scheduler"), ("worker",), ("executor",), ("i
 """Who makes work stops first, who writes it down last."""
 BACKOFF_FIRST_S: Final = 0.1
 BACKOFF_MAX_S: Final = 10.0
+"""A service whose cause is mended is back within this time."""
 STEADY_S: Final = 60.0
 """A child that lived so long was well: its next pause is the first one again."""
 KILL_AFTER_S: Final = 10.0

@@ -14,6 +14,7 @@ from tiercel.model.state import State
 
 BASE: Final = "/api/v1/main"
 TIMEOUT_S: Final = 60.0
+"""Longer than a server that waits for its database takes to say so."""
 
 
 class Api:

@@ -15,6 +15,7 @@ from tiercel.webserver.context import Api
 from tiercel.webserver.reader import View
 
 EXPRESSION_MAX: Final = 1 << 20
+"""More than any flow holds; it is parsed while others wait."""
 
 
 async def evaluated(api: Api, flow: Flow | None, view: View, run: TaskRun | None, expression: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from tiercel.runtime.clock import Clock
 log = logging.getLogger(__name__)
 
 AGE_MAX_S: Final = 5.0
+"""A change of which no broadcast was heard is seen within this time."""
 FLOWS_MAX: Final = 2000
 
 Key = tuple[str, str, str]

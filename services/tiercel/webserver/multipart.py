@@ -22,6 +22,7 @@ from tiercel.runtime.scratch import Scratch
 from tiercel.webserver.problem import TooLarge
 
 _PARTS_MAX: Final = 1000
+"""More than any flow has inputs; each costs an object until the request is answered."""
 _HEADER_MAX: Final = 16 << 10
 
 

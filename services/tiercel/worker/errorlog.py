@@ -12,6 +12,7 @@ from typing import Any, Final
 from tiercel.model.execution import LogEntry
 
 EXECUTIONS_MAX: Final = 1000
+"""Executions whose lines are remembered: far more than run here at a time, a few megabytes at most."""
 LINES_MAX: Final = 25
 """As many as Kestra's function returns."""
 

@@ -18,6 +18,7 @@ from tiercel.storage.patterns import PathPatterns
 from tiercel.worker.context import TaskContext
 
 ENTRIES_MAX: Final = 100_000
+"""Files of an unpacked cache, beyond any environment of packages."""
 UNPACKED_MAX: Final = 8 << 30
 """Bytes of an unpacked cache; an archive that claims more is not one that we made."""
 

@@ -22,6 +22,7 @@ from tiercel.plugins.registry import register
 from tiercel.storage import uris
 
 PARTS_MAX: Final = 100_000
+"""As many values as a loop over the parts is meant for; each is a file in storage."""
 OPEN_MAX: Final = 500
 """Files that are open at a time; more partitions than this are refused."""
 NO_RULE: Final = "Nothing says how the file is to be split; set one of 'rows', 'bytes', 'partitions' or 'regexPattern'."
