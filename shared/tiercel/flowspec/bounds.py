@@ -85,6 +85,17 @@ def json_problem(value: Any) -> str | None:
     return None
 
 
+def map_problem(text: str) -> str | None:
+    """Tell why a text without expressions stands for no map, None when it is one written as JSON, or nothing."""
+    if not text.strip():
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    return None if isinstance(found, dict) else f"must be a map, or one written as JSON, but is {shown(text)}"
+
+
 def date_pattern_problem(value: Any) -> str | None:
     """Tell why a text is no pattern of dates or times; None when it is or holds an expression."""
     if not isinstance(value, str) or "{{" in value or "{%" in value:

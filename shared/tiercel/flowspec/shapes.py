@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 import msgspec
 
-from tiercel.flowspec.bounds import bounded, labels
+from tiercel.flowspec.bounds import bounded, labels, map_problem
 from tiercel.flowspec.findings import Findings, Trail
 from tiercel.flowspec.scalars import BROKEN, SCALARS, Bind, bind_any, bind_enum, bind_str, kind
 from tiercel.model.property import Dynamic, Labels
@@ -126,6 +126,7 @@ class Shapes:
         only_text = str in parts and not {int, float, bool}.intersection(
             part for part in parts if isinstance(part, type)
         )
+        stands_for_map = {get_origin(part) or part for part in parts} == {dict, str}
         structured = {dict: self._inside(parts, dict), list: self._inside(parts, list)}
         # A text beside numbers or truth values stands for an expression: any other must be one of them, written so.
         scalars = [self.of(part) for part in parts if part in (bool, int, float)] if set(parts) <= _SCALARS else []
@@ -140,6 +141,8 @@ class Shapes:
                     trials = [(choice, Findings()) for choice in checked]
                     if all(choice(value, trail, trial) is BROKEN for choice, trial in trials):
                         checked[0](value, trail, findings)
+                if stands_for_map and not is_expression(value) and (problem := map_problem(value)) is not None:
+                    findings.problem(trail, problem)
                 findings.expressions.append((trail, value))
                 return value
             if isinstance(value, dict | list):
@@ -161,8 +164,23 @@ class Shapes:
                 return _noted
             if container is list and origin in (list, tuple):
                 holds = [arg for arg in get_args(part) if isinstance(arg, type) and issubclass(arg, msgspec.Struct)]
-                return self.of(part) if holds else _noted
+                names = [arg for arg in get_args(part) if isinstance(arg, type) and issubclass(arg, Enum)]
+                return self.of(part) if holds else _names(names[0]) if names else _noted
         return None
+
+
+def _names(cls: type[Enum]) -> Bind:
+    """Return a binder of a list of names that are said to be of an enumeration, or expressions; it stays as written."""
+    known, bind = {str(member.value) for member in cls}, bind_enum(cls)
+
+    def noted(value: Any, trail: Trail, findings: Findings) -> Any:
+        for index, part in enumerate(value):
+            is_name = isinstance(part, str) and (is_expression(part) or part.strip().upper() in known)
+            if not is_name:
+                bind(part, (trail, index), findings)
+        return _noted(value, trail, findings)
+
+    return noted
 
 
 def _noted(value: Any, trail: Trail, findings: Findings) -> Any:

@@ -183,6 +183,18 @@ def test_a_default_that_its_own_bounds_refuse_is_warned_of(declared: str, cause:
             "must be greater than or equal to 1",
         ),
         ("- {id: r, type: io.kestra.plugin.core.http.Request, uri: a, method: G T}", "'G T' is not a method of HTTP"),
+        (
+            "- {id: r, type: io.kestra.plugin.core.http.Request, uri: a, headers: text}",
+            "must be a map, or one written as",
+        ),
+        (
+            "- {id: v, type: io.kestra.plugin.core.output.OutputValues, values: '[1]'}",
+            "must be a map, or one written as",
+        ),
+        (
+            "- {id: l, type: io.kestra.plugin.core.log.PurgeLogs, endDate: '{{ now() }}', logLevels: [LOUD]}",
+            "must be one of TRACE, DEBUG, INFO, WARN, ERROR, but is 'LOUD'",
+        ),
         (f"- {{id: p, {PAUSE}, onResume: [{{id: x, type: ARRAY}}]}}", "`itemType` cannot be null"),
     ],
 )
@@ -359,3 +371,17 @@ def test_each_quota_has_a_window_of_its_own_of_a_minute_or_more() -> None:
         ("quotas[1].duration", "Duplicate quota with duration [PT1M]"),
         ("quotas[3].duration", "must be at least PT1M"),
     ] == [(problem.path, problem.message) for problem in problems]
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        'type: io.kestra.plugin.core.http.Request, uri: a, headers: \'{"a": "b"}\'',
+        "type: io.kestra.plugin.core.http.Request, uri: a, headers: '{{ vars.headers }}'",
+        "type: io.kestra.plugin.core.log.PurgeLogs, endDate: '{{ now() }}', logLevels: [debug, '{{ vars.level }}']",
+        "type: io.kestra.plugin.core.log.PurgeLogs, endDate: '{{ now() }}', logLevels: '[\"INFO\"]'",
+    ],
+)
+def test_maps_and_names_may_be_written_as_texts_and_expressions(task: str) -> None:
+    """What is read when the task runs is not refused."""
+    assert [] == messages("", f"tasks:\n  - {{id: t, {task}}}\n")
