@@ -9,16 +9,14 @@ from typing import Final
 import pytest
 
 from tests.contract.backends import KafkaContract
-from tests.contract.samples import changes, event, head, leases_of
+from tests.contract.samples import changes, event, leases_of
 from tests.contract.steps import ALL, arrived
 from tests.patience import PATIENCE_S, until
-from tiercel.messages.history import ExecutionChanged, LogBatch, MetricBatch
+from tiercel.messages.history import LogBatch, MetricBatch
 from tiercel.messages.topics import EXECUTION_EVENT, HISTORY
-from tiercel.model.state import State
 from tiercel.queue.base import Outgoing
 from tiercel.queue.kafka import outbox, producer
 from tiercel.queue.kafka.producer import SOON_S, Record
-from tiercel.queue.postgres import node
 
 NAMES: Final = ("soon", "soon too", "at once")
 NEVER_S: Final = 3600.0
@@ -126,24 +124,3 @@ async def test_rows_that_are_confirmed_are_forgotten_many_at_a_time(
     assert before == await kept_after(*range(before))
     assert before + 1 == await kept_after(before)
     assert 1 == await kept_after(before + 1)
-
-
-async def test_who_follows_an_execution_is_told_of_its_end_at_once_and_of_the_rest_soon(
-    kafka_contract: KafkaContract, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who reads it in the middle of each of its steps delays the next one."""
-    monkeypatch.setattr(node, "SOON_S", NEVER_S)
-    queue = kafka_contract.queue
-    await queue.wait(HISTORY, PATIENCE_S)  # the first one returns when the process hears of the topic
-    waiting = asyncio.create_task(queue.wait(HISTORY, NEVER_S))
-
-    async def told(version: int, state: State) -> bool:
-        changed = ExecutionChanged(execution=head("e", version, state).execution)
-        async with kafka_contract.state.transaction([]) as unit:
-            unit.emit(Outgoing(topic=HISTORY, key="e", message=changed))
-        await asyncio.sleep(0)  # who was woken goes on
-        await asyncio.sleep(0)
-        return waiting.done()
-
-    assert not await told(2, State.RUNNING)
-    assert await told(3, State.SUCCESS)

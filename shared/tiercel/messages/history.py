@@ -62,3 +62,19 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
 
 History = ExecutionChanged | ExecutionDeleted | LogBatch | MetricBatch | AuditRecord
+
+
+def is_awaited(message: object) -> bool:
+    """
+    Tell whether somebody may be waiting for this message: it tells of an execution's end.
+
+    Who follows an execution is told of what was before a moment later: reading it in the middle of each step would
+    delay the next one.
+    """
+    match message:
+        case ExecutionChanged(execution=execution):
+            return execution.state.is_terminated
+        case ExecutionDeleted():
+            return True
+        case _:
+            return False

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tiercel.messages import codec
 from tiercel.messages.execution_event import TaskStarted
-from tiercel.messages.history import ExecutionChanged, ExecutionDeleted
+from tiercel.messages.history import is_awaited
 from tiercel.messages.topics import HISTORY, WORKER_JOB, Topic, partition_of
 from tiercel.queue import metrics as queue_metrics
 from tiercel.queue.base import Delivery, Outgoing, OutgoingJob, started_by
@@ -92,17 +92,17 @@ class KafkaMail:
         """
         Return the waiting line, when it gets something, and `history`: who follows executions looks at the state.
 
-        Their beginning and end are what somebody waits for; what is between is told soon. All else is announced by its
+        Their end is what somebody waits for; what comes before is told soon. All else is announced by its
         arrival.
         """
         touched = self._line.touched()
-        told = {partition_of(out.key, self._node.partitions) for out, _ in self._messages if _is_awaited(out)}
+        told = {partition_of(out.key, self._node.partitions) for out, _ in self._messages if is_awaited(out.message)}
         if told:
             touched[HISTORY.name] = told
         return touched
 
     def _tell_soon(self) -> None:
-        changed = {out.key for out, _ in self._messages if out.topic is HISTORY and not _is_awaited(out)}
+        changed = {out.key for out, _ in self._messages if out.topic is HISTORY and not is_awaited(out.message)}
         if changed:
             self._node.announce_soon({HISTORY.name: {partition_of(key, self._node.partitions) for key in changed}})
 
@@ -132,14 +132,3 @@ class KafkaMail:
         if self._handout is not None:
             self._handout.wait({out.lane for out in left})
         return left
-
-
-def _is_awaited(out: Outgoing) -> bool:
-    """Tell whether a message is history that somebody may be waiting for: the beginning or end of an execution."""
-    match out.message:
-        case ExecutionChanged(execution=execution):
-            return execution.version == 1 or execution.state.is_terminated
-        case ExecutionDeleted():
-            return True
-        case _:
-            return False

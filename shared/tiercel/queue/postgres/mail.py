@@ -13,7 +13,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
 from tiercel.messages.execution_event import TaskStarted
-from tiercel.messages.topics import Topic
+from tiercel.messages.history import is_awaited
+from tiercel.messages.topics import HISTORY, Topic, partition_of
 from tiercel.queue.base import Delivery, Outgoing, OutgoingJob
 from tiercel.queue.postgres.node import Durability, PostgresNode
 from tiercel.queue.postgres.sending import SQL, Sending, table_of
@@ -67,11 +68,16 @@ class PostgresMail:
     def __init__(self, node: PostgresNode) -> None:
         self._node = node
         self._sending = Sending(node.partitions)
+        self._awaited: set[int] = set()
+        """Partitions of history in which an execution ends."""
         self._acknowledged: dict[str, tuple[Topic[Any], list[Delivery[Any]]]] = {}
 
     def add(self, messages: Iterable[Outgoing]) -> None:
         """Send messages."""
-        self._sending.add(messages)
+        added = list(messages)
+        self._sending.add(added)
+        history = (out for out in added if out.topic is HISTORY and is_awaited(out.message))
+        self._awaited.update(partition_of(out.key, self._node.partitions) for out in history)
 
     def add_jobs(self, jobs: Iterable[OutgoingJob]) -> None:
         """Send jobs."""
@@ -87,8 +93,11 @@ class PostgresMail:
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Note that what was acknowledged is over."""
+        """Note that what was acknowledged is over, and tell of history that nobody waits for."""
         yield
+        changed = self._sending.touched().get(HISTORY.name) or set()
+        if changed - self._awaited:
+            self._node.announce_soon({HISTORY.name: changed - self._awaited})
         for name, (_, deliveries) in self._acknowledged.items():
             self._node.arrivals.finished(name, [delivery.id for delivery in deliveries])
 
@@ -114,5 +123,8 @@ class PostgresMail:
         return self._sending.statements()
 
     def touched(self) -> dict[str, set[int] | None]:
-        """Return what gets messages or jobs."""
-        return self._sending.touched()
+        """Return what gets messages or jobs; of history only what somebody waits for."""
+        touched = self._sending.touched()
+        if touched.pop(HISTORY.name, None) and self._awaited:
+            touched[HISTORY.name] = set(self._awaited)
+        return touched
