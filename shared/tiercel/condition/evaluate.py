@@ -70,7 +70,7 @@ def upstream_of(execution: Execution, runs: Sequence[TaskRun] = ()) -> Upstream:
 
 
 def _says_true(text: str | None) -> bool:
-    """Tell whether a condition's expression counts as true: in conditions, unlike elsewhere, `0` does."""
+    """Tell whether the expression of such a condition counts as true: unlike elsewhere, `0` does."""
     return text is not None and text.strip() not in ("", "false")
 
 

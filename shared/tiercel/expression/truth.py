@@ -1,4 +1,8 @@
-"""Whether the text that a condition renders to means true: one answer for every task, trigger and condition."""
+"""
+Whether the text that a condition renders to means true: one answer for tasks, triggers and their `when`.
+
+The conditions `Expression` and `ExecutionOutputs` have one of their own (`condition/evaluate.py`): there `0` is true.
+"""
 
 from __future__ import annotations
 
