@@ -420,7 +420,7 @@ def test_a_loop_until_runs_rounds_until_its_condition_holds() -> None:
         ("UnsetVariables", {"variables": "{{ 1 }}"}),
         ("Exit", {"state": "{{ 'SOMETHING' }}"}),
         ("Labels", {"labels": "["}),
-        ("SetVariables", {"variables": "[1]"}),
+        ("SetVariables", {"variables": "{{ [1] }}"}),
     ],
 )
 def test_what_cannot_be_applied_fails_the_task(kind: str, properties: dict[str, Any]) -> None:

@@ -72,7 +72,11 @@ def _check_timeout(task: Task, path: Path, findings: Findings) -> None:
     if isinstance(timeout, str):
         if is_expression(timeout):
             return
-        timeout = parse_duration(timeout)
+        try:
+            timeout = parse_duration(timeout)
+        except ValueError as error:
+            findings.at((*path, "timeout"), str(error))
+            return
     if timeout is not None and timeout < timedelta():
         findings.at((*path, "timeout"), f"must not be negative, but is {format_duration(timeout)}")
 

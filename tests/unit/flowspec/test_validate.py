@@ -175,6 +175,7 @@ def test_a_default_that_its_own_bounds_refuse_is_warned_of(declared: str, cause:
         (f"- {{id: p, {PAUSE}, retry: {{type: constant, interval: PT5S, maxAttempts: 0}}}}", "or equal to 1"),
         (f"- {{id: p, {PAUSE}, retry: {{type: constant, interval: -PT5S}}}}", "must not be negative, but is PT-5S"),
         (f"- {{id: p, {PAUSE}, timeout: -PT1S}}", "must not be negative, but is PT-1S"),
+        (f"- {{id: s, type: {STORAGE}.Split, from: a, timeout: 5}}", "'5' is not a duration"),
         (f"- {{id: s, type: {STORAGE}.Split, from: a, rows: 0}}", "must be greater than or equal to 1"),
         (f"- {{id: s, type: {STORAGE}.Split, from: a, partitions: '0'}}", "must be greater than or equal to 1"),
         (f"- {{id: s, type: {STORAGE}.Split, from: a, bytes: many}}", "'many' is not a size"),
