@@ -8,7 +8,7 @@ from typing import Final
 from bench import flows
 from bench.benchmark import Benchmark, Results, Unit
 from bench.target import Target
-from bench.wide import LOOK_S, figures, watched
+from bench.wide import LOOK_S, compared, figures
 
 SMALL: Final = 10_000
 LARGE: Final = int(os.environ.get("BENCH_LOOP_ITEMS", "100000"))
@@ -22,8 +22,7 @@ async def measure(target: Target) -> Results:
     for limit, ending in LIMITS.items():
         for count in (SMALL, LARGE):
             await target.put_flow(flows.loop(count, limit))
-        small = await watched(target, f"loop-{SMALL}-{limit}")
-        large = await watched(target, f"loop-{LARGE}-{limit}")
+        small, large = await compared(target, f"loop-{SMALL}-{limit}", f"loop-{LARGE}-{limit}")
         found = figures(small, large, LARGE / SMALL, small_name="10k")
         results |= {key + ending: value for key, value in found.items()}
     return results
@@ -32,10 +31,10 @@ async def measure(target: Target) -> Results:
 BENCHMARK = Benchmark(
     name="foreach_100k",
     method=(
-        f"ForEach over {LARGE:,} values with one Return task, after one over {SMALL:,}: without a limit, then (in keys "
-        "ending in `_limit_16`) with concurrencyLimit 16; durations by the executions' own histories; ratio_to_10k is "
-        "their quotient (10 is linear), cpu_ratio_to_10k that of the processor time of all processes; executor_mb is "
-        f"the executor's largest proportional set size, looked at every {LOOK_S:g} s."
+        f"ForEach over {LARGE:,} values with one Return task, between two over {SMALL:,}: without a limit, then (in "
+        "keys ending in `_limit_16`) with concurrencyLimit 16; durations by the executions' own histories; "
+        "ratio_to_10k is their quotient (10 is linear), cpu_ratio_to_10k that of the processor time of all processes; "
+        f"executor_mb is the executor's largest proportional set size, looked at every {LOOK_S:g} s."
     ),
     units={
         "seconds": Unit.TIME,

@@ -8,7 +8,7 @@ from typing import Final
 from bench import flows
 from bench.benchmark import Benchmark, Results, Unit
 from bench.target import Target
-from bench.wide import figures, watched
+from bench.wide import compared, figures
 
 ROW_BYTES: Final = 100
 LARGE: Final = int(os.environ.get("BENCH_FILE_BYTES", str(10**9))) // ROW_BYTES
@@ -20,8 +20,7 @@ async def measure(target: Target) -> Results:
     await target.put_flow(flows.part())
     for rows in (SMALL, LARGE):
         await target.put_flow(flows.batches(rows))
-    small = await watched(target, f"batches-{SMALL}")
-    large = await watched(target, f"batches-{LARGE}")
+    small, large = await compared(target, f"batches-{SMALL}", f"batches-{LARGE}")
     return figures(small, large, LARGE / SMALL)
 
 
@@ -29,7 +28,7 @@ BENCHMARK = Benchmark(
     name="foreach_item",
     method=(
         f"ForEachItem over a file of {LARGE * ROW_BYTES:,} bytes in batches of 10,000 rows, each batch an execution "
-        "with one Return task, after one over a tenth; the file is made by the flow's first task, and counts; "
+        "with one Return task, between two over a tenth; the file is made by the flow's first task, and counts; "
         "ratio_to_10th is their quotient (10 is linear); memory is the largest proportional set size of each process, "
         "growth_mb how much more the one that grew most had than in the tenth."
     ),

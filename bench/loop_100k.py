@@ -8,7 +8,7 @@ from typing import Final
 from bench import flows
 from bench.benchmark import Benchmark, Results, Unit
 from bench.target import Target
-from bench.wide import figures, watched
+from bench.wide import compared, figures
 
 LARGE: Final = int(os.environ.get("BENCH_LOOP_ITEMS", "100000"))
 SMALL: Final = LARGE // 10
@@ -18,8 +18,7 @@ async def measure(target: Target) -> Results:
     """Run both loops, watching the memory of the processes."""
     for count in (SMALL, LARGE):
         await target.put_flow(flows.iterations(count, 0))
-    small = await watched(target, f"iterations-{SMALL}-0")
-    large = await watched(target, f"iterations-{LARGE}-0")
+    small, large = await compared(target, f"iterations-{SMALL}-0", f"iterations-{LARGE}-0")
     results = figures(small, large, LARGE / SMALL)
     results["iteration_ms"] = round(large.seconds / LARGE * 1000, 3)
     return results
@@ -28,7 +27,7 @@ async def measure(target: Target) -> Results:
 BENCHMARK = Benchmark(
     name="loop_100k",
     method=(
-        f"Loop over {LARGE:,} values, each an execution with one Return task whose output is fetched, after one over "
+        f"Loop over {LARGE:,} values, each an execution with one Return task whose output is fetched, between two over "
         f"{SMALL:,}; durations by the executions' own histories; ratio_to_10th is their quotient (10 is linear), "
         "cpu_ratio_to_10th that of the processor time of all processes; memory is the largest proportional set size of "
         "each process meanwhile, growth_mb how much more the one that grew most had than before; "

@@ -29,10 +29,10 @@ class Wide(msgspec.Struct, frozen=True, kw_only=True):
 async def watched(target: Target, flow_id: str) -> Wide:
     """Run a flow; return what it took."""
     before = {} if target.processes is None else target.processes.cpu_s()
-    await target.start(flow_id)
+    execution_id = await target.start(flow_id)
     most: dict[str, float] = {}
     deadline = time.monotonic() + TIMEOUT_S
-    while (execution := await _head(target, flow_id))["state"]["current"] not in TERMINATED:
+    while (execution := await _head(target, flow_id, execution_id))["state"]["current"] not in TERMINATED:
         if target.processes is not None:
             for name, megabytes in target.processes.memory_mb().items():
                 most[name] = max(most.get(name, 0.0), megabytes)
@@ -46,12 +46,31 @@ async def watched(target: Target, flow_id: str) -> Wide:
     return Wide(seconds=duration_s(execution), memory_mb=most, cpu_s=used)
 
 
-async def _head(target: Target, flow_id: str) -> dict[str, Any]:
+async def compared(target: Target, small: str, large: str) -> tuple[Wide, Wide]:
+    """
+    Run the flow `small`, `large` and `small` again; return what the small one took in the middle, and the large one.
+
+    A machine that is shared is not as quick at one time as at another: the small runs are before and after the large.
+    """
+    before = await watched(target, small)
+    wide = await watched(target, large)
+    after = await watched(target, small)
+    return _middle(before, after), wide
+
+
+def _middle(one: Wide, other: Wide) -> Wide:
+    return Wide(
+        seconds=(one.seconds + other.seconds) / 2,
+        memory_mb=one.memory_mb,  # the large run leaves memory behind
+        cpu_s={name: (used + other.cpu_s[name]) / 2 for name, used in one.cpu_s.items()},
+    )
+
+
+async def _head(target: Target, flow_id: str, execution_id: str) -> dict[str, Any]:
     """Return the execution as the search shows it: without its task runs, which are many."""
-    found = await target.search("/executions/search", flowId=flow_id, namespace="bench")
-    results = found.get("results") or [{"state": {"current": "CREATED"}}]  # not indexed yet
-    head: dict[str, Any] = results[0]
-    return head
+    found = await target.search("/executions/search", size=10, flowId=flow_id, namespace="bench")
+    head: dict[str, Any] = {"state": {"current": "CREATED"}}  # not indexed yet
+    return next((each for each in found.get("results", ()) if each["id"] == execution_id), head)
 
 
 def figures(small: Wide, large: Wide, times: float, *, small_name: str = "10th") -> Results:
