@@ -35,7 +35,7 @@ async def run_case(case: Case, folder: Folder, engine: Engine) -> CaseResult:
             ((name, body),) = step.items()
             place = f"step {number} ({name})"
             await _run_step(world, name, body)
-    except Exception as error:
+    except Exception as error:  # whatever a case does to the runner is that case's failure
         return verdict(case.id, case.file, error, case.features, place)
     return passed(case.id, case.file, case.features)
 

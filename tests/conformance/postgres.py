@@ -81,7 +81,7 @@ class Installation:
         self.scratch.mkdir()
         try:
             return self._start()
-        except BaseException:
+        except BaseException:  # Ctrl-C too: what was started is stopped, and the error goes on
             self.__exit__()
             raise
 

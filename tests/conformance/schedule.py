@@ -76,7 +76,7 @@ def _outcome(case: Mapping[str, Any], run: Run, folder: Path, document: Mapping[
     name, features = str(case["id"]), tuple(case.get("features") or ())
     try:
         run(folder, document, case)
-    except Exception as error:
+    except Exception as error:  # whatever a case does to the runner is that case's failure
         return verdict(name, FILE, error, features)
     return passed(name, FILE, features)
 

@@ -1,4 +1,4 @@
-"""Kill, pause, retry, lost workers: what a person, a clock or an accident does to an execution."""
+"""Kill, retry, lost workers: what a person, a clock or an accident does to an execution."""
 
 from __future__ import annotations
 
@@ -89,88 +89,6 @@ def test_a_job_that_no_worker_can_read_fails_its_task_run() -> None:
     assert "It cannot be decoded." in machine.logs
     assert machine.head is not None
     assert 0 == machine.head.waiting
-
-
-def test_a_pause_waits_for_a_resume() -> None:
-    """The execution is PAUSED until somebody resumes it."""
-    machine = Machine(flow("a", PAUSE, "b")).create().run()
-
-    assert State.PAUSED == machine.state
-
-    machine.step(events.ResumeRequested(execution_id=EXECUTION, at=machine.now))
-    machine.run()
-
-    assert State.SUCCESS == machine.state
-    assert [("a", "SUCCESS"), ("p", "SUCCESS"), ("b", "SUCCESS")] == machine.states()
-
-
-def test_a_pause_ends_by_itself_after_its_duration() -> None:
-    """`pauseDuration` resumes; nobody is needed."""
-    machine = Machine(flow({**PAUSE, "pauseDuration": "PT1M"}, "b")).create()
-
-    machine.pass_time(59)
-    assert State.PAUSED == machine.state
-
-    machine.pass_time(2)
-    assert State.SUCCESS == machine.run().state
-
-
-@pytest.mark.parametrize("length", [{"timeout": "PT1M"}, {"pauseDuration": "PT1M", "behavior": "FAIL"}])
-def test_a_pause_that_fails_runs_its_errors(length: dict[str, str]) -> None:
-    """Errors and finally of a Pause run when its time is over and that is a failure; its own tasks do not."""
-    inner = {"tasks": [task("c")], "errors": [task("e")], "finally": [task("z")]}
-    machine = Machine(flow({**PAUSE, **length, **inner}, "b")).create().pass_time(61).run()
-
-    assert [("p", "FAILED"), ("e", "SUCCESS"), ("z", "SUCCESS")] == machine.states()
-    assert "The pause was not resumed in time." == machine.rows[machine.seq_of("p")].run.error
-    assert State.FAILED == machine.state
-
-
-def test_a_pause_with_a_timeout_fails_when_nobody_resumes() -> None:
-    """`timeout` alone ends the task FAILED."""
-    machine = Machine(flow({**PAUSE, "timeout": "PT1M"}, "b")).create().pass_time(61)
-
-    assert State.FAILED == machine.state
-
-
-def test_a_pause_that_cancels_ends_cancelled_itself() -> None:
-    """`behavior: CANCEL` ends the pause and its execution CANCELLED; what runs beside it is killed."""
-    machine = Machine(flow(group("Parallel", "g", {**PAUSE, "pauseDuration": "PT1M", "behavior": "CANCEL"}, "a"), "b"))
-    machine.create()
-    job = machine.jobs.popleft()
-    machine.start(job)
-
-    machine.pass_time(61)
-    machine.finish(job, State.KILLED)
-
-    assert [("g", "CANCELLED"), ("p", "CANCELLED"), ("a", "KILLED")] == machine.states()
-    assert State.CANCELLED == machine.state
-
-
-def test_a_pause_that_is_killed_has_one_attempt() -> None:
-    """The kill ends the attempt that waits, and begins no other."""
-    machine = Machine(flow(PAUSE)).create()
-
-    kill(machine)
-
-    assert [State.KILLED] == [attempt.state for attempt in machine.rows[0].run.attempts]
-    assert State.KILLED == machine.state
-
-
-def test_a_paused_execution_lets_running_tasks_end_and_starts_no_others() -> None:
-    """A person's pause holds everything; a resume lets it go on where it was."""
-    machine = Machine(flow("a", "b")).create()
-    job = machine.jobs.popleft()
-    machine.start(job)
-    machine.step(events.PauseRequested(execution_id=EXECUTION, at=machine.now))
-    machine.finish(job)
-
-    assert State.PAUSED == machine.state
-    assert not machine.jobs
-
-    machine.reload().step(events.ResumeRequested(execution_id=EXECUTION, at=machine.now))
-
-    assert State.SUCCESS == machine.run().state
 
 
 def test_a_failed_task_is_tried_again_at_its_interval() -> None:
