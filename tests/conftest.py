@@ -162,4 +162,4 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         process.terminate()
         process.wait()
     if WORKER:
-        session.config.workeroutput["missing"] = _missing  # type: ignore[attr-defined]
+        session.config.workeroutput["missing"] = _missing

@@ -67,7 +67,7 @@ async def test_a_worker_needs_no_database(
     }
     command = [sys.executable, "-m", "tiercel.cli.main", "server", "worker", "--management-port", "0"]
     with (tmp_path / "worker.log").open("wb") as log:
-        worker = subprocess.Popen(  # noqa: ASYNC220
+        worker = subprocess.Popen(  # noqa: ASYNC220 nothing else runs meanwhile
             [*command, "--data", str(tmp_path)], env=own, stdout=log, stderr=log
         )
     try:
@@ -129,7 +129,7 @@ async def test_a_process_that_stood_still_is_fenced(installation: Installation, 
 
 async def test_a_poisoned_message_is_buried(installation: Installation) -> None:
     """What nobody can decode becomes a dead letter, and what comes after it in its partition is worked on."""
-    from confluent_kafka import Producer  # noqa: PLC0415
+    from confluent_kafka import Producer  # noqa: PLC0415 an extra that need not be there
 
     settings = installation.server.environment
     producer = Producer({"bootstrap.servers": settings["TIERCEL_KAFKA_BOOTSTRAP_SERVERS"]})

@@ -116,7 +116,7 @@ def test_every_exception_to_a_rule_gives_its_reason() -> None:
     """Who catches everything, or silences a checker, says why on the same line."""
     silent = [
         f"{tree.short(path)}:{number}"
-        for path in (*tree.modules(), *tree.tools())
+        for path in (*tree.modules(), *tree.tools(), *tree.tests())
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if UNREASONED.search(line)
     ]

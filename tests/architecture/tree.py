@@ -80,21 +80,20 @@ def repeated(path: Path) -> list[int]:
 
 def timed_waits(path: Path) -> list[int]:
     """Return the lines of a module that sleep, or set a time limit to something."""
-    return sorted({call.lineno for call in _calls(path) if _sleeps(call) or _is_limit(call)})
+    return sorted({call.lineno for call in _calls(path) if _is_sleep(call) or _is_limit(call)})
 
 
 def sleeps(path: Path) -> list[int]:
-    """Return the lines of a module that sleep."""
-    return sorted({call.lineno for call in _calls(path) if _sleeps(call)})
+    """Return the lines of a module that sleep, or let others have their turn."""
+    return sorted({call.lineno for call in _calls(path) if _is_sleep(call)})
 
 
 def _calls(path: Path) -> Iterator[ast.Call]:
     return (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
 
 
-def _sleeps(call: ast.Call) -> bool:
-    """Tell whether time passes: a sleep of 0 lets others have their turn."""
-    return isinstance(call.func, ast.Attribute) and call.func.attr == "sleep" and ast.unparse(call.args[0]) != "0"
+def _is_sleep(call: ast.Call) -> bool:
+    return isinstance(call.func, ast.Attribute) and call.func.attr == "sleep"
 
 
 def _is_limit(call: ast.Call) -> bool:

@@ -115,7 +115,7 @@ class Fleet:
         try:
             for member in self.members.values():
                 member.await_ready()
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no process that was started may stay
             self.__exit__()
             raise
         return self

@@ -63,8 +63,7 @@ def _other_cases(folder: Folder, files: Sequence[str], options: argparse.Namespa
         results = {file: [one for one in found if options.only in one.id] for file, found in results.items()}
     if options.mode == "memory":
         return results
-    # Imported here, so that the files can be run where the services cannot be loaded.
-    from tests.conformance.live import run_live  # noqa: PLC0415
+    from tests.conformance.live import run_live  # noqa: PLC0415 it needs the services, the other files do not
 
     return run_live(folder, results, options.mode, options.jobs)
 
@@ -84,13 +83,12 @@ def _engine_cases(folder: Folder, options: argparse.Namespace) -> list[CaseResul
         else:
             results[case.id] = left_out(case.id, case.file, why, case.features)
     if tried:
-        # Imported here, so that the other files can be run where the services cannot be loaded.
         if options.mode == "memory":
-            from tests.conformance.memory import run_cases  # noqa: PLC0415
+            from tests.conformance.memory import run_cases  # noqa: PLC0415 it needs the services
 
             found = run_cases(folder, tried, options.jobs)
         else:
-            from tests.conformance import postgres  # noqa: PLC0415
+            from tests.conformance import postgres  # noqa: PLC0415 it needs the services
 
             found = [
                 msgspec.structs.replace(one, through_processes=one.result == Outcome.PASSED)

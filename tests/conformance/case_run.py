@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-# The steps register their verbs when they are imported.
-from tests.conformance import (  # noqa: F401
+from tests.conformance import (  # noqa: F401 the steps register their verbs when they are imported
     steps_actions,
     steps_await,
     steps_execute,

@@ -97,7 +97,7 @@ def _renderer(case: Case, *, mask: bool = False) -> inputs.Renderer:
         answers.secret_answer = step.get("secret_answers", answers.secret_answer)
         answers.kv_answer = step.get("kv_answers", answers.kv_answer)
     engine = Engine(dialect="2.x")
-    renderer = Renderer(engine, answers, mask_secrets=mask)  # type: ignore[arg-type]
+    renderer = Renderer(engine, answers, mask_secrets=mask)
     return renderer.render_typed
 
 

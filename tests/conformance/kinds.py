@@ -40,7 +40,7 @@ def run_file(folder: Folder, file: str) -> list[CaseResult]:
         run: Callable[[Path], list[CaseResult]] = getattr(importlib.import_module(f"tests.conformance.{module}"), name)
         with deadline(FILE_DEADLINE_S):
             results = run(folder.path)
-    except (Exception, Hung) as error:
+    except (Exception, Hung) as error:  # whatever a file does to the runner is its failure
         where = traceback.extract_tb(error.__traceback__)[-1]
         why = f"The runner of {file} broke: {type(error).__name__}: {error} ({where.filename}:{where.lineno})"
         return [failed(f"{folder.name}/{file}", file, why)]

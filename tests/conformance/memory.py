@@ -167,7 +167,7 @@ def run_one(case: Case, folder: Folder) -> CaseResult:
     try:
         with Stub(folder) as stub, _environment(config_of(case)), deadline(CASE_DEADLINE_S):
             result = run_virtual(_run(case, folder, scratch.path, stub))
-    except (Exception, Hung, asyncio.CancelledError) as error:
+    except (Exception, Hung, asyncio.CancelledError) as error:  # whatever a case does to the runner is its failure
         result = failed(case.id, case.file, f"{type(error).__name__}: {error}", case.features)
     finally:
         scratch.close()

@@ -56,7 +56,7 @@ def judged(case: Case, attempt: Callable[[], None]) -> CaseResult:
     """Try a case; whatever it raises is its result, and never ends the run of the others."""
     try:
         attempt()
-    except (Exception, Hung) as error:
+    except (Exception, Hung) as error:  # whatever a case does to the runner is its failure
         return verdict(case.id, case.file, error, case.features)
     return passed(case.id, case.file, case.features)
 

@@ -51,7 +51,7 @@ def bound(base: type[T], given: Mapping[str, Any]) -> T:
     found: Any = bind(base, dict(given), None, findings)
     if found is BROKEN:
         raise Mismatch("; ".join(str(problem) for problem in findings.problems(None)))
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 @contextmanager

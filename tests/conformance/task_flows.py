@@ -44,9 +44,8 @@ def _needs(given: Any) -> bool:
 
 def run_on_cluster(case: Case, folder: Folder, scratch: Path) -> None:
     """Run the case; raise Mismatch when it does not hold."""
-    # Imported here: the cluster needs every service, and the other cases none.
-    from tests.conformance.memory import cluster, config_of  # noqa: PLC0415
-    from tiercel.testing.virtual_time import run_virtual  # noqa: PLC0415
+    from tests.conformance.memory import cluster, config_of  # noqa: PLC0415 it needs the services, other cases do not
+    from tiercel.testing.virtual_time import run_virtual  # noqa: PLC0415 with the cluster
 
     async def main() -> None:
         async with cluster(config_of(case), scratch) as engine:
@@ -112,6 +111,5 @@ async def _executed(engine: Engine, world: World, namespace: str, flow_id: str) 
     execution_id = new_id()
     await engine.start(namespace, flow_id, execution_id)
     found = await world.wait_ended(execution_id)
-    # What reads the history sees it once the indexer has written it down.
-    await engine.sleep(0.5)
+    await engine.sleep(0.5)  # what reads the history sees it only once the indexer has written it down
     return found

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.conformance import task_expect, task_setup
-from tests.conformance import test_plugins as _registered  # noqa: F401
+from tests.conformance import test_plugins as _registered  # noqa: F401 (registers the types that only the corpora use)
 from tests.conformance.corpus import Case, Folder
 from tests.conformance.deadline import deadline
 from tests.conformance.interpolation import Names

@@ -155,7 +155,7 @@ async def test_search_finds_by_words_namespace_and_labels(definitions: Definitio
     await definitions.delete("main", "company", "gone")
 
     async def names(**about: object) -> list[str]:
-        rows, total = await definitions.search("main", **about)  # type: ignore[arg-type]
+        rows, total = await definitions.search("main", **about)
         assert total == len(rows)
         return [f"{row.namespace}.{row.id}" for row in rows]
 

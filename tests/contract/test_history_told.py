@@ -45,7 +45,7 @@ async def test_who_follows_an_execution_is_told_of_its_end_at_once_and_of_the_re
         async with process.state.transaction([]) as unit:
             unit.emit(Outgoing(topic=HISTORY, key="e", message=changed))
         await asyncio.sleep(0)  # who was woken goes on
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # and with it who waits for it
         return waiting.done()
 
     assert not await told(1, State.CREATED)

@@ -249,7 +249,7 @@ async def test_a_broadcast_that_comes_again_is_heard_once(kafka_contract: KafkaC
     await kafka_contract.queue.emit(Outgoing(topic=BROADCAST, key="", message=KillRun(execution_id="b")))
 
     async with asyncio.timeout(PATIENCE_S):
-        assert ["a", "b"] == [(await anext(line)).execution_id for _ in range(2)]  # type: ignore[attr-defined]
+        assert ["a", "b"] == [(await anext(line)).execution_id for _ in range(2)]
 
 
 async def test_a_dispatcher_that_slept_too_long_is_fenced(kafka_contract: KafkaContract) -> None:

@@ -108,7 +108,7 @@ async def test_a_question_that_the_library_forgets_is_given_up(
     link = kafka_contract.links[0]
     place = link.place(BROADCAST)
     monkeypatch.setattr(offsets, "GIVEN_UP_S", 0.01)
-    link.offsets._admin = Forgetful()  # type: ignore[assignment]
+    link.offsets._admin = Forgetful()
 
     with pytest.raises(Unavailable, match="has not answered within"):
         await asyncio.to_thread(link.offsets.ends, [place])

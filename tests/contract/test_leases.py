@@ -204,7 +204,7 @@ async def test_who_waits_for_leases_is_woken_by_a_release(backend: Backend) -> N
     for _ in range(2):
         await other.leases.changed(SERVICE, 0.01)
     waiting = asyncio.create_task(other.leases.changed(SERVICE, FOR_EVER_S))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the task begins to wait
 
     await backend.leases.release(SERVICE, "i1", [partition_of("a")])
 

@@ -194,7 +194,7 @@ async def test_a_claim_leaves_rows_that_are_being_claimed(postgres: PostgresCont
                 unit.save(changes("a", 1, revoked=[]))
         await claiming.rollback()
 
-    assert [1] == [task.seq for task in await postgres.queue.claim("w", ["default"], 5)]  # type: ignore[union-attr]
+    assert [1] == [task.seq for task in await postgres.queue.claim("w", ["default"], 5)]
 
 
 async def test_a_broadcast_that_commits_late_is_heard(postgres: PostgresContract) -> None:
@@ -256,7 +256,7 @@ async def test_migrations_run_once_whoever_starts(postgres: PostgresContract) ->
 async def test_a_database_without_tables_says_what_to_do(postgres_uri: object) -> None:
     """The operator must migrate."""
     with pytest.raises(OperatorError, match="tiercel migrate"):
-        await PostgresNode.open(postgres_uri("postgres"))  # type: ignore[operator]
+        await PostgresNode.open(postgres_uri("postgres"))
 
 
 async def test_the_janitor_deletes_old_broadcasts(postgres: PostgresContract) -> None:

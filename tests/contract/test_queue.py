@@ -163,28 +163,28 @@ async def test_a_subscriber_hears_what_is_sent_after_it_subscribed(backend: Back
     assert heard[0] == heard[1]
     assert ["a", "b"] == [message.execution_id for message in heard[0] if isinstance(message, KillRun)]
     for line in (first, second):
-        await line.aclose()  # type: ignore[attr-defined]
+        await line.aclose()
 
 
 async def test_a_waiting_subscriber_is_woken(backend: Backend) -> None:
     """A message reaches a subscriber that waits, of another process too."""
     line = (await backend.another()).queue.subscribe(BROADCAST)
     waiting = asyncio.create_task(_next(line))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the subscriber begins to wait
 
     await backend.queue.emit(killed("a"))
 
     assert KillRun(execution_id="a") == await waiting
-    await line.aclose()  # type: ignore[attr-defined]
+    await line.aclose()
 
 
 async def test_closing_a_subscription_ends_it(backend: Backend) -> None:
     """Who waits for the next message gets the end."""
     line = backend.queue.subscribe(BROADCAST)
     waiting = asyncio.create_task(_next(line))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the subscriber begins to wait
 
-    await line.aclose()  # type: ignore[attr-defined]
+    await line.aclose()
 
     with pytest.raises(StopAsyncIteration):
         await waiting
@@ -208,7 +208,7 @@ async def test_a_wait_returns_when_a_message_is_sent(backend: Backend) -> None:
     for sender in (backend.queue, other.queue):
         await _settled(backend)
         waiting = asyncio.create_task(backend.queue.wait(EXECUTION_EVENT, FOR_EVER_S))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the task begins to wait
         await sender.emit(event("a"))
         async with asyncio.timeout(PATIENCE_S):
             await waiting
@@ -249,7 +249,7 @@ async def test_a_wait_for_other_partitions_goes_on(backend: Backend) -> None:
     async def others_go_on() -> bool:
         mine = asyncio.create_task(wait_for([part]))
         others = asyncio.create_task(wait_for([p for p in ALL if p != part]))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # both tasks begin to wait
         await other.queue.emit(event("a"))
         await mine
         go_on = not others.done()
@@ -272,7 +272,7 @@ async def test_wake_makes_waits_return(backend: Backend) -> None:
     for _ in range(2):
         await other.queue.wait(WORKER_JOB, 0.01)
     waiting = asyncio.create_task(other.queue.wait(WORKER_JOB, FOR_EVER_S))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the task begins to wait
 
     backend.queue.wake(WORKER_JOB)
 

@@ -85,6 +85,6 @@ async def test_a_list_looks_at_what_it_shows_however_many_iterations_there_are(
     explainer: Explainer, filters: list[Filter]
 ) -> None:
     """A page of executions, with its total, costs what it shows: the iterations of loops are stepped over unseen."""
-    await listing.executions(explainer, "main", filters, Page(size=10))  # type: ignore[arg-type]
+    await listing.executions(explainer, "main", filters, Page(size=10))
 
     assert 0 < explainer.seen <= 3 * LISTED

@@ -286,9 +286,9 @@ def try_tasks(count: int, seed: int) -> tuple[Counter[str], list[str]]:
                     ends["refused"] += 1
                     continue
                 outcome = await asyncio.wait_for(bench.run(task, VARIABLES), 20)
-            except BaseException as error:
-                if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
-                    raise
+            except (KeyboardInterrupt, asyncio.CancelledError):
+                raise
+            except BaseException as error:  # RecursionError too: whatever a task raises past its outcome is a finding
                 found.append(f"{task}: {type(error).__name__}: {error}")
             else:
                 ends[str(outcome.state)] += 1
@@ -345,7 +345,7 @@ async def _executed(cluster: MemoryCluster, source: str) -> tuple[str, str | Non
         flow = await cluster.deploy(source)
         execution_id = await cluster.execute(flow)
         state = await _rested(cluster, execution_id)
-    except Exception as error:
+    except Exception as error:  # whatever a flow does to the engine is a finding
         return "broke", f"{type(error).__name__}: {error}"
     if state not in (*(str(each) for each in State if each.is_terminated), "PAUSED"):
         return f"waits as {state}", f"it waits as {state} for ever"

@@ -370,7 +370,7 @@ async def test_what_nobody_foresaw_is_answered_without_details(stage: Stage) -> 
     async def broken(*_: object) -> object:
         raise RuntimeError("private detail")
 
-    stage.app.api.repository.search = broken  # type: ignore[method-assign,assignment]
+    stage.app.api.repository.search = broken
 
     response: httpx.Response = await stage.http.get("/api/v1/main/executions/search")
 

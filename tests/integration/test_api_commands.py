@@ -69,7 +69,7 @@ async def listed(stage: Stage, query: str, count: int) -> dict[str, Any]:
         found: dict[str, Any] = await stage.call("GET", f"executions/search?{query}")
         if found["total"] == count:
             return found
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the indexer has its turn
 
 
 async def streamed(stage: Stage, path: str) -> list[tuple[str, Any]]:
@@ -199,7 +199,7 @@ async def test_logs_of_a_deleted_execution_may_stay(stage: Stage) -> None:
     kept, gone = await started(stage, "failing"), await started(stage, "failing")
     for execution_id in (kept, gone):
         while not await stage.call("GET", f"logs/{execution_id}"):  # noqa: ASYNC110 - lines come through the indexer
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # the indexer has its turn
 
     await stage.call("DELETE", f"executions/{kept}?deleteLogs=false", 204)
     await stage.call("DELETE", f"executions/{gone}", 204)
@@ -224,7 +224,7 @@ async def test_following_ends_with_the_execution(stage: Stage) -> None:
     """`start`, `progress` at each change, `end`; one that has ended is told at once."""
     execution_id = await started(stage)
     stream = asyncio.create_task(streamed(stage, f"executions/{execution_id}/follow"))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the request begins
 
     await stage.call("POST", f"executions/{execution_id}/actions/resume", files={"reason": (None, "x")})
     events = await stream

@@ -63,7 +63,7 @@ async def test_an_indexer_finishes_its_batch_before_it_gives_its_partitions_back
 
         indexer.request_stop()
         for _ in range(TURNS):
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # whatever can go on goes on
         ended, held = working.done(), await other_takes(backend, "indexer")
         repository.let.set()
         await working
@@ -96,7 +96,7 @@ async def test_partitions_that_an_executor_gives_back_are_taken_at_once(tmp_path
         old.request_stop()
         await working[0]
         while len(fresh._leases) < backend.partitions:  # noqa: ASYNC110 nobody signals what is awaited here
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # both executors have their turn
         fresh.request_stop()
         await working[1]
 

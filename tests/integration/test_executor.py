@@ -43,7 +43,7 @@ class Desk:
         )  # fmt: skip
 
     def executor(self, **settings: float) -> ExecutorService:
-        return ExecutorService(self.adapters, ExecutorSettings(wait_s=0.05, **settings))  # type: ignore[arg-type]
+        return ExecutorService(self.adapters, ExecutorSettings(wait_s=0.05, **settings))
 
     async def deploy(self, text: str) -> None:
         await self.definitions.create(parse_flow(text))
@@ -70,7 +70,7 @@ class Desk:
         while True:
             for job in await self.claim():
                 await self.finish(job)
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # the executor has its turn
 
     async def head(self, execution_id: str) -> HeadRecord | None:
         found = await self.backend.load([execution_id])
@@ -207,7 +207,7 @@ async def test_an_event_that_cannot_be_decided_fails_only_its_execution(
     def broken(base: object, event: object, facts: object) -> object:
         if isinstance(event, TaskFinished) and event.execution_id == "bad":
             raise ZeroDivisionError("a bug")
-        return decide(base, event, facts)  # type: ignore[arg-type]
+        return decide(base, event, facts)
 
     monkeypatch.setattr(handler, "decide", broken)
     async with desk.executor():
@@ -234,7 +234,7 @@ async def test_an_execution_that_cannot_be_created_is_shown_as_failed(
     def broken(base: object, event: object, facts: object) -> object:
         if isinstance(event, CreateExecution) and event.failed is None:
             raise ZeroDivisionError("a bug")
-        return decide(base, event, facts)  # type: ignore[arg-type]
+        return decide(base, event, facts)
 
     monkeypatch.setattr(handler, "decide", broken)
     async with desk.executor():

@@ -49,7 +49,7 @@ class Work:
             for job in await self.desk.claim():
                 self.seen[job.execution_id] = None
                 await self.desk.finish(job)
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # the executor has its turn
 
     def of_listener(self) -> list[str]:
         """Return the executions that nobody asked for by name."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from backing.kafka import KafkaBroker
 from tiercel.errors import InvalidSettings, OperatorError, Unavailable

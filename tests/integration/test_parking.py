@@ -153,7 +153,7 @@ def _fail_once_after_parking(executor: ExecutorService, monkeypatch: pytest.Monk
             failed.append(True)
             executor._parking.doubt(range(16))
             raise Unavailable("The connection was lost while the batch was committed.")
-        saved(returned, waits)  # type: ignore[arg-type]
+        saved(returned, waits)
 
     monkeypatch.setattr(executor._parking, "saved", lose)
 

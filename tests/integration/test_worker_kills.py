@@ -154,7 +154,7 @@ class Stubborn(RunnableTask, frozen=True, kw_only=True):
             try:
                 await asyncio.sleep(60)  # it is cancelled long before
             except asyncio.CancelledError:
-                if asyncio.current_task().cancelling() > 1:  # type: ignore[union-attr]
+                if asyncio.current_task().cancelling() > 1:
                     raise
 
 

@@ -107,7 +107,7 @@ async def _tick(clock: FakeClock) -> None:
     """Let three seconds pass, and what waits for them run."""
     clock.advance(3.01)
     for _ in range(10):
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # whatever waited for the time goes on
 
 
 async def test_a_worker_tells_that_it_lives(tmp_path: Path) -> None:

@@ -119,5 +119,5 @@ def _is_end(event: ExecutionEvent, execution: str) -> bool:
 async def heard(world: World, execution: str) -> None:
     """Let the worker take in a broadcast: it waits for nothing but its turn."""
     for _ in range(100):
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the worker has its turn
     assert (execution, 0) in world.worker.crew._kills

@@ -18,7 +18,7 @@ EXIT = {"id": "exit", "type": "io.kestra.plugin.core.execution.Exit", "state": "
 def test_an_execution_of_an_unknown_flow_is_dropped() -> None:
     """Nothing is created; only who waits for its end is told of a failed one."""
     machine = Machine(flow("a"))
-    machine.plan = machine.entry.plan = None  # type: ignore[assignment]  # the flow is not there
+    machine.plan = machine.entry.plan = None  # the flow is not there
     create = events.CreateExecution(
         execution_id=EXECUTION, at=machine.now, namespace="company.team", flow_id="gone", flow_revision=1
     )

@@ -94,12 +94,12 @@ def test_reading_an_execution_again_changes_nothing(seed: int) -> None:
     chance = random.Random(seed)
     original = taken_over.step
 
-    def step(event):  # type: ignore[no-untyped-def]
+    def step(event):
         draft = original(event)
         taken_over.reload()
         return draft
 
-    taken_over.step = step  # type: ignore[method-assign]
+    taken_over.step = step
     walk(taken_over, chance, duplicate=False, kill=False, reload=False)
 
     assert plain.states() == taken_over.states()

@@ -104,7 +104,7 @@ def test_a_condition_that_could_not_be_rendered_is_asked_again() -> None:
             else:
                 answer(type(missing)(want), facts)
 
-    machine._answer = ask  # type: ignore[method-assign]
+    machine._answer = ask
     machine.create().run()
     assert State.FAILED is machine.state
 

@@ -172,8 +172,7 @@ class ExecutorService(Service):
         """Read timers that come near, well before they are due."""
         outage = retry.Outage("reading of timers")
         while not self.stopping:
-            # What is read reaches twice as far as the next reading.
-            await self._clock.sleep(HORIZON.total_seconds() / 2)
+            await self._clock.sleep(HORIZON.total_seconds() / 2)  # what was read reaches twice as far
             with outage:
                 await self._read_timers(list(self._leases))
 
@@ -266,8 +265,7 @@ class ExecutorService(Service):
         """Look every third of the time-out whether a worker that holds something of ours is lost."""
         outage = retry.Outage("search for lost workers")
         while not self.stopping:
-            # Silence is what is looked for: no event tells it.
-            await self._clock.sleep(self._settings.worker_timeout_s / 3)
+            await self._clock.sleep(self._settings.worker_timeout_s / 3)  # no event tells of a silence
             with outage:
                 held = await self._store.held(list(self._leases))
                 now = self._clock.now()

@@ -71,8 +71,7 @@ class IndexerService(Service):
     async def _clean(self) -> None:
         """Forget what is no longer needed; the owner of partition 0 does it for all."""
         while True:
-            # Age is the reason to forget, and only time brings it.
-            await self._clock.sleep(self._settings.janitor_interval_s)
+            await self._clock.sleep(self._settings.janitor_interval_s)  # only time makes what is kept old
             if 0 not in self._owned:
                 continue
             now, retention = self._clock.now(), self._settings.retention
@@ -114,8 +113,7 @@ class IndexerService(Service):
             if not written:
                 await self._queue.wait(HISTORY, self._settings.wait_s)  # a message wakes it; the time is a safety net
             if written < self._settings.batch_size_max // 2:
-                # History is in no hurry: what an execution tells within a moment is written together.
-                await self._clock.sleep(self._settings.linger_s)
+                await self._clock.sleep(self._settings.linger_s)  # what is told within a moment is written together
 
     async def write_once(self) -> int:
         """Write what waits in the partitions that this instance owns; return how many messages."""

@@ -62,7 +62,7 @@ def test_a_signal_of_the_host_passes_through() -> None:
     def absent(namespace: str, key: str) -> str:
         raise MissingError
 
-    own.host.secret = absent  # type: ignore[method-assign]
+    own.host.secret = absent
     with pytest.raises(MissingError):
         own.render("{{ secret('K') ?? 'x' }}", {"flow": {"namespace": "n"}})
 

@@ -53,8 +53,8 @@ class Stage:
         self.repository = repository or MemoryRepository()
         adapters = Adapters(
             queue=self.backend,
-            storage=None,  # type: ignore[arg-type]  # an indexer touches no files
-            secrets=None,  # type: ignore[arg-type]
+            storage=None,  # an indexer touches no files
+            secrets=None,  # nor secrets
             statestore=self.backend,
             leases=self.backend,
             repository=self.repository,

@@ -75,7 +75,7 @@ def test_a_message_without_the_fields_of_later_versions_is_read(topic: Topic[Any
     message = codec.decode(topic, body(kind, {}), topic.level)
 
     assert isinstance(message, kind)
-    for field in inspect.type_info(kind).fields:  # type: ignore[attr-defined]
+    for field in inspect.type_info(kind).fields:
         if not field.required and field.default is not inspect.NODEFAULT:
             assert field.default == getattr(message, field.name)
 

@@ -59,7 +59,7 @@ class FakeEngine:
         server = uvicorn.Server(config)
         serving = asyncio.ensure_future(server.serve())
         while not server.started:  # noqa: ASYNC110 the server has no event to wait for
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # the server has its turn
         try:
             yield self
         finally:

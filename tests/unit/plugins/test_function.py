@@ -175,7 +175,7 @@ def test_parameters_that_cannot_be_properties_are_refused() -> None:
 
 def test_the_function_stays_a_function() -> None:
     """It can be called in its own tests."""
-    assert {"value": 42} == {"value": asyncio.run(answer(None, "value"))}  # type: ignore[arg-type]
+    assert {"value": 42} == {"value": asyncio.run(answer(None, "value"))}
     assert issubclass(registries.REGISTRY.find(f"{PREFIX}Plain") or object, msgspec.Struct)
 
 

@@ -35,7 +35,7 @@ class Keys:
 def bench(tmp_path: Path) -> Bench:
     """A bench with a key-value store."""
     settings = WorkerSettings(temporary_folder=str(tmp_path / "folders"), cache_folder=str(tmp_path / "cache"))
-    return Bench(LocalStorage(tmp_path / "storage"), settings=settings, kv=Keys())  # type: ignore[arg-type]
+    return Bench(LocalStorage(tmp_path / "storage"), settings=settings, kv=Keys())
 
 
 async def test_an_outcome_starts_one_execution_when_it_becomes_the_wanted_one(bench: Bench, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def known(seconds: Seconds) -> Arrivals:
     found = Arrivals(seconds)
     for topic, places in ((EVENTS, (0, 1)), (JOBS, ("default", "fast"))):
         found.reading(topic)
-        found.have_read(topic, [], places)  # type: ignore[arg-type]
+        found.have_read(topic, [], places)
     return found
 
 

@@ -23,7 +23,7 @@ def wakeups(clock: FakeClock) -> Wakeups:
 async def turn() -> None:
     """Let every task that can run do so."""
     for _ in range(10):
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # others have their turn
 
 
 async def test_a_wait_ends_with_the_clocks_timeout(wakeups: Wakeups, clock: FakeClock) -> None:

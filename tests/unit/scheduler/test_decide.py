@@ -75,7 +75,7 @@ def test_a_date_that_has_come_fires_and_locks() -> None:
     assert (True, fire.execution_id, at("11:00:00"), 4) == (
         first.state.locked, first.state.execution_id, first.state.next_evaluation_date, first.state.version
     )  # fmt: skip
-    assert fire.execution_id == second.effects[0].execution_id  # type: ignore[union-attr]
+    assert fire.execution_id == second.effects[0].execution_id
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_date_that_is_late_by_a_takeover_is_not_missed() -> None:
     """NONE does not lose a date to the seconds in which another scheduler takes over."""
     before = state(next_evaluation_date=at("10:00:00"))
     late = taken_over(before, plan(recoverMissedSchedules="NONE"), at("10:00:09"), render, timedelta(seconds=30))
-    assert before.next_evaluation_date == late.state.next_evaluation_date  # type: ignore[union-attr]
+    assert before.next_evaluation_date == late.state.next_evaluation_date
 
 
 def test_a_new_trigger_waits_for_its_first_date() -> None:

@@ -25,8 +25,8 @@ class Counted(MemoryBackend):
         self.sizes: list[int] = []
         self.is_away = False
 
-    async def emit(self, *messages: Outgoing, jobs: list[OutgoingJob] | tuple[()] = ()) -> None:  # type: ignore[override]
-        await asyncio.sleep(0)
+    async def emit(self, *messages: Outgoing, jobs: list[OutgoingJob] | tuple[()] = ()) -> None:
+        await asyncio.sleep(0)  # as with a real queue, others have their turn
         if self.is_away:
             raise Unavailable("The database is away.")
         await super().emit(*messages)
@@ -34,7 +34,7 @@ class Counted(MemoryBackend):
 
 
 def message(name: str, at: object = NOW) -> Outgoing:
-    return Outgoing(topic=EXECUTION_EVENT, key=name, message=PauseRequested(execution_id=name, at=at))  # type: ignore[arg-type]
+    return Outgoing(topic=EXECUTION_EVENT, key=name, message=PauseRequested(execution_id=name, at=at))
 
 
 async def test_concurrent_requests_share_a_transaction() -> None:
@@ -86,7 +86,7 @@ async def test_a_caller_who_leaves_does_not_stop_the_others() -> None:
 
     leaving = asyncio.create_task(emitter.emit(message("gone")))
     staying = asyncio.create_task(emitter.emit(message("here")))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # both begin to wait
     leaving.cancel()
 
     await staying

@@ -19,7 +19,7 @@ def history(*states: State) -> tuple[StateChange, ...]:
 
 def execution(*states: State, **fields: object) -> Execution:
     values: dict[str, object] = {"id": "e", "namespace": "a.b", "flow_id": "f", "flow_revision": 2}
-    return Execution(state=states[-1], history=history(*states), **{**values, **fields})  # type: ignore[arg-type]
+    return Execution(state=states[-1], history=history(*states), **{**values, **fields})
 
 
 def test_a_state_tells_its_times() -> None:

@@ -12,7 +12,7 @@ from tiercel.webserver.follower import Watch
 async def turns() -> None:
     """Let every task that can go on go on."""
     for _ in range(20):
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # others have their turn
 
 
 async def test_a_follower_rests_whatever_happens_but_the_end() -> None:

@@ -15,7 +15,7 @@ NOT_UTF8 = b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n\xff\r\n--b-
 
 
 def encoded(files: object) -> tuple[str, bytes]:
-    request = httpx.Request("POST", "http://t", files=files)  # type: ignore[arg-type]
+    request = httpx.Request("POST", "http://t", files=files)
     return request.headers["content-type"], request.read()
 
 

@@ -50,8 +50,7 @@ class PostgresStateStore:
                 except TiercelError as error:
                     _raise_refusal(error.__cause__, leases)
                     raise
-        # The announcement leaves before the caller goes on: others start while it works.
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the announcement leaves before the caller goes on: others start while it works
 
     def _check_continuity(self) -> None:
         """
