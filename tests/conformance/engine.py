@@ -58,6 +58,8 @@ class Engine:
     scratch: Path = Path("/tmp")
     stub_url: str = ""
     stub_bodies: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    unsent_s: float = 0.0
+    """How long history may wait for company before it is in its topic."""
     localize: Callable[[Any], Any] = lambda value: value
     """Turns public addresses into those of the stub."""
 
@@ -157,6 +159,8 @@ class Engine:
     async def settle(self, seconds: float = 5.0) -> None:
         """Wait until the history has been written down: lists and searches show it from then on."""
         deadline = self.now() + timedelta(seconds=seconds)
+        if self.unsent_s:
+            await self.sleep(self.unsent_s)  # the sender tells nobody when it sends
         while self.now() < deadline:
             if not any(depth.messages for depth in await self.queue.depths() if depth.topic == HISTORY.name):
                 return

@@ -39,6 +39,8 @@ from tests.conformance.engine import Engine
 from tests.conformance.memory import ENCRYPTION_KEY, ENVIRONMENT, GLOBALS, URL, config_of
 from tests.conformance.result import AGAIN, CaseResult, Outcome, failed, left_out
 from tests.conformance.stub import Stub
+from tiercel.queue.kafka.producer import SOON_S
+from tiercel.queue.kafka.queue import KafkaQueue
 from tiercel.runtime import settings as runtime_settings
 from tiercel.runtime import wiring
 from tiercel.runtime.clock import SystemClock
@@ -167,6 +169,7 @@ class Installation:
                 api=api,
                 encryption_key=ENCRYPTION_KEY,
                 scratch=self.scratch,
+                unsent_s=SOON_S if isinstance(adapters.queue, KafkaQueue) else 0.0,
             )
 
     def client(self, tenant: str) -> httpx.AsyncClient:

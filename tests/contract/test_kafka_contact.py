@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from tests.contract.backends import KafkaContract
 from tests.contract.samples import event
@@ -17,6 +18,7 @@ from tests.patience import PATIENCE_S
 from tiercel.errors import InternalError, Unavailable
 from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT
 from tiercel.queue.kafka import offsets, producer
+from tiercel.queue.kafka.client import Troubles
 from tiercel.queue.kafka.link import SILENT_MAX_S
 
 
@@ -114,3 +116,23 @@ async def test_a_question_that_the_library_forgets_is_given_up(
         await asyncio.to_thread(link.offsets.ends, [place])
     monkeypatch.undo()
     assert {place} == set(await asyncio.to_thread(link.offsets.ends, [place]))
+
+
+async def test_questions_about_offsets_share_one_client(
+    kafka_contract: KafkaContract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client connects, asks for leaders and may wait seconds for them: one is made, and kept while it answers."""
+    link, made = kafka_contract.links[0], []
+
+    def connected(properties: dict[str, Any]) -> AdminClient:
+        made.append(AdminClient(properties))
+        return made[-1]
+
+    monkeypatch.setattr(offsets, "AdminClient", connected)
+    asking = offsets.Offsets(link.settings, "asks", Troubles("brokers"))
+    place = link.place(EXECUTION_EVENT)
+
+    answers = [await asyncio.to_thread(asking.ends, [place]) for _ in range(3)]
+
+    assert answers == [answers[0]] * 3
+    assert len(made) == 1

@@ -20,6 +20,10 @@ from tiercel.queue.postgres.queue import job_depths
 
 PEEK_S: Final = 3.0
 """How long the oldest messages may take to come."""
+LOOK_MS: Final = 10
+"""How long the library pauses between its requests for them."""
+PEEK_BYTES: Final = 1 << 20
+"""Bytes of a partition that one request brings; a larger message comes alone."""
 
 
 class Depths:
@@ -61,8 +65,10 @@ class Depths:
         if not wanted:
             return {}
         if self._reader is None:
-            more = {"queued.min.messages": 1, "fetch.message.max.bytes": 1 << 20}
-            self._reader = Consumer(consumer_properties(self._link.settings, "depth", self._troubles) | more)
+            # Without the two pauses a look waits for the request of the look before, and for its own full queue.
+            more = {"queued.min.messages": 1, "fetch.queue.backoff.ms": LOOK_MS, "fetch.wait.max.ms": LOOK_MS}
+            properties = consumer_properties(self._link.settings, "depth", self._troubles)
+            self._reader = Consumer(properties | more | {"fetch.message.max.bytes": PEEK_BYTES})
         self._reader.assign(list(wanted))
         found: dict[tuple[str, int], datetime] = {}
         try:

@@ -50,8 +50,8 @@ class Offsets:
     def _ask(self, wanted: Mapping[Place, Any]) -> dict[Place, int]:
         if not wanted:
             return {}
-        admin = self._admin or AdminClient(self._properties)
-        self._admin = admin
+        # Compared with None: a client counts what waits in it, so one at rest is as false as none.
+        admin = self._admin = AdminClient(self._properties) if self._admin is None else self._admin
         try:
             answers = admin.list_offsets(
                 {TopicPartition(*place): spec for place, spec in wanted.items()}, request_timeout=ANSWER_S
