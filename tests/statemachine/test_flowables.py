@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.statemachine.flows import flow, group, task
@@ -260,6 +262,24 @@ def test_a_loop_that_asks_too_often_runs_its_errors_when_that_is_a_failure() -> 
 
     assert [("loop", "FAILED"), ("a", "SUCCESS"), ("e", "SUCCESS"), ("z", "SUCCESS")] == machine.states()
     assert State.FAILED == machine.state
+
+
+@pytest.mark.parametrize(
+    ("frequency", "maximum"),
+    [
+        ({"maxIterations": 1, "interval": "PT1S"}, "'maxIterations' of 1"),
+        ({"maxDuration": "PT5S", "interval": "PT10S"}, "'maxDuration' of PT5S"),
+    ],
+)
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_loop_that_fails_at_its_maximum_says_which(frequency: dict[str, Any], maximum: str, *, fails: bool) -> None:
+    """The reason stands in the log; one that may end unmet has none."""
+    loop = group("LoopUntil", "loop", "a", condition="{{ false }}", failOnMaxReached=fails, checkFrequency=frequency)
+    machine = Machine(flow(loop)).create().run().pass_time(20).run()
+
+    reason = f"The condition has not come true within {maximum}, and 'failOnMaxReached' is set."
+    assert ("FAILED" if fails else "SUCCESS") == machine.state
+    assert fails is (reason in machine.logs)
 
 
 def test_the_installation_is_seen_by_what_the_executor_renders() -> None:

@@ -8,9 +8,9 @@ from typing import Any, Final
 from tiercel.condition.evaluate import Render
 from tiercel.errors import ExpressionError
 from tiercel.model.flow import Flow
+from tiercel.model.property import SYSTEM_PREFIX
 from tiercel.model.task import Trigger
 
-SYSTEM_PREFIX: Final = "system."
 CORRELATION_ID: Final = "system.correlationId"
 FROM: Final = "system.from"
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence, Sized
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from tiercel.expression.dates.pattern import fields
 from tiercel.flowspec.findings import Findings, Trail
 from tiercel.flowspec.scalars import BROKEN, Bind, bind_str, kind, shown
-from tiercel.model.property import DatePattern, JsonText, Labels, NotBlank, NotEmpty, Written
+from tiercel.model.property import SYSTEM_PREFIX, DatePattern, JsonText, Labels, NotBlank, NotEmpty, Written
 
 Rule = Callable[[Any], str | None]
-
-SYSTEM_PREFIX: Final = "system."
 
 
 def bounded(bind: Bind, marks: Sequence[Any]) -> Bind:

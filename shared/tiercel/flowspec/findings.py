@@ -115,7 +115,8 @@ class Findings:
 
     def of_newer_rule(self, path: Path, message: str, place: Path | None = None) -> None:
         """Note what a rule refuses that came after flows that break it were saved: it counts when a flow is saved."""
-        self.newer.append(Finding(path, message, place))
+        if len(self.newer) < MAX_PROBLEMS:
+            self.newer.append(Finding(path, message, place))
 
     def deprecated(self, trail: Trail) -> None:
         path = path_text(path_of(trail))

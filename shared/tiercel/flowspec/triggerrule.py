@@ -30,6 +30,9 @@ from tiercel.plugins.core.trigger.webhook import Webhook, WebhookTrigger
 from tiercel.schedule.cron import InvalidCron, parse_cron
 
 CONTENT_TYPES: Final = ("application/json", "text/plain")
+CRON_YEARS: Final = 28
+"""After so many years every date falls on every day of the week again, leap days too."""
+_ANY_TIME: Final = datetime(2000, 1, 1)
 _CAMEL: Final = {"window_advance": "windowAdvance"}
 _LISTS: Final = (FilterType.IN, FilterType.NOT_IN)
 
@@ -123,6 +126,15 @@ def cron_problem(cron: str, *, with_seconds: bool) -> str | None:
     except InvalidCron as error:
         return f"invalid cron expression '{cron}': {error}"
     return None
+
+
+def never_fires(trigger: Schedule) -> bool:
+    """Tell whether no date at all meets the cron expression, as with 30 February."""
+    try:
+        cron = parse_cron(trigger.cron, with_seconds=trigger.with_seconds)
+    except InvalidCron:
+        return False
+    return cron.first_from(_ANY_TIME, _ANY_TIME.replace(year=_ANY_TIME.year + CRON_YEARS)) is None
 
 
 def _check_webhook(trigger: WebhookTrigger, path: Path, findings: Findings) -> None:

@@ -11,13 +11,14 @@ from datetime import timedelta
 from typing import Final
 
 from tiercel.flowspec.binder import properties_of
+from tiercel.flowspec.constantrule import check_constants
 from tiercel.flowspec.findings import Findings, UseKind
 from tiercel.flowspec.identity import check_names, placed_leaves
 from tiercel.flowspec.inputrule import check_inputs, default_warnings
 from tiercel.flowspec.places import placed_tasks
 from tiercel.flowspec.reference import check_references
 from tiercel.flowspec.taskrule import WORKER_GROUP, check_retry, check_selector, check_task, runnable_only
-from tiercel.flowspec.triggerrule import check_trigger
+from tiercel.flowspec.triggerrule import check_trigger, never_fires
 from tiercel.model.duration import format_duration
 from tiercel.model.flow import Dialect, Flow, PluginDefault, Quota, Sla, SlaType
 from tiercel.model.input import REMOVED_INPUT_TYPES
@@ -58,6 +59,7 @@ def validate_flow(flow: Flow, findings: Findings) -> Extras:
     check_names(flow, findings)
     _check_preconditions(flow, findings)
     check_references(flow, findings)
+    extras.warnings.extend(check_constants(flow, findings))
     if extras.dialect is Dialect.V2:
         _check_scheduled_inputs(flow, findings)
     extras.warnings.extend(default_warnings(flow.inputs, extras.dialect))
@@ -156,6 +158,8 @@ def _given(inputs: dict[str, object], prefix: str = "") -> set[str]:
 def _trigger_warnings(flow: Flow, dialect: Dialect) -> Iterator[str]:
     wanted = "preconditions" if dialect is Dialect.V1 else "dependsOn"
     for trigger in flow.triggers:
+        if isinstance(trigger, Schedule) and never_fires(trigger):
+            yield f"The trigger '{trigger.id}' never fires: no date meets the cron expression '{trigger.cron}'."
         if isinstance(trigger, FlowTrigger) and not (
             trigger.conditions or trigger.preconditions or trigger.depends_on or trigger.when is not None
         ):

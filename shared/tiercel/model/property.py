@@ -57,6 +57,10 @@ class Internal:
     """The field is ours: no author writes it."""
 
 
+SYSTEM_PREFIX: Final = "system."
+"""How the names of labels begin that only the system sets."""
+
+
 class Labels:
     """Labels: a map, or a list of `{key, value}`; both become a map of texts. Names of the system are refused."""
 
@@ -82,6 +86,13 @@ class Written:
 class DatePattern:
     """The text must be a pattern that dates or times can be written by, where it is no expression."""
 
+
+def constant(value: object) -> str | None:
+    """Return a text that holds no part of the template language; None for anything else."""
+    return value if isinstance(value, str) and not any(mark in value for mark in _TEMPLATE) else None
+
+
+_TEMPLATE: Final = ("{{", "{%", "{#")
 
 DYNAMIC: Final = Dynamic()
 NOT_EMPTY: Final = NotEmpty()

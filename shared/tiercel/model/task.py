@@ -106,6 +106,19 @@ class TaskCache(Node, frozen=True, kw_only=True):
     """How long they serve; without it for ever."""
 
 
+class Objection(msgspec.Struct, frozen=True):
+    """What is said against a constant before it is used: where it stands in the task, and the sentence."""
+
+    path: tuple[str | int, ...]
+    message: str
+    refuses: bool = True
+    """False when the flow may be saved all the same, with a warning."""
+
+    def below(self, *path: str | int) -> Objection:
+        """Return the objection as that of a part which stands at `path`."""
+        return msgspec.structs.replace(self, path=(*path, *self.path))
+
+
 class Plugin(Node, frozen=True, kw_only=True):
     """Base of everything whose class is chosen by `type`."""
 
@@ -118,6 +131,14 @@ class Plugin(Node, frozen=True, kw_only=True):
     """What it is: the name of a type."""
     version: str | None = None
     """Read and of no consequence here: there is one version of each type."""
+
+    def objections(self) -> Iterator[Objection]:
+        """
+        Yield what is wrong with constants that no single property tells, or that can only fail when they are used.
+
+        It is asked when a flow is saved. What Kestra would run, and what a flow may mean to fail with, is warned of.
+        """
+        return iter(())
 
 
 class Task(Plugin, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from tiercel.errors import Conflict, TaskFailed
 from tiercel.expression.printing import text_of
 from tiercel.plugins.base import OWN_PREFIXES, RunContext
 from tiercel.plugins.core.flow.workingdirectory import FileExists, NamespaceFiles
+from tiercel.plugins.filename import outside_problem
 from tiercel.storage import uris
 from tiercel.storage.namespace_files import NamespaceFolder
 from tiercel.storage.patterns import PathPatterns
@@ -33,8 +34,9 @@ _LOCAL_FILE: Final = "file://"
 
 def inside(folder: Path, name: str) -> Path:
     """Return the path of a relative name in a folder; raise TaskFailed when it would lie outside."""
-    if not name or "\0" in name or os.path.isabs(name) or ".." in Path(name).parts:
-        raise TaskFailed(f"'{name}' is not a path inside the task's folder; write a relative one without '..'.")
+    problem = outside_problem(name)
+    if problem is not None:
+        raise TaskFailed(problem)
     path = folder / name
     # A link that an earlier task left must not lead a new file out of the folder.
     if not path.parent.resolve().is_relative_to(folder.resolve()):

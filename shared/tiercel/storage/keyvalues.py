@@ -38,11 +38,19 @@ class KeyExists(Conflict):
 
 def check_key(key: str) -> None:
     """Raise Refused unless the text can be a key."""
-    if not _KEY.fullmatch(key):
-        raise Refused(
-            "Key must start with an alphanumeric character (uppercase or lowercase) and can contain alphanumeric "
-            "characters (uppercase or lowercase), dots (.), underscores (_), and hyphens (-) only."
-        )
+    problem = key_problem(key)
+    if problem is not None:
+        raise Refused(problem)
+
+
+def key_problem(key: str) -> str | None:
+    """Tell why a text can be no key, None when it can."""
+    if _KEY.fullmatch(key):
+        return None
+    return (
+        "Key must start with an alphanumeric character (uppercase or lowercase) and can contain alphanumeric "
+        "characters (uppercase or lowercase), dots (.), underscores (_), and hyphens (-) only."
+    )
 
 
 def ancestry(namespace: str) -> Iterator[str]:

@@ -14,8 +14,8 @@ from typing import Final
 
 from tiercel.errors import Refused
 
-_GLOB: Final = "glob:"
-_REGEX: Final = "regex:"
+GLOB: Final = "glob:"
+REGEX: Final = "regex:"
 
 
 class PathPatterns:
@@ -35,12 +35,12 @@ class PathPatterns:
 
 
 def _completed(pattern: str, base: str | None) -> str:
-    if pattern.startswith((_GLOB, _REGEX)):
+    if pattern.startswith((GLOB, REGEX)):
         return pattern
     if base is not None:
-        return f"{_GLOB}{base.rstrip('/')}/{pattern.removeprefix('./').lstrip('/')}"
+        return f"{GLOB}{base.rstrip('/')}/{pattern.removeprefix('./').lstrip('/')}"
     pattern = pattern.removeprefix("./")
-    return _GLOB + (pattern if pattern.startswith(("/", "**")) else f"**/{pattern}")
+    return GLOB + (pattern if pattern.startswith(("/", "**")) else f"**/{pattern}")
 
 
 @lru_cache(maxsize=1024)

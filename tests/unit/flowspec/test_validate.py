@@ -35,7 +35,11 @@ def test_a_valid_flow_has_no_problem_and_keeps_text_and_document() -> None:
 @pytest.mark.parametrize(
     ("trigger", "path", "sentence"),
     [
-        ("type: io.kestra.plugin.core.http.Trigger, uri: a, interval: PT0S", "interval", "must be longer than nothing"),
+        (
+            "type: io.kestra.plugin.core.http.Trigger, uri: http://a, interval: PT0S",
+            "interval",
+            "must be longer than nothing",
+        ),
         (
             "type: io.kestra.plugin.core.trigger.ScheduleOnDates, dates: [soon]",
             "dates[0]",
@@ -183,9 +187,12 @@ def test_a_default_that_its_own_bounds_refuse_is_warned_of(declared: str, cause:
             f"- {{id: i, type: {FLOW}.ForEachItem, items: a, namespace: b, flowId: c, batch: {{rows: 0}}}}",
             "must be greater than or equal to 1",
         ),
-        ("- {id: r, type: io.kestra.plugin.core.http.Request, uri: a, method: G T}", "'G T' is not a method of HTTP"),
         (
-            "- {id: r, type: io.kestra.plugin.core.http.Request, uri: a, headers: text}",
+            "- {id: r, type: io.kestra.plugin.core.http.Request, uri: http://a, method: G T}",
+            "'G T' is not a method of HTTP",
+        ),
+        (
+            "- {id: r, type: io.kestra.plugin.core.http.Request, uri: http://a, headers: text}",
             "must be a map, or one written as",
         ),
         (
@@ -377,8 +384,8 @@ def test_each_quota_has_a_window_of_its_own_of_a_minute_or_more() -> None:
 @pytest.mark.parametrize(
     "task",
     [
-        'type: io.kestra.plugin.core.http.Request, uri: a, headers: \'{"a": "b"}\'',
-        "type: io.kestra.plugin.core.http.Request, uri: a, headers: '{{ vars.headers }}'",
+        'type: io.kestra.plugin.core.http.Request, uri: http://a, headers: \'{"a": "b"}\'',
+        "type: io.kestra.plugin.core.http.Request, uri: http://a, headers: '{{ vars.headers }}'",
         "type: io.kestra.plugin.core.log.PurgeLogs, endDate: '{{ now() }}', logLevels: [debug, '{{ vars.level }}']",
         "type: io.kestra.plugin.core.log.PurgeLogs, endDate: '{{ now() }}', logLevels: '[\"INFO\"]'",
     ],

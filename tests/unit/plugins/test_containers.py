@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.unit.plugins.fake_engine import FakeEngine
+from tiercel.errors import TaskFailed
 from tiercel.model.state import State
 from tiercel.plugins.scripts import containerspec, engine, leftovers
 from tiercel.storage.local import LocalStorage
@@ -336,6 +337,14 @@ def test_a_forked_process_has_a_sign_of_its_own() -> None:
 def test_sizes_are_written_as_people_do(text: str, expected: int) -> None:
     """With or without a unit."""
     assert expected == containerspec.size(text)
+
+
+def test_swap_may_be_without_a_limit() -> None:
+    """`-1` says so, as it does to the engine; no other size can be below zero."""
+    assert -1 == containerspec.size("-1", unlimited=True)
+    for text, unlimited in (("-1", False), ("-2", True)):
+        with pytest.raises(TaskFailed, match="is not a size"):
+            containerspec.size(text, unlimited=unlimited)
 
 
 @pytest.mark.parametrize(

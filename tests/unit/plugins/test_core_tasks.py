@@ -285,6 +285,21 @@ async def test_an_http_request_without_an_answer_fails_with_its_address(bench: B
         ("http.Request", {"uri": "http://127.0.0.1:1", "method": "é"}, "not a method of HTTP"),
         ("http.Request", {"uri": "http://127.0.0.1:1", "contentType": "é\u0000"}, "http://127.0.0.1:1"),
         ("kv.Set", {"key": "k", "value": "{{ '' }}", "kvType": "DATETIME"}, "is no datetime"),
+        ("kv.Set", {"key": "k", "value": "2026-02-30", "kvType": "DATE"}, "is no date; write it as '2026-01-31'"),
+        ("kv.Set", {"key": "k", "value": "5m", "kvType": "DURATION"}, "'5m' is not a duration"),
+        ("kv.Set", {"key": "a b", "value": "x"}, "Key must start with an alphanumeric character"),
+        ("http.Request", {"uri": "{{ 'a/b' }}"}, "'a/b' is not an address of HTTP"),
+        ("http.Download", {"uri": "{{ '' }}"}, "'' is not an address of HTTP"),
+        (
+            "http.Request",
+            {"uri": "http://a", "options": {"proxy": {"type": "HTTP", "address": "b", "port": 99_999}}},
+            "The port of a proxy is 1 to 65535, but is 99999.",
+        ),
+        ("metric.Publish", {"metrics": [{"name": "a", "value": "{{ '' }}"}]}, "needs a 'name' and a 'value'"),
+        ("metric.Publish", {"metrics": [{"name": "a", "value": 1, "tags": "b"}]}, "must be a map of texts"),
+        ("metric.Publish", {"metrics": [{"name": "a", "value": 1, "type": "speed"}]}, "one of counter, timer, gauge"),
+        ("metric.Publish", {"metrics": [{"name": "a", "value": "long", "type": "timer"}]}, "'long' is not a duration"),
+        ("storage.Split", {"from": "kestra:///a", "bytes": "{{ 'many' }}"}, "'many' is not a size"),
     ],
 )
 async def test_what_makes_no_sense_fails_with_a_sentence(

@@ -21,7 +21,7 @@ from tiercel.executor.core.ending import set_outputs
 from tiercel.executor.core.facts import Facts, Missing, Want
 from tiercel.executor.core.plan import Kind, Node
 from tiercel.executor.core.rendering import Rendering
-from tiercel.model.duration import later
+from tiercel.model.duration import format_duration, later
 from tiercel.model.live import Branch, OutputKind, OutputRecord, TimerKind
 from tiercel.model.state import State
 from tiercel.plugins.core.flow.each import EachParallel, EachSequential, ForEach
@@ -130,8 +130,9 @@ def end_round(draft: Draft, facts: Facts, seq: int, node: Node) -> State | None:
     branch = replace(draft.branch(seq), iteration=draft.branch(seq).iteration + 1)
     draft.set_branch(seq, branch)
     set_outputs(draft, seq, {"iterationCount": branch.iteration})
-    if _is_over(draft, branch, task, rendering):
-        return State.FAILED if rendering.holds(task.fail_on_max_reached) else State.SUCCESS
+    maximum = _maximum_reached(draft, branch, task, rendering)
+    if maximum is not None:
+        return _end_unmet(draft, seq, maximum, fails=rendering.holds(task.fail_on_max_reached))
     interval = rendering.duration(frequency_of(task).interval, "interval")
     wait = INTERVAL if interval is None else max(interval, timedelta())
     draft.set_timer(TimerKind.LOOP_CHECK, seq, later(draft.at, wait))
@@ -151,14 +152,28 @@ def frequency_of(task: LoopUntil) -> CheckFrequency:
     )
 
 
-def _is_over(draft: Draft, branch: Branch, task: LoopUntil, rendering: Rendering) -> bool:
+def _maximum_reached(draft: Draft, branch: Branch, task: LoopUntil, rendering: Rendering) -> str | None:
+    """Return the bound that keeps a LoopUntil from another round, None when none does."""
     frequency = frequency_of(task)
     most = rendering.number(frequency.max_iterations, "maxIterations")
     if most is not None and branch.iteration > most:
-        return True
+        return f"'maxIterations' of {most}"
     longest = rendering.duration(frequency.max_duration, "maxDuration")
     started = datetime.fromisoformat(branch.data["started"])
-    return longest is not None and draft.at >= later(started, longest)
+    if longest is not None and draft.at >= later(started, longest):
+        return f"'maxDuration' of {format_duration(longest)}"
+    return None
+
+
+def _end_unmet(draft: Draft, seq: int, maximum: str, *, fails: bool) -> State:
+    """Return the state of a LoopUntil whose condition has not come true; a failure says why."""
+    if not fails:
+        return State.SUCCESS
+    record = draft.get(seq)
+    reason = f"The condition has not come true within {maximum}, and 'failOnMaxReached' is set."
+    draft.put(replace(record, run=replace(record.run, error=reason)))
+    draft.log("ERROR", reason, record.run)
+    return State.FAILED
 
 
 def next_round(draft: Draft, facts: Facts, seq: int) -> None:

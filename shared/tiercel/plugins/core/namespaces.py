@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 from tiercel.errors import NotFound
+from tiercel.model.flow import FLOW_ID, NAMESPACE
+from tiercel.model.property import constant
+from tiercel.model.task import Objection
 from tiercel.plugins.base import RunContext
 from tiercel.storage import uris
 from tiercel.storage.keyvalues import ancestry
+
+
+def name_objections(namespace: object, flow_id: object = None) -> Iterator[Objection]:
+    """Yield a warning about constants that no namespace and no flow can be called: what they name is never there."""
+    for path, name, pattern, letters in (
+        ("namespace", constant(namespace), NAMESPACE, "lower-case letters"),
+        ("flowId", constant(flow_id), FLOW_ID, "letters"),
+    ):
+        if name and not re.fullmatch(pattern, name):
+            noun = "namespace" if path == "namespace" else "flow"
+            yield Objection(
+                (path,),
+                f"No {noun} can be called '{name}'; its name has {letters}, digits, '.', '_' and '-' only, "
+                "and begins with a letter or digit.",
+                refuses=False,
+            )
 
 
 async def with_flows(context: RunContext) -> list[str]:

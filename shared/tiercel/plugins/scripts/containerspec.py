@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -12,9 +11,10 @@ from typing import Any, Final
 import msgspec
 
 from tiercel.errors import TaskFailed
+from tiercel.model.size import parse_size
 from tiercel.plugins.base import RunContext
 from tiercel.plugins.scripts.engine import registry_of
-from tiercel.plugins.scripts.runners import Credentials, DeviceRequest, DockerRunner, FileHandling, Memory
+from tiercel.plugins.scripts.runners import UNLIMITED, Credentials, DeviceRequest, DockerRunner, FileHandling, Memory
 
 NANOS: Final = 1_000_000_000
 _SIZES: Final = {
@@ -23,7 +23,6 @@ _SIZES: Final = {
     "memory_reservation": "MemoryReservation",
     "kernel_memory": "KernelMemory",
 }
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE)
 VOLUMES: Final = "volumes"
 PRIVILEGED: Final = "privileged"
 """What an operator may allow containers of tasks, by `worker.containers-may`."""
@@ -107,7 +106,7 @@ async def _memory(context: RunContext, memory: Memory) -> dict[str, Any]:
     for name, key in _SIZES.items():
         given = await context.render(getattr(memory, name))
         if given is not None:
-            found[key] = size(given)
+            found[key] = size(given, unlimited=name == "memory_swap")
     swappiness = await context.render(memory.memory_swappiness, int)
     if swappiness is not None:
         found["MemorySwappiness"] = swappiness
@@ -135,12 +134,14 @@ async def _texts(context: RunContext, value: Any) -> list[str]:
     return found
 
 
-def size(text: str) -> int:
-    """Read a size: a number of bytes, or one with a unit as people write it (`512MB`, `1Gi`, `64m`)."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None or float(match[1]) <= 0:
-        raise TaskFailed(f"'{text}' is not a size; write it as '512MB' or '1GB'.")
-    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+def size(text: str, *, unlimited: bool = False) -> int:
+    """Read a size in bytes, -1 where there may be no limit; raise TaskFailed for anything else."""
+    if unlimited and text.strip() == UNLIMITED:
+        return -1
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise TaskFailed(str(error)) from error
 
 
 def _port(text: str) -> tuple[str, dict[str, str]]:

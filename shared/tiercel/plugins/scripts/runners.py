@@ -6,11 +6,14 @@ Where commands run: the task runners, as authors write them, and the older way t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
-from tiercel.model.property import DYNAMIC, INTERNAL, NOT_EMPTY, Aliases, Node
+from tiercel.model.property import DYNAMIC, INTERNAL, NOT_EMPTY, Aliases, Node, constant
+from tiercel.model.size import size_problem
+from tiercel.model.task import Objection
 from tiercel.plugins.base import TaskRunner
 from tiercel.plugins.registry import register
 
@@ -25,6 +28,15 @@ DOCKER: Final = "io.kestra.plugin.scripts.runner.docker.Docker"
 )
 class ProcessRunner(TaskRunner, frozen=True, kw_only=True):
     """Run the commands as a process of the worker, on its machine."""
+
+
+UNLIMITED: Final = "-1"
+"""What `memorySwap` says for no limit."""
+_CAMEL: Final = {
+    "memory_swap": "memorySwap",
+    "memory_reservation": "memoryReservation",
+    "kernel_memory": "kernelMemory",
+}
 
 
 class PullPolicy(StrEnum):
@@ -92,6 +104,14 @@ class Memory(Node, frozen=True, kw_only=True):
     oom_kill_disable: Annotated[bool | str | None, DYNAMIC] = None
     """True when the container waits for memory instead of being killed."""
 
+    def objections(self) -> Iterator[Objection]:
+        """Yield sizes that are none."""
+        for name in ("memory", "memory_swap", "memory_reservation", "kernel_memory"):
+            text = constant(getattr(self, name))
+            problem = size_problem(text) if text is not None else None
+            if problem is not None and (name, text) != ("memory_swap", UNLIMITED):
+                yield Objection((_CAMEL.get(name, name),), problem)
+
 
 @register(
     DOCKER,
@@ -155,6 +175,25 @@ class DockerRunner(TaskRunner, frozen=True, kw_only=True):
     """Read and of no consequence here: a container ends with its worker, and the task runs again."""
     kill_grace_period: timedelta = timedelta(0)
     """How long a container that is to end may take before it is killed."""
+
+    def objections(self) -> Iterator[Objection]:
+        for objection in self.memory.objections() if self.memory is not None else ():
+            yield objection.below("memory")
+        cpus = self.cpu.cpus if self.cpu is not None else None
+        number = float(cpus) if isinstance(cpus, int | float) else _number(constant(cpus))
+        if number is not None and number < 0:
+            yield Objection(("cpu", "cpus"), f"must not be negative, but is {cpus}")
+        shared = constant(self.shm_size)
+        problem = size_problem(shared) if shared is not None else None
+        if problem is not None:
+            yield Objection(("shmSize",), problem)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None
 
 
 class DockerOptions(DockerRunner, frozen=True, kw_only=True):

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
 import msgspec
 
 from tiercel.model.property import DEPRECATED, DYNAMIC, NOT_EMPTY
+from tiercel.model.task import Objection
 from tiercel.plugins.base import OWN_PREFIX, RunContext, RunnableTask, TaskResult, TaskRunner
 from tiercel.plugins.core.flow.workingdirectory import NamespaceFiles
+from tiercel.plugins.filename import file_objections
 from tiercel.plugins.registry import register
 from tiercel.plugins.scripts.commands import CommandRun, Plan, found, own_python
 from tiercel.plugins.scripts.environments import PackageManager
@@ -101,6 +103,12 @@ class ScriptTask(RunnableTask, frozen=True, kw_only=True):
     """Whether the environment with these packages is kept for the next run."""
     execution_context: Annotated[bool | str, DYNAMIC] = False
     """Whether the script finds what expressions see in the file `.kestra-execution-context.json` of its folder."""
+
+    def objections(self) -> Iterator[Objection]:
+        yield from file_objections("inputFiles", self.input_files, "outputFiles", self.output_files)
+        for name, runner in (("taskRunner", self.task_runner), ("docker", self.docker)):
+            for objection in runner.objections() if runner is not None else ():
+                yield objection.below(name)
 
     def plan(self, commands: Any) -> Plan:
         """Return what is to be run."""

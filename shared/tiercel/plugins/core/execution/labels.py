@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any
 
 from tiercel.model.property import DYNAMIC
+from tiercel.model.task import Objection
 from tiercel.plugins.base import ExecutionTask
+from tiercel.plugins.core.labels import labels_problem, system_labels
 from tiercel.plugins.registry import register
 
 
@@ -16,6 +19,14 @@ class Labels(ExecutionTask, frozen=True, kw_only=True):
 
     labels: Annotated[Any, DYNAMIC]
     """Labels: a map, or a list of `key` and `value`."""
+
+    def objections(self) -> Iterator[Objection]:
+        problem = labels_problem(self.labels)
+        if problem is not None:
+            yield Objection(("labels",), problem, refuses=False)
+        for name in system_labels(self.labels):
+            message = f"System labels can only be set by Kestra itself, offending label: {name}."
+            yield Objection(("labels",), message, refuses=False)
 
 
 @register("io.kestra.plugin.core.execution.SetVariables")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar
 
+import msgspec
 from msgspec import Meta
 
-from tiercel.model.property import DYNAMIC
+from tiercel.model.property import DYNAMIC, constant
+from tiercel.model.task import Objection
 from tiercel.plugins.core.flow.branching import TaskList
 from tiercel.plugins.registry import register
 
@@ -22,6 +25,26 @@ class ForEach(TaskList, frozen=True, kw_only=True):
     concurrency_limit: Annotated[int, Meta(ge=0)] = 1
     """How many values at a time; 0 is all."""
 
+    def objections(self) -> Iterator[Objection]:
+        yield from values_objections("values", self.values)
+
+
+def values_objections(name: str, values: Any) -> Iterator[Objection]:
+    """Yield a warning about a constant that a loop cannot take its values from."""
+    text, found = constant(values), values
+    if text is not None:
+        try:
+            found = msgspec.json.decode(text.encode())
+        except (ValueError, RecursionError):
+            found = None
+    elif isinstance(values, str):
+        return
+    if not isinstance(found, list | dict):
+        shown = f"'{text}'" if text is not None else str(values)
+        yield Objection((name,), f"must be a list, or one written as JSON, but is {shown}", refuses=False)
+    elif isinstance(found, list) and None in found:
+        yield Objection((name, found.index(None)), "must not be null", refuses=False)
+
 
 @register("io.kestra.plugin.core.flow.EachSequential", "io.kestra.core.tasks.flows.EachSequential")
 class EachSequential(TaskList, frozen=True, kw_only=True):
@@ -31,6 +54,9 @@ class EachSequential(TaskList, frozen=True, kw_only=True):
     DEPRECATED: ClassVar[bool] = True
 
     value: Annotated[Any, DYNAMIC]
+
+    def objections(self) -> Iterator[Objection]:
+        yield from values_objections("value", self.value)
 
 
 @register("io.kestra.plugin.core.flow.EachParallel", "io.kestra.core.tasks.flows.EachParallel")
@@ -42,3 +68,6 @@ class EachParallel(TaskList, frozen=True, kw_only=True):
 
     value: Annotated[Any, DYNAMIC]
     concurrent: Annotated[int, Meta(ge=0)] = 0
+
+    def objections(self) -> Iterator[Objection]:
+        yield from values_objections("value", self.value)

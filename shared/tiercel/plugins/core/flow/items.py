@@ -15,7 +15,7 @@ from tiercel.errors import NotFound, TaskFailed
 from tiercel.model.property import DYNAMIC
 from tiercel.plugins.base import ExecutableTask, RunContext, RunnableTask, Task
 from tiercel.plugins.core.flow.subflow import Batch, ForEachItem
-from tiercel.plugins.core.storage.split import Rule, parse_size, positive, store_split
+from tiercel.plugins.core.storage.split import Rule, positive, size_of, store_split
 from tiercel.plugins.registry import register
 from tiercel.storage import uris
 
@@ -48,9 +48,8 @@ class Split(RunnableTask, frozen=True, kw_only=True):
         if not uris.is_uri(uri):
             raise TaskFailed(f"'items' must be the URI of a file in internal storage, but it is '{uri}'.")
         batch = self.batch
-        size = await context.render(batch.bytes)
         rule = Rule(
-            bytes=parse_size(size) if size else None,
+            bytes=size_of(await context.render(batch.bytes)),
             partitions=positive(await context.render(batch.partitions, int), "partitions"),
             rows=positive(await context.render(batch.rows, int), "rows") or 1,
             pattern=await context.render(batch.regex_pattern),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any
@@ -10,8 +11,11 @@ from msgspec import Meta
 
 from tiercel.model.input import FlowOutput
 from tiercel.model.property import DYNAMIC, Node
+from tiercel.model.task import Objection
 from tiercel.plugins.core.flow.branching import TaskList
+from tiercel.plugins.core.flow.each import values_objections
 from tiercel.plugins.registry import register
+from tiercel.storage import uris
 
 
 class FetchType(StrEnum):
@@ -49,6 +53,10 @@ class Loop(TaskList, frozen=True, kw_only=True):
     """What each iteration gives."""
     fetch_type: FetchType = FetchType.AUTO
     """Where the outputs of the iterations go."""
+
+    def objections(self) -> Iterator[Objection]:
+        if not (isinstance(self.values, str) and uris.is_uri(self.values.strip())):
+            yield from values_objections("values", self.values)
 
 
 class CheckFrequency(Node, frozen=True, kw_only=True):

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
-from tiercel.model.property import DEPRECATED, DYNAMIC, NOT_EMPTY, REMOVED, Node, Written
+from tiercel.model.property import DEPRECATED, DYNAMIC, NOT_EMPTY, REMOVED, Node, Written, constant
+from tiercel.model.size import size_problem
+from tiercel.model.task import Objection
 from tiercel.plugins.base import ExecutableTask, Task
 from tiercel.plugins.core.flow.branching import BranchingTask
-from tiercel.plugins.core.storage.split import OPEN_MAX, size_problem
+from tiercel.plugins.core.labels import labels_problem
+from tiercel.plugins.core.namespaces import name_objections
+from tiercel.plugins.core.storage.split import OPEN_MAX
 from tiercel.plugins.registry import register
+from tiercel.storage import uris
 
 
 class RestartBehavior(StrEnum):
@@ -57,6 +63,9 @@ class Subflow(ExecutableTask, frozen=True, kw_only=True):
     """When it is to start."""
     restart_behavior: RestartBehavior = RestartBehavior.RETRY_FAILED
 
+    def objections(self) -> Iterator[Objection]:
+        yield from call_objections(self)
+
 
 class Batch(Node, frozen=True, kw_only=True):
     """How a file is split: by size, into a number of parts, or every so many rows."""
@@ -90,6 +99,28 @@ class ForEachItem(BranchingTask, frozen=True, kw_only=True):
     inherit_labels: Annotated[bool | str, DYNAMIC] = False
     schedule_date: Annotated[str | None, DYNAMIC] = None
     restart_behavior: RestartBehavior = RestartBehavior.RETRY_FAILED
+
+    def objections(self) -> Iterator[Objection]:
+        yield from call_objections(self)
+        text = constant(self.items)
+        if text and not uris.is_uri(text):
+            yield Objection(
+                ("items",), f"must be the URI of a file in internal storage, but is '{text}'", refuses=False
+            )
+
+
+def call_objections(task: Subflow | ForEachItem) -> Iterator[Objection]:
+    """Yield what is wrong with the constants of a task that runs another flow."""
+    yield from name_objections(task.namespace, task.flow_id)
+    problem = labels_problem(task.labels)
+    if problem is not None:
+        yield Objection(("labels",), problem)
+    date = constant(task.schedule_date)
+    if date:
+        try:
+            datetime.fromisoformat(date)
+        except ValueError:
+            yield Objection(("scheduleDate",), f"must be an ISO-8601 date, but is '{date}'", refuses=False)
 
 
 @register("io.kestra.plugin.core.flow.Template", "io.kestra.core.tasks.flows.Template")

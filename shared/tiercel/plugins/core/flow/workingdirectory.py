@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
 from tiercel.model.property import DYNAMIC, NOT_EMPTY, Node
+from tiercel.model.task import Objection
 from tiercel.plugins.core.flow.branching import TaskList
+from tiercel.plugins.filename import file_objections
 from tiercel.plugins.registry import register
 
 
@@ -74,3 +77,6 @@ class WorkingDirectory(TaskList, frozen=True, kw_only=True):
     """Files by name: a content, or the URI of one."""
     output_files: Annotated[list[str] | str | None, DYNAMIC] = None
     """Names or patterns of files that are kept."""
+
+    def objections(self) -> Iterator[Objection]:
+        yield from file_objections("inputFiles", self.input_files, "outputFiles", self.output_files)

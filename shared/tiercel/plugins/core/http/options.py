@@ -6,11 +6,19 @@ Both ways of writing them are read: the flat one of the older dialect, and the n
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
-from tiercel.model.property import DYNAMIC, Node
+from tiercel.model.property import DYNAMIC, Node, constant
+from tiercel.model.task import Objection
+
+DIRECT: Final = "DIRECT"
+"""The type of a proxy that is none."""
+PORTS: Final = range(1, 1 << 16)
+PROXY_PORT: Final = 3128
+"""The port of a proxy that names none."""
 
 
 class AuthType(StrEnum):
@@ -40,7 +48,7 @@ class Timeout(Node, frozen=True, kw_only=True):
 class Proxy(Node, frozen=True, kw_only=True):
     """A proxy: DIRECT for none, HTTP or SOCKS."""
 
-    type: Annotated[str, DYNAMIC] = "DIRECT"
+    type: Annotated[str, DYNAMIC] = DIRECT
     address: Annotated[str | None, DYNAMIC] = None
     port: Annotated[int | str | None, DYNAMIC] = None
     username: Annotated[str | None, DYNAMIC] = None
@@ -78,3 +86,20 @@ class HttpOptions(Node, frozen=True, kw_only=True):
     proxy_password: Annotated[str | None, DYNAMIC] = None
     basic_auth_user: Annotated[str | None, DYNAMIC] = None
     basic_auth_password: Annotated[str | None, DYNAMIC] = None
+
+    def objections(self) -> Iterator[Objection]:
+        """Yield what is wrong with the port of a proxy that is used."""
+        path: tuple[str, ...] = ("proxyPort",) if self.proxy is None else ("proxy", "port")
+        kind = self.proxy_type if self.proxy is None else self.proxy.type
+        port = self.proxy_port if self.proxy is None else self.proxy.port
+        number = _whole(port)
+        is_used = (constant(kind) or DIRECT).upper() != DIRECT
+        if is_used and number and number not in PORTS:
+            yield Objection(path, f"must be {PORTS.start} to {PORTS.stop - 1}, but is {number}")
+
+
+def _whole(value: int | str | None) -> int | None:
+    if isinstance(value, int):
+        return value
+    text = constant(value)
+    return int(text) if text and text.removeprefix("-").isdecimal() else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from functools import lru_cache
 from typing import Annotated, Any, Final
@@ -15,9 +15,10 @@ import httpx
 
 from tiercel.errors import TaskFailed
 from tiercel.expression.printing import text_of
-from tiercel.model.property import DYNAMIC, NOT_EMPTY, Written
+from tiercel.model.property import DYNAMIC, NOT_EMPTY, Written, constant
+from tiercel.model.task import Objection
 from tiercel.plugins.base import RunContext, RunnableTask
-from tiercel.plugins.core.http.options import Auth, AuthType, HttpOptions, Proxy, Ssl
+from tiercel.plugins.core.http.options import DIRECT, PORTS, PROXY_PORT, Auth, AuthType, HttpOptions, Proxy, Ssl
 from tiercel.storage import uris
 
 CONNECT_TIMEOUT: Final = timedelta(seconds=10)
@@ -28,6 +29,7 @@ CONTENT_LENGTH_MAX: Final = 10 << 20
 FAILED_SHOWN_MAX: Final = 2000
 _MULTIPART: Final = "multipart/form-data"
 _METHOD: Final = re.compile(r"[A-Z][A-Z-]*")
+_ADDRESS: Final = re.compile(r"https?://[^/]", re.IGNORECASE)
 
 
 class HttpFailed(TaskFailed):
@@ -43,6 +45,13 @@ def method_problem(text: str) -> str | None:
     if not text or _METHOD.fullmatch(text.upper()):
         return None
     return f"'{text}' is not a method of HTTP; write one such as GET or POST."
+
+
+def uri_problem(text: str) -> str | None:
+    """Tell why a text is no address to send a request to, None when it may be one."""
+    if _ADDRESS.match(text.strip()):
+        return None
+    return f"'{text}' is not an address of HTTP; write one that begins with 'http://' or 'https://'."
 
 
 class HttpTask(RunnableTask, frozen=True, kw_only=True):
@@ -68,6 +77,9 @@ class HttpTask(RunnableTask, frozen=True, kw_only=True):
     allow_failed: Annotated[bool | str, DYNAMIC] = False
     """True when an answer with an error is an answer."""
 
+    def objections(self) -> Iterator[Objection]:
+        yield from request_objections(self.uri, self.options)
+
     @property
     def given_options(self) -> HttpOptions:
         """The options, default ones when there are none."""
@@ -78,6 +90,17 @@ class HttpTask(RunnableTask, frozen=True, kw_only=True):
         return bool(
             await context.render(self.allow_failed, bool) or await context.render(self.given_options.allow_failed, bool)
         )
+
+
+def request_objections(uri: str, options: HttpOptions | None) -> Iterator[Objection]:
+    """Yield what is wrong with the constants of a request: its address, and the port of a proxy."""
+    text = constant(uri)
+    problem = uri_problem(text) if text else None
+    if problem is not None:
+        yield Objection(("uri",), problem)
+    if options is not None:
+        for objection in options.objections():
+            yield objection.below("options")
 
 
 @lru_cache(maxsize=2)
@@ -122,7 +145,10 @@ async def sent(task: HttpTask, context: RunContext) -> AsyncIterator[httpx.Respo
 
 
 async def _request(task: HttpTask, context: RunContext) -> dict[str, Any]:
-    url = quote(await context.render(task.uri), safe="%/:=&?~#+!$,;'@()*[]")
+    address = (await context.render(task.uri) or "").strip()
+    if (problem := uri_problem(address)) is not None:
+        raise TaskFailed(problem)
+    url = quote(address, safe="%/:=&?~#+!$,;'@()*[]")
     given = await context.render(task.headers, dict[str, Any]) or {}
     headers = [
         (name, text_of(each))
@@ -211,17 +237,20 @@ class _Bearer(httpx.Auth):
 
 async def _proxy(options: HttpOptions, context: RunContext) -> str | httpx.Proxy | None:
     proxy = options.proxy or Proxy(
-        type=options.proxy_type or "DIRECT",
+        type=options.proxy_type or DIRECT,
         address=options.proxy_address,
         port=options.proxy_port,
         username=options.proxy_username,
         password=options.proxy_password,
     )
-    kind = (await context.render(proxy.type) or "DIRECT").upper()
-    if kind == "DIRECT" or proxy.address is None:
+    kind = (await context.render(proxy.type) or DIRECT).upper()
+    if kind == DIRECT or proxy.address is None:
         return None
     scheme = "socks5" if kind.startswith("SOCKS") else "http"
-    url = f"{scheme}://{await context.render(proxy.address)}:{await context.render(proxy.port, int) or 3128}"
+    port: int = await context.render(proxy.port, int) or PROXY_PORT
+    if port not in PORTS:
+        raise TaskFailed(f"The port of a proxy is {PORTS.start} to {PORTS.stop - 1}, but is {port}.")
+    url = f"{scheme}://{await context.render(proxy.address)}:{port}"
     username = await context.render(proxy.username)
     return httpx.Proxy(url, auth=(username, await context.render(proxy.password) or "") if username else None)
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
 import msgspec
 
-from tiercel.errors import NotFound, TaskFailed
+from tiercel.errors import ExpressionError, NotFound, TaskFailed
+from tiercel.expression.dates import reading
 from tiercel.expression.values import Instant
-from tiercel.model.property import DYNAMIC, NOT_EMPTY
+from tiercel.model.duration import parse_duration
+from tiercel.model.property import DYNAMIC, NOT_EMPTY, constant
+from tiercel.model.task import Objection
 from tiercel.plugins.base import RunContext, RunnableTask
-from tiercel.plugins.core.namespaces import check_exists
+from tiercel.plugins.core.namespaces import check_exists, name_objections
 from tiercel.plugins.registry import register
-from tiercel.storage.keyvalues import ancestry
+from tiercel.storage.keyvalues import ancestry, key_problem
 
 OWN_NAMESPACE: Final = "{{ flow.namespace }}"
 _NUMBER: Final = re.compile(r"[-+]?\d+")
@@ -38,6 +42,13 @@ class KeyTask(RunnableTask, frozen=True, kw_only=True):
 
     namespace: Annotated[str, DYNAMIC] = OWN_NAMESPACE
     """The namespace of the key."""
+
+    def objections(self) -> Iterator[Objection]:
+        yield from name_objections(self.namespace)
+        key = constant(getattr(self, "key", None))
+        problem = key_problem(key) if key else None
+        if problem is not None:
+            yield Objection(("key",), f"'{key}' is no key: {problem}")
 
     async def namespace_of(self, context: RunContext) -> str:
         """Return the namespace that is meant."""
@@ -74,12 +85,22 @@ class Set(KeyTask, frozen=True, kw_only=True):
     kv_type: Annotated[str | KeyValueType | None, DYNAMIC] = None
     """The kind that a text is read as."""
 
+    def objections(self) -> Iterator[Objection]:
+        yield from super().objections()
+        text, name = constant(self.value), constant(self.kv_type)
+        kind = KeyValueType.__members__.get(name.strip().upper()) if name is not None else None
+        if text is not None and kind is not None:
+            try:
+                typed(text, kind)
+            except TaskFailed as error:
+                yield Objection(("value",), f"It cannot be stored as {kind}: {error}")
+
     async def run(self, context: RunContext) -> None:
         """Store the value."""
         value = await context.render(self.value, Any)
         kind: KeyValueType | None = await context.render(self.kv_type, KeyValueType)
         if kind is not None and isinstance(value, str):
-            value = await typed(context, value, kind)
+            value = typed(value, kind)
         overwrite = await context.render(self.overwrite, bool)
         await context.key_values.put(
             await self.namespace_of(context),
@@ -91,7 +112,7 @@ class Set(KeyTask, frozen=True, kw_only=True):
         )
 
 
-async def typed(context: RunContext, text: str, kind: KeyValueType) -> Any:
+def typed(text: str, kind: KeyValueType) -> Any:
     """Return what a text means as a value of a type; raise TaskFailed when it cannot be one."""
     match kind:
         case KeyValueType.STRING:
@@ -101,21 +122,26 @@ async def typed(context: RunContext, text: str, kind: KeyValueType) -> Any:
         case KeyValueType.BOOLEAN:
             return text.strip().lower() == "true"
         case KeyValueType.DATETIME:
-            moment: datetime = await _literal(context, text, datetime)
-            return _instant(moment)
+            return _instant(_moment(text, "datetime; write it as '2026-01-31T10:00:00Z'"))
         case KeyValueType.DATE:
-            return await _literal(context, text, date)
+            return _moment(text, "date; write it as '2026-01-31'").date()
         case KeyValueType.DURATION:
-            return await _literal(context, text, timedelta)
+            try:
+                return parse_duration(text)
+            except ValueError as error:
+                raise TaskFailed(str(error)) from error
         case KeyValueType.JSON:
             return _decoded(text, Any, "JSON")
 
 
-async def _literal(context: RunContext, text: str, kind: Any) -> Any:
-    if "{" in text or not text.strip():
-        # The text was rendered already: it must not be rendered a second time. An empty one is no value.
-        raise TaskFailed(f"The value '{text}' is no {kind.__name__}.")
-    return await context.render(text, kind)
+def _moment(text: str, noun: str) -> datetime:
+    try:
+        found = reading.iso(text.strip())
+    except (ValueError, ExpressionError) as error:
+        raise TaskFailed(f"The value '{text}' is no {noun}.") from error
+    if not isinstance(found, datetime):
+        return datetime(found.year, found.month, found.day, tzinfo=UTC)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _decoded(text: str, kind: Any, noun: str) -> Any:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
 
 from tiercel.errors import TaskFailed
-from tiercel.model.property import DYNAMIC, NOT_EMPTY
+from tiercel.model.duration import parse_duration
+from tiercel.model.property import DYNAMIC, NOT_EMPTY, constant
+from tiercel.model.task import Objection
 from tiercel.plugins.base import RunContext, RunnableTask
 from tiercel.plugins.registry import register
+
+INCOMPLETE: Final = "Every metric needs a 'name' and a 'value'."
 
 
 class MetricType(StrEnum):
@@ -28,17 +33,49 @@ class Publish(RunnableTask, frozen=True, kw_only=True):
 
     metrics: Annotated[list[dict[str, Any]] | str, DYNAMIC, NOT_EMPTY]
 
+    def objections(self) -> Iterator[Objection]:
+        for index, metric in enumerate(self.metrics if isinstance(self.metrics, list) else ()):
+            for name, message in _problems(metric) if isinstance(metric, Mapping) else ():
+                yield Objection(("metrics", index, name) if name else ("metrics", index), message)
+
     async def run(self, context: RunContext) -> None:
         """Publish each of them."""
         for metric in await context.render(self.metrics, list[dict[str, Any]]) or []:
-            if not metric.get("name") or metric.get("value") is None:
-                raise TaskFailed("Every metric needs a 'name' and a 'value'.")
+            if _lacks(metric):
+                raise TaskFailed(INCOMPLETE)
             name = str(metric["name"])
             kind = await context.render(str(metric.get("type", "counter")).lower(), MetricType)
-            tags = {str(key): str(value) for key, value in (metric.get("tags") or {}).items()}
+            given = metric.get("tags") or {}
+            if not isinstance(given, Mapping):
+                raise TaskFailed(f"The tags of the metric '{name}' must be a map of texts, but are '{given}'.")
+            tags = {str(key): str(value) for key, value in given.items()}
             if kind is MetricType.TIMER:
                 length: timedelta = await context.render(metric["value"], timedelta)
                 context.timer(name, length.total_seconds(), **tags)
             else:
                 value: float = await context.render(metric["value"], float)
                 (context.gauge if kind is MetricType.GAUGE else context.counter)(name, value, **tags)
+
+
+def _lacks(metric: Mapping[str, Any]) -> bool:
+    return any(metric.get(name) in (None, "") for name in ("name", "value"))
+
+
+def _problems(metric: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with the constants of a measurement: the property (or nothing) and the sentence."""
+    if _lacks(metric):
+        yield "", INCOMPLETE
+        return
+    if constant(metric.get("tags")) or isinstance(metric.get("tags"), list):
+        yield "tags", "must be a map of texts"
+    kind, value = constant(metric.get("type", MetricType.COUNTER)), constant(metric["value"])
+    if kind is None:
+        return
+    if kind.lower() not in set(MetricType):
+        yield "type", f"must be one of {', '.join(MetricType)}, but is '{kind}'"
+    elif value is not None:
+        try:
+            parse_duration(value) if kind.lower() == MetricType.TIMER else float(value)
+        except ValueError:
+            wanted = "a duration such as 'PT1.5S'" if kind.lower() == MetricType.TIMER else "a number"
+            yield "value", f"must be {wanted}, but is '{value}'"

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from tiercel.errors import TaskFailed
 from tiercel.model.property import DYNAMIC, NOT_EMPTY
+from tiercel.model.task import Objection
 from tiercel.plugins import folder
 from tiercel.plugins.base import RunContext, RunnableTask
+from tiercel.plugins.core.namespaces import name_objections
 from tiercel.plugins.registry import register
 from tiercel.storage import uris
 from tiercel.storage.namespace_files import NamespaceFolder, OnConflict
 from tiercel.storage.patterns import PathPatterns
 
 OWN_NAMESPACE: Final = "{{ flow.namespace }}"
+NOTHING: Final = "At least one of 'files' and 'filesMap' must be set."
 
 
 class NamespaceFilesTask(RunnableTask, frozen=True, kw_only=True):
     """A task about the files of a namespace."""
 
     namespace: Annotated[str, DYNAMIC] = OWN_NAMESPACE
+
+    def objections(self) -> Iterator[Objection]:
+        yield from name_objections(self.namespace)
 
     async def files_of(self, context: RunContext) -> NamespaceFolder:
         """Return the files of the namespace that is meant."""
@@ -47,10 +54,15 @@ class UploadFiles(NamespaceFilesTask, frozen=True, kw_only=True):
     destination: Annotated[str, DYNAMIC] = "/"
     conflict: Annotated[str | OnConflict, DYNAMIC] = OnConflict.OVERWRITE
 
+    def objections(self) -> Iterator[Objection]:
+        yield from super().objections()
+        if self.files is None and self.files_map is None:
+            yield Objection((), NOTHING)
+
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Store each file."""
         if self.files is None and self.files_map is None:
-            raise TaskFailed("At least one of 'files' and 'filesMap' must be set.")
+            raise TaskFailed(NOTHING)
         target = await self.files_of(context)
         conflict: OnConflict = await context.render(self.conflict, OnConflict)
         destination = "/" + (await context.render(self.destination) or "").strip("/")

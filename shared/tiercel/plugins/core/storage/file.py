@@ -6,13 +6,15 @@ import asyncio
 import os
 import re
 from array import array
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
 
 from tiercel.errors import NotFound, TaskFailed
-from tiercel.model.property import DYNAMIC, NOT_EMPTY
+from tiercel.model.property import DYNAMIC, NOT_EMPTY, constant
+from tiercel.model.task import Objection
 from tiercel.plugins.base import RunContext, RunnableTask
 from tiercel.plugins.core.storage.rows import pieces
 from tiercel.plugins.registry import register
@@ -77,6 +79,11 @@ class Reverse(RunnableTask, frozen=True, kw_only=True):
     separator: Annotated[str, DYNAMIC] = "\n"
     charset: Annotated[str, DYNAMIC] = "UTF-8"
 
+    def objections(self) -> Iterator[Objection]:
+        name = constant(self.charset)
+        if name and not _is_charset(name):
+            yield Objection(("charset",), f"The charset '{name}' is unknown.", refuses=False)
+
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Store the turned file."""
         uri = await context.render(self.from_)
@@ -92,6 +99,14 @@ class Reverse(RunnableTask, frozen=True, kw_only=True):
         target = context.working_dir / new_name(uris.extension(uris.path_of(uri)))
         await asyncio.to_thread(reverse, source, target, separator)
         return {"uri": await context.store(target.name, target)}
+
+
+def _is_charset(name: str) -> bool:
+    try:
+        "".encode(name)
+    except (LookupError, ValueError):
+        return False
+    return True
 
 
 def reverse(source: Path, target: Path, separator: bytes) -> None:

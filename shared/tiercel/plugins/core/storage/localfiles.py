@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar
 
 from tiercel.model.property import DYNAMIC
+from tiercel.model.task import Objection
 from tiercel.plugins import folder
 from tiercel.plugins.base import RunContext, RunnableTask
+from tiercel.plugins.filename import file_objections
 from tiercel.plugins.registry import register
 
 
@@ -19,6 +22,9 @@ class LocalFiles(RunnableTask, frozen=True, kw_only=True):
 
     inputs: Annotated[Any, DYNAMIC] = None
     outputs: Annotated[list[str] | str | None, DYNAMIC] = None
+
+    def objections(self) -> Iterator[Objection]:
+        yield from file_objections("inputs", self.inputs, "outputs", self.outputs)
 
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Write the inputs, store the outputs."""

@@ -16,6 +16,8 @@ from msgspec import Meta
 from tiercel.errors import TaskFailed
 from tiercel.expression import ion
 from tiercel.model.property import DYNAMIC, NOT_EMPTY, Written
+from tiercel.model.size import parse_size, size_problem
+from tiercel.model.task import Objection
 from tiercel.plugins.base import RunContext, RunnableTask
 from tiercel.plugins.core.storage.rows import ended, ion_rows, is_binary
 from tiercel.plugins.registry import register
@@ -30,25 +32,6 @@ STORED_AT_ONCE: Final = 4
 """Parts that are stored at a time: enough to hide latency, few enough for the disk."""
 BUFFER: Final = 64 * 1024
 """Bytes of a file that are gathered in memory; as many files as may be open have theirs."""
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?", re.IGNORECASE)
-_UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-
-
-def parse_size(text: str) -> int:
-    """Read a size such as `10MB`; raise TaskFailed for anything else."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None or float(match[1]) <= 0:
-        raise TaskFailed(f"'{text}' is not a size; write it as '10MB' or '512KB'.")
-    return max(1, int(float(match[1]) * _UNITS[match[2].upper()]))
-
-
-def size_problem(text: str) -> str | None:
-    """Tell why a text is no size, None when it is one."""
-    try:
-        parse_size(text)
-    except TaskFailed as error:
-        return str(error)
-    return None
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,17 +192,28 @@ class Split(RunnableTask, frozen=True, kw_only=True):
     """What ends a line."""
     regex_pattern: Annotated[str | None, DYNAMIC] = None
 
+    def objections(self) -> Iterator[Objection]:
+        if not any((self.bytes, self.partitions, self.rows, self.regex_pattern)):
+            yield Objection((), NO_RULE)
+
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Store the parts."""
-        size = await context.render(self.bytes)
         rule = Rule(
-            bytes=parse_size(size) if size else None,
+            bytes=size_of(await context.render(self.bytes)),
             partitions=positive(await context.render(self.partitions, int), "partitions"),
             rows=positive(await context.render(self.rows, int), "rows"),
             pattern=await context.render(self.regex_pattern),
             separator=await context.render(self.separator) or "\n",
         )
         return {"uris": await store_split(context, await context.render(self.from_), rule)}
+
+
+def size_of(text: str | None) -> int | None:
+    """Return a size in bytes, None when none is given; raise TaskFailed for what is no size."""
+    try:
+        return parse_size(text) if text else None
+    except ValueError as error:
+        raise TaskFailed(str(error)) from error
 
 
 def positive(number: int | None, name: str) -> int | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
 from tiercel.model.property import DEPRECATED, DYNAMIC, NOT_EMPTY, Written
+from tiercel.model.task import Objection
 from tiercel.plugins.base import PollingTrigger, RunContext
 from tiercel.plugins.core.http.options import HttpOptions, Ssl
 from tiercel.plugins.core.http.request import Request, answer_of
-from tiercel.plugins.core.http.sender import method_problem
+from tiercel.plugins.core.http.sender import method_problem, request_objections
 from tiercel.plugins.registry import register
 
 FALSE: Final = frozenset({"", "false", "0", "-0"})
@@ -43,6 +45,9 @@ class HttpTrigger(PollingTrigger, frozen=True, kw_only=True):
     encrypt_body: Annotated[bool | str, DYNAMIC] = False
     response_condition: Annotated[str, DYNAMIC] = "{{ response.statusCode < 400 }}"
     """What must be true of the answer for an execution to start."""
+
+    def objections(self) -> Iterator[Objection]:
+        yield from request_objections(self.uri, self.options)
 
     async def evaluate(self, context: RunContext) -> dict[str, Any] | None:
         """Return the answer as the task Request does; None when the condition does not hold for it."""
