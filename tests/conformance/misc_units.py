@@ -21,8 +21,8 @@ from tests.conformance.task_expect import check_logs, check_metrics
 from tests.conformance.values import build, duration
 from tiercel.errors import NotFound
 from tiercel.expression import Engine, Renderer, ion
+from tiercel.expression.nesting import nested
 from tiercel.flowspec.defaults import deep_merge, read_outer
-from tiercel.flowspec.inputs import nest
 from tiercel.model import ids
 from tiercel.plugins.core.state.state import state_key
 from tiercel.plugins.core.storage.rows import ion_rows, write_row
@@ -260,8 +260,8 @@ async def maps(case: Case, base: Path) -> None:
     if flat is None:
         raise LeftOut("the runner does not know what is done with these maps")
     if "error" in case.body["expect"]:
-        raise Mismatch(f"{nest(flat.items())} is made of it, expected an error")
-    claim(nest(flat.items()), case.body["expect"]["equals"], "nested")
+        raise Mismatch(f"{nested(flat.items())} is made of it, expected an error")
+    claim(nested(flat.items()), case.body["expect"]["equals"], "nested")
 
 
 async def configured_defaults(case: Case, base: Path) -> None:

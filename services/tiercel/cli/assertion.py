@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from tiercel.expression.printing import text_of
+from tiercel.expression.truth import says_true
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +35,7 @@ def judge(operator: str, actual: Any, expected: Any) -> Judgement:
     if OPERATORS[operator](actual, expected):
         return Judgement(operator=operator, expected=expected, actual=actual)
     if operator in ("isNull", "isNotNull"):
-        claim = "be null" if _is_true(expected) == (operator == "isNull") else "not be null"
+        claim = "be null" if says_true(text_of(expected)) == (operator == "isNull") else "not be null"
     else:
         claim = f"be {_WORDS[operator]} {_shown(expected)}"
     reason = f"expected {_shown(actual)} to {claim}"
@@ -97,10 +98,6 @@ def _number(value: Any) -> Decimal | None:
     return number if number.is_finite() else None
 
 
-def _is_true(value: Any) -> bool:
-    return text_of(value).strip().lower() == "true"
-
-
 OPERATORS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "equalTo": _equal,
     "notEqualTo": lambda actual, expected: not _equal(actual, expected),
@@ -113,8 +110,8 @@ OPERATORS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "lessThanOrEqualTo": _ordered(lambda actual, expected: actual <= expected),
     "in": _in,
     "notIn": lambda actual, expected: not _in(actual, expected),
-    "isNull": lambda actual, expected: (actual is None) == _is_true(expected),
-    "isNotNull": lambda actual, expected: (actual is not None) == _is_true(expected),
+    "isNull": lambda actual, expected: (actual is None) == says_true(text_of(expected)),
+    "isNotNull": lambda actual, expected: (actual is not None) == says_true(text_of(expected)),
 }
 _WORDS: Final = {
     "equalTo": "equal to",

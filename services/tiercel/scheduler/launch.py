@@ -8,13 +8,14 @@ from functools import partial
 from typing import Any
 
 from tiercel.condition.evaluate import Render
-from tiercel.condition.label import CORRELATION_ID, FROM, trigger_labels
+from tiercel.condition.label import trigger_labels
 from tiercel.errors import FlowAuthorError
 from tiercel.expression.rendering import Renderer
 from tiercel.flowspec.inputs import typed_inputs
 from tiercel.flowspec.inputvalue import as_data
 from tiercel.messages.execution_event import CreateExecution
 from tiercel.model.execution import TriggerInfo
+from tiercel.model.system import CORRELATION_ID, FROM
 from tiercel.scheduler.core.effects import Fire
 from tiercel.scheduler.core.plan import TriggerPlan
 from tiercel.scheduler.expressions import Expressions

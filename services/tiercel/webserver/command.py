@@ -33,6 +33,7 @@ from tiercel.messages.topics import EXECUTION_EVENT, HISTORY
 from tiercel.model import ids
 from tiercel.model.execution import Breakpoint, Execution
 from tiercel.model.state import State
+from tiercel.model.system import is_system_label
 from tiercel.plugins.core.flow.approval import Decision
 from tiercel.queue.base import Outgoing
 from tiercel.webserver.context import Api
@@ -186,7 +187,7 @@ def set_labels(labels: dict[str, str], *, keep: bool) -> Command:
     """Set labels of terminated executions; with `keep` those that are not named stay."""
 
     def event(api: Api, execution: Execution) -> Event:
-        own = {key: value for key, value in execution.labels if not key.startswith("system.")} if keep else {}
+        own = {key: value for key, value in execution.labels if not is_system_label(key)} if keep else {}
         merged = tuple({**own, **labels}.items())
         return LabelsRequested(execution_id=execution.id, at=api.clock.now(), labels=merged)
 

@@ -20,14 +20,12 @@ from tiercel.model import ids
 from tiercel.model.execution import Breakpoint, Execution, ExecutionKind
 from tiercel.model.execution_json import execution_json
 from tiercel.model.flow import Flow
+from tiercel.model.system import CORRELATION_ID, FROM, is_system_label
 from tiercel.queue.base import Outgoing
 from tiercel.webserver.query import Query, labels, read_instant
 
 if TYPE_CHECKING:
     from tiercel.webserver.context import Api
-
-CORRELATION = "system.correlationId"
-SYSTEM = "system."
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +72,7 @@ def read_breakpoints(query: Query) -> tuple[Breakpoint, ...]:
 def refuse_system_labels(given: Mapping[str, str]) -> None:
     """Refuse labels that only the system sets; a correlation id may be given."""
     for key, value in given.items():
-        if key.startswith(SYSTEM) and key != CORRELATION:
+        if is_system_label(key) and key != CORRELATION_ID:
             raise Refused(offending_label(key, value))
 
 
@@ -102,11 +100,11 @@ def execution_labels(
     flow: Flow, given: Mapping[str, str], execution_id: str, origin: str | None
 ) -> tuple[tuple[str, str], ...]:
     """Return the labels of a new execution: the flow's, the request's over them, and those of the system."""
-    merged = {key: value for key, value in flow.labels.items() if not key.startswith(SYSTEM)}
+    merged = {key: value for key, value in flow.labels.items() if not is_system_label(key)}
     merged.update(given)
-    merged.setdefault(CORRELATION, execution_id)
+    merged.setdefault(CORRELATION_ID, execution_id)
     if origin is not None:
-        merged["system.from"] = origin
+        merged[FROM] = origin
     return tuple(merged.items())
 
 

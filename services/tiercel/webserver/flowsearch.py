@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from tiercel.definitions.base import FlowRow
+from tiercel.model.system import SYSTEM_NAMESPACE
 from tiercel.repository.filter import Field, Filter, Op, matches
 from tiercel.webserver import query
 from tiercel.webserver.context import Call
@@ -22,7 +23,6 @@ _VALUES: Final[Mapping[Field, Callable[[FlowRow], str]]] = {
     Field.NAMESPACE: lambda row: row.namespace,
     Field.FLOW_ID: lambda row: row.id,
 }
-_SYSTEM: Final = "system"
 
 
 async def search(call: Call, size: int | None = None) -> tuple[list[FlowRow], int]:
@@ -72,7 +72,7 @@ def _matches(row: FlowRow, wanted: Filter) -> bool:
             hit = all(matches(text, Op.CONTAINS, word) for word in str(wanted.value).split())
             return hit is not (wanted.op is Op.NOT_EQUALS)
         case Field.SCOPE:
-            return any((row.namespace == _SYSTEM) is (scope == "SYSTEM") for scope in wanted.value)
+            return any((row.namespace == SYSTEM_NAMESPACE) is (scope == "SYSTEM") for scope in wanted.value)
         case Field.LABELS:
             key, value = wanted.value
             return matches(row.labels.get(key), wanted.op, value)

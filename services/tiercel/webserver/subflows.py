@@ -9,6 +9,7 @@ from tiercel.errors import Conflict, FlowAuthorError
 from tiercel.expression.host import SubflowCall, SubflowResult
 from tiercel.messages.execution_event import KillRequested
 from tiercel.messages.topics import EXECUTION_EVENT
+from tiercel.model.system import FROM
 from tiercel.queue.base import Outgoing
 from tiercel.webserver import creation, inputs
 from tiercel.webserver.follower import Version
@@ -42,7 +43,7 @@ async def run(api: Api, tenant_id: str, call: SubflowCall) -> SubflowResult:
             _depth.reset(token)
     except (Conflict, FlowAuthorError) as error:
         raise ValueError(str(error)) from error
-    labels = {key: value for key, value in call.labels.items() if key != "system.from"}
+    labels = {key: value for key, value in call.labels.items() if key != FROM}
     event = creation.creation_event(flow, execution_id, at, creation.Wish(labels=labels), typed or None, "subflow")
     await creation.send(api, event)
     if not await api.followers.until(execution_id, _has_ended, call.timeout_s):

@@ -16,7 +16,7 @@ import msgspec
 
 from tiercel.condition.moment import offset_time, read_day, read_moment, read_offset_time
 from tiercel.errors import ExpressionError
-from tiercel.expression.truth import means_true
+from tiercel.expression.truth import is_not_false, means_true
 from tiercel.model.execution import Execution, TaskRun
 from tiercel.model.state import State
 from tiercel.model.task import Condition
@@ -69,11 +69,6 @@ def upstream_of(execution: Execution, runs: Sequence[TaskRun] = ()) -> Upstream:
     )
 
 
-def _says_true(text: str | None) -> bool:
-    """Tell whether the expression of such a condition counts as true: unlike elsewhere, `0` does."""
-    return text is not None and text.strip() not in ("", "false")
-
-
 def when_holds(when: Any, variables: Mapping[str, Any], render: Render) -> bool:
     """Tell whether a trigger's `when` holds; one that is not given does."""
     if when is None:
@@ -96,7 +91,7 @@ def holds(condition: Condition, subject: Subject, render: Render) -> bool:
         case on_execution.Or():
             return any(holds(inner, subject, render) for inner in condition.conditions)
         case on_execution.Expression():
-            return _says_true(render(condition.expression, subject.variables))
+            return is_not_false(render(condition.expression, subject.variables))
         case on_execution.MultipleCondition():
             return subject.met is not None and subject.met(condition)
         case on_execution.FlowCondition():
@@ -139,7 +134,7 @@ def _execution_holds(condition: Condition, subject: Subject, render: Render) -> 
             if not execution.outputs:
                 return False
             trigger = {**(subject.variables.get("trigger") or {}), "outputs": execution.outputs}
-            return _says_true(render(condition.expression, {**subject.variables, "trigger": trigger}))
+            return is_not_false(render(condition.expression, {**subject.variables, "trigger": trigger}))
         case on_execution.HasRetryAttempt():
             tried = [state for attempts in execution.attempts if len(attempts) > 1 for state in attempts]
             return any(_state_chosen(state, condition.in_, condition.not_in, subject, render) for state in tried)

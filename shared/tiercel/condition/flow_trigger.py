@@ -13,14 +13,16 @@ from typing import Any, Final
 import msgspec
 
 from tiercel.condition.evaluate import Render, Subject, Upstream, holds, label_pairs, when_holds
-from tiercel.condition.label import CORRELATION_ID, trigger_labels
+from tiercel.condition.label import trigger_labels
 from tiercel.condition.window import time_window_of
 from tiercel.errors import ExpressionError
 from tiercel.expression import java_regex
+from tiercel.expression.nesting import nested
 from tiercel.expression.truth import means_true
 from tiercel.model.execution import Execution, ExecutionKind
 from tiercel.model.flow import Flow
 from tiercel.model.state import TERMINATED, State
+from tiercel.model.system import CORRELATION_ID
 from tiercel.plugins.core.condition.execution import MultipleCondition
 from tiercel.plugins.core.trigger.flow import (
     DependencyMode,
@@ -129,7 +131,7 @@ def trigger_variables(execution: Execution, outputs: Mapping[str, Any] | None = 
         "flowId": execution.flow_id,
         "flowRevision": execution.flow_revision,
         "state": execution.state.value,
-        "executionLabels": _nested({key: value for key, value in execution.labels if key != CORRELATION_ID}),
+        "executionLabels": nested(pair for pair in execution.labels if pair[0] != CORRELATION_ID),
     }
     if outputs:
         variables["outputs"] = dict(outputs)
@@ -282,19 +284,3 @@ def _labelled(execution: Upstream, labels: Any, subject: Subject, render: Render
 def _execution(subject: Subject) -> Upstream:
     assert subject.execution is not None, "A Flow trigger is asked about an execution."
     return subject.execution
-
-
-def _nested(labels: Mapping[str, str]) -> dict[str, Any]:
-    """Nest labels at their dots, as expressions see them."""
-    found: dict[str, Any] = {}
-    for key, value in labels.items():
-        *outer, last = key.split(".")
-        at = found
-        for part in outer:
-            inner = at.setdefault(part, {})
-            if not isinstance(inner, dict):
-                break
-            at = inner
-        else:
-            at[last] = value
-    return found

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from tiercel.condition.evaluate import Render
 from tiercel.errors import ExpressionError
 from tiercel.model.flow import Flow
-from tiercel.model.property import SYSTEM_PREFIX
+from tiercel.model.system import is_system_label
 from tiercel.model.task import Trigger
-
-CORRELATION_ID: Final = "system.correlationId"
-FROM: Final = "system.from"
 
 
 def trigger_labels(
@@ -24,7 +21,7 @@ def trigger_labels(
     System labels of a flow stay with the flow. A label that cannot be rendered, or that renders to nothing, is left
     out: a label must not keep an execution from running.
     """
-    labels = {key: value for key, value in flow.labels.items() if not key.startswith(SYSTEM_PREFIX)}
+    labels = {key: value for key, value in flow.labels.items() if not is_system_label(key)}
     for key, value in trigger.labels.items():
         try:
             text = render(str(value), variables)

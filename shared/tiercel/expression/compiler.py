@@ -241,7 +241,7 @@ def _condition(of: Evaluate, frame: Frame, at: int) -> bool:
     value = of(frame)
     if value is True or value is False:
         return bool(value)
-    return bool(_attempt(lambda: operators.is_true(value), frame, at))
+    return bool(_attempt(lambda: operators.condition_holds(value), frame, at))
 
 
 _SIMPLE: dict[str, Callable[[Any, Any, Meter], Any]] = {

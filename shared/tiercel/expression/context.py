@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from tiercel.expression.nesting import nested
+
 # Every path that may exist, for editors; what lies below envs, inputs, outputs and their like depends on the flow.
 CONTEXT_PATHS: tuple[str, ...] = (
     "envs", "error", "error.message", "error.stackTrace", "error.taskId", "execution", "execution.endDate",
@@ -118,18 +120,3 @@ def _item(iteration: Iteration, parents: tuple[Iteration, ...]) -> dict[str, Any
 def _iteration(iteration: Iteration) -> dict[str, Any]:
     key = {} if iteration.key is None else {"key": iteration.key}
     return {"index": iteration.index, **key, "value": iteration.value}
-
-
-def nested(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Turn dotted names into maps within maps; of two values for one name the first wins."""
-    result: dict[str, Any] = {}
-    for name, value in pairs:
-        *folders, last = name.split(".")
-        level: Any = result
-        for folder in folders:
-            level = level.setdefault(folder, {})
-            if not isinstance(level, dict):
-                break
-        else:
-            level.setdefault(last, value)
-    return result

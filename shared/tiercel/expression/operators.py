@@ -230,8 +230,8 @@ def _span(start: int, end: int, step: Any) -> range:
     return range(start, end + (1 if width > 0 else -1), width)
 
 
-def is_true(value: Any) -> bool:
-    """Tell whether a condition holds: false are false, null, 0 and the empty text."""
+def condition_holds(value: Any) -> bool:
+    """Tell whether a condition of the template language holds: false are false, null, 0 and the empty text."""
     if isinstance(value, bool):
         return value
     if value is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tiercel.expression import compiler, nodes
 from tiercel.expression.failure import EvaluationFailed, located
-from tiercel.expression.operators import is_true
+from tiercel.expression.operators import condition_holds
 from tiercel.expression.runtime import Execute, Frame, Output, TextOutput
 from tiercel.expression.statements import parse
 from tiercel.expression.values import Long, MapEntry, is_map, is_sequence
@@ -128,7 +128,7 @@ def _if(node: nodes.If) -> Execute:
     def execute(frame: Frame, output: Output) -> None:
         for condition, body in branches:
             try:
-                holds = is_true(condition(frame))
+                holds = condition_holds(condition(frame))
             except TypeError as error:
                 raise EvaluationFailed(located(f"{error}.", frame.template, at)) from error
             if holds:

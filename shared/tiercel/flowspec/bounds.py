@@ -12,7 +12,8 @@ import msgspec
 from tiercel.expression.dates.pattern import fields
 from tiercel.flowspec.findings import Findings, Trail
 from tiercel.flowspec.scalars import BROKEN, Bind, bind_str, kind, shown
-from tiercel.model.property import SYSTEM_PREFIX, DatePattern, JsonText, Labels, NotBlank, NotEmpty, Written
+from tiercel.model.property import DatePattern, JsonText, Labels, NotBlank, NotEmpty, Written
+from tiercel.model.system import is_system_label
 
 Rule = Callable[[Any], str | None]
 
@@ -166,7 +167,7 @@ def labels(mark: Labels) -> Bind:
                 continue
             if name in result:
                 findings.problem(where, f"Duplicate label with key [{name}]")
-            if name.startswith(SYSTEM_PREFIX) and name not in mark.system_allowed:
+            if is_system_label(name) and name not in mark.system_allowed:
                 findings.problem(
                     ((trail, index), "<list element>"),
                     f"System labels can only be set by Kestra itself, offending label: {name}={text}.",

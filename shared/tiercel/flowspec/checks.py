@@ -8,11 +8,11 @@ from typing import Any, Final
 import msgspec
 
 from tiercel.errors import ExpressionError
+from tiercel.expression.truth import value_means_true
 from tiercel.flowspec.inputs import Renderer, render_all
 from tiercel.model.flow import Check, CheckBehavior, CheckStyle
 
 _STRICTEST_FIRST: Final = (CheckBehavior.BLOCK_EXECUTION, CheckBehavior.FAIL_EXECUTION, CheckBehavior.CREATE_EXECUTION)
-_FALSE: Final = frozenset({"", "false", "0", "-0"})
 
 
 def resolve_behavior(failed: Iterable[Check]) -> CheckBehavior:
@@ -26,7 +26,7 @@ def failed_checks(checks: Iterable[Check], renderer: Renderer, context: Mapping[
     failed = []
     for check in checks:
         try:
-            if not is_truthy(render_all(check.when, renderer, context)):
+            if not value_means_true(render_all(check.when, renderer, context)):
                 message = render_all(check.message, renderer, context)
                 failed.append(msgspec.structs.replace(check, message=str(message)))
         except ExpressionError as error:
@@ -39,12 +39,3 @@ def failed_checks(checks: Iterable[Check], renderer: Renderer, context: Mapping[
                 )
             )
     return failed
-
-
-def is_truthy(value: Any) -> bool:
-    """Tell whether a rendered value counts as true: all but nothing, an empty text, `false`, `0` and `-0`."""
-    if value is None:
-        return False
-    if isinstance(value, bool):
-        return value
-    return str(value).strip().lower() not in _FALSE

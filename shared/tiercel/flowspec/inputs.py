@@ -14,12 +14,15 @@ import msgspec
 
 from tiercel.errors import ExpressionError, InvalidInput, Problem
 from tiercel.expression.encryption import is_sealed
+from tiercel.expression.nesting import nested
+from tiercel.expression.truth import says_true
 from tiercel.flowspec.identity import placed_leaves
 from tiercel.flowspec.inputbound import choices, violations
 from tiercel.flowspec.inputvalue import LIST_TYPES, TEXT_TYPES, cast, shown
 from tiercel.flowspec.shapes import is_expression
 from tiercel.model.flow import Dialect, Flow
 from tiercel.model.input import Input, InputType
+from tiercel.model.mask import STARS
 
 Renderer = Callable[[str, Mapping[str, Any]], Any]
 """Renders a text, keeping the type of a lone expression; raises ExpressionError."""
@@ -29,7 +32,6 @@ Seal = Callable[[str], Any]
 """Encrypts a text, as a value that says so of itself."""
 
 STORED: Final = ("kestra://", "file://", "nsfile://")
-MASK: Final = "******"
 _NO_ENCRYPTION: Final = "Unable to use a `SECRET` input/output as encryption is not configured"
 
 
@@ -110,20 +112,7 @@ def nested_values(found: Iterable[InputAndValue]) -> dict[str, Any]:
     problems = [problem for each in enabled for problem in each.problems]
     if problems:
         raise InvalidInput(problems)
-    return nest((each.input.id, each.value) for each in enabled)
-
-
-def nest(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Return maps within maps, split at the dots of the names."""
-    result: dict[str, Any] = {}
-    for name, value in pairs:
-        *outer, last = name.split(".")
-        at = result
-        for part in outer:
-            inside = at.setdefault(part, {})
-            at = inside if isinstance(inside, dict) else at
-        at[last] = value
-    return result
+    return nested((each.input.id, each.value) for each in enabled)
 
 
 def resolve(
@@ -174,7 +163,8 @@ class _Resolver:
         sent = sent_value(self._values, each.id)
         names = each.depends_on.inputs if each.depends_on else ()
         needed = [self.of(name) for name in names if name in self.inputs and name not in self._open]
-        context = {**self._context, "inputs": nest((other.input.id, other.value) for other in needed if other.enabled)}
+        seen = nested((other.input.id, other.value) for other in needed if other.enabled)
+        context = {**self._context, "inputs": seen}
         try:
             if not self._is_enabled(each, needed, context):
                 return InputAndValue(input=each, value=sent, enabled=False)
@@ -196,8 +186,7 @@ class _Resolver:
         condition = each.depends_on.condition if each.depends_on else None
         if condition is None:
             return True
-        answer = self._hooks.renderer(condition, context)
-        return answer is True or (isinstance(answer, str) and answer.strip().lower() == "true")
+        return says_true(self._hooks.renderer(condition, context))
 
     def _given(self, each: Input, sent: Any, context: Mapping[str, Any]) -> tuple[Any, bool]:
         """Return the value to type, and whether it is the default; nothing was given when it is None."""
@@ -239,7 +228,7 @@ class _Resolver:
             raise ValueError(_NO_ENCRYPTION)
         if is_sealed(value):
             return value
-        return MASK if self._validate_only else self._hooks.seal(str(value))
+        return STARS if self._validate_only else self._hooks.seal(str(value))
 
     def _missing(self, each: Input) -> Problem:
         if self._dialect is Dialect.V1:
@@ -248,7 +237,7 @@ class _Resolver:
 
     def _said(self, each: Input, causes: Iterable[str], value: Any) -> tuple[Problem, ...]:
         if self._dialect is Dialect.V1:
-            received = MASK if each.type is InputType.SECRET else shown(value)
+            received = STARS if each.type is InputType.SECRET else shown(value)
             return tuple(
                 Problem(each.id, f"Invalid input for `{each.id}`, {cause}, but received `{received}`")
                 for cause in causes

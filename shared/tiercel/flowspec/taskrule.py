@@ -14,7 +14,7 @@ from tiercel.flowspec.shapes import is_expression
 from tiercel.flowspec.yaml import Path
 from tiercel.model.duration import format_duration, parse_duration
 from tiercel.model.flow import Dialect
-from tiercel.model.property import SYSTEM_PREFIX
+from tiercel.model.system import is_system_label
 from tiercel.model.task import Retry, Task, WorkerSelector
 from tiercel.plugins.base import FlowableTask, RunnableTask
 from tiercel.plugins.core.flow.approval import Approval
@@ -144,5 +144,5 @@ def _check_labels(labels: Any, say: Say) -> None:
     elif isinstance(labels, list):
         pairs = [(str(label.get("key")), label.get("value")) for label in labels if isinstance(label, dict)]
     for name, value in pairs:
-        if name.startswith(SYSTEM_PREFIX):
+        if is_system_label(name):
             say(f"System labels can only be set by Kestra itself, offending label: {name}={value}.")

@@ -28,6 +28,7 @@ from tiercel.model.property import (
     Labels,
     Node,
 )
+from tiercel.model.system import READ_ONLY
 from tiercel.model.task import (
     Condition,
     LogLevel,
@@ -220,7 +221,7 @@ class Flow(Node, frozen=True, kw_only=True):
     """Kept by the server; what is written here is left out."""
     description: str | None = None
     """What the flow is for, in Markdown."""
-    labels: Annotated[dict[str, str], Labels("system.readOnly")] = msgspec.field(default_factory=dict)
+    labels: Annotated[dict[str, str], Labels(READ_ONLY)] = msgspec.field(default_factory=dict)
     """Labels of the flow, which its executions get too: a map, or a list of `key` and `value`."""
     inputs: tuple[Input, ...] = ()
     """What a caller gives when an execution starts; expressions see it as `inputs`."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from tiercel.messages.history import AuditRecord
 from tiercel.model.execution import Execution, LogEntry, MetricEntry
+from tiercel.model.system import SYSTEM_NAMESPACE
 from tiercel.repository.filter import Field, Filter, Op, level_rank, matches
 
 
@@ -19,7 +20,7 @@ def execution_matches(execution: Execution, filter_: Filter) -> bool:
             hit = any(matches(text, Op.CONTAINS, value) for text in texts)
             return hit is not (op is Op.NOT_EQUALS)
         case Field.SCOPE:
-            system = execution.namespace == "system"
+            system = execution.namespace == SYSTEM_NAMESPACE
             return any(system is (scope == "SYSTEM") for scope in value)
         case Field.LABELS:
             return (tuple(value) in execution.labels) is not (op is Op.NOT_EQUALS)
@@ -72,7 +73,7 @@ def log_matches(line: LogEntry, filter_: Filter) -> bool:
         case Field.MIN_LEVEL:
             return level_rank(line.level) >= level_rank(value)
         case Field.SCOPE:
-            return any((line.namespace == "system") is (scope == "SYSTEM") for scope in value)
+            return any((line.namespace == SYSTEM_NAMESPACE) is (scope == "SYSTEM") for scope in value)
         case Field.START_DATE | Field.END_DATE:
             return matches(line.timestamp, op, value)
         case Field.ATTEMPT_NUMBER:

@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from tiercel.expression.truth import says_true
+
 ROOTS: Final = frozenset({"kestra", "datasources", "micronaut", "endpoints", "flyway", "jackson", "logger"})
 """Top-level keys of a Kestra settings file."""
 
@@ -144,18 +146,14 @@ def _bucket(source: Mapping[str, Any]) -> dict[str, Any]:
     if "endpoint" in source:
         endpoint = str(source["endpoint"])
         if "://" not in endpoint:
-            scheme = "https" if _is_true(source.get("secure", True)) else "http"
+            scheme = "https" if says_true(source.get("secure", True)) else "http"
             port = f":{source['port']}" if "port" in source else ""
             endpoint = f"{scheme}://{endpoint}{port}"
         values["storage.s3.endpoint"] = endpoint
     if "path" in source:
         values["storage.s3.prefix"] = source["path"]
     if "vhost" in source:
-        values["storage.s3.addressing"] = "virtual" if _is_true(source["vhost"]) else "path"
+        values["storage.s3.addressing"] = "virtual" if says_true(source["vhost"]) else "path"
     if "force-path-style" in source:
-        values["storage.s3.addressing"] = "path" if _is_true(source["force-path-style"]) else "auto"
+        values["storage.s3.addressing"] = "path" if says_true(source["force-path-style"]) else "auto"
     return values
-
-
-def _is_true(value: Any) -> bool:
-    return str(value).lower() == "true"

@@ -11,8 +11,9 @@ import pytest
 
 from tiercel.errors import ExpressionError, InvalidInput
 from tiercel.expression.encryption import is_sealed
+from tiercel.expression.truth import value_means_true
 from tiercel.flowspec import inputs
-from tiercel.flowspec.checks import failed_checks, is_truthy, resolve_behavior
+from tiercel.flowspec.checks import failed_checks, resolve_behavior
 from tiercel.flowspec.inputvalue import cast
 from tiercel.flowspec.outputs import typed_outputs
 from tiercel.flowspec.parse import parse_flow
@@ -312,7 +313,7 @@ def test_checks_that_fail_ask_for_the_strictest_behavior() -> None:
 )
 def test_truth_is_everything_but_nothing_false_and_zero(value: str, expected: bool) -> None:
     """Kestra's idea of truth."""
-    assert expected is is_truthy(value)
+    assert expected is value_means_true(value)
 
 
 def test_an_address_of_a_host_is_asked_for_in_the_older_dialect_only() -> None:

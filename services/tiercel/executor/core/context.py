@@ -12,6 +12,7 @@ from tiercel.executor.core.draft import Draft
 from tiercel.executor.core.facts import Facts, Missing, Want
 from tiercel.executor.core.inputs import inputs_of
 from tiercel.executor.core.plan import Kind, Node
+from tiercel.expression.nesting import nested
 from tiercel.model.execution import Execution, LoopItem, LoopRun, TaskRun
 from tiercel.model.flow import Dialect, Flow
 from tiercel.model.live import OutputKind, OutputRecord
@@ -153,21 +154,6 @@ def _merge(into: dict[str, Any], value: Mapping[str, Any]) -> None:
             into[key] = item
 
 
-def nested_labels(labels: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    """Return labels as a map, nested at the dots of their keys; the first of a repeated key wins."""
-    tree: dict[str, Any] = {}
-    for key, value in labels:
-        place = tree
-        *path, last = key.split(".")
-        for part in path:
-            below = place.get(part)
-            if not isinstance(below, dict):
-                below = place[part] = {}
-            place = below
-        place.setdefault(last, value)
-    return tree
-
-
 def path_of(draft: Draft, run: TaskRun) -> tuple[str, ...]:
     """Return the values of the iterations around a run and of itself, outermost first."""
     values = [] if run.value is None else [run.value]
@@ -303,7 +289,7 @@ def context_of(
     execution = draft.execution
     makers: dict[str, Callable[[], Any]] = {
         "outputs": lambda: LazyOutputs(draft, facts),
-        "labels": lambda: nested_labels(execution.labels),
+        "labels": lambda: nested(execution.labels),
         "tasks": lambda: tasks_of(draft, facts),
         "execution": lambda: execution_of(draft),
     }

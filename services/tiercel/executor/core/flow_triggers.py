@@ -28,12 +28,13 @@ from tiercel.condition.flow_trigger import (
 from tiercel.condition.window import OpenWindow, window_at
 from tiercel.errors import ExpressionError, FlowAuthorError, InvalidInput
 from tiercel.executor.core import misses
-from tiercel.executor.core.context import LazyContext, nested_labels
+from tiercel.executor.core.context import LazyContext
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.host import FactsHost
 from tiercel.executor.core.inputs import typed_inputs
 from tiercel.executor.core.listening import asks_attempts, listens
 from tiercel.executor.core.outer import OuterOutputs
+from tiercel.expression.nesting import nested
 from tiercel.expression.rendering import Renderer
 from tiercel.messages.execution_event import CreateExecution, UpstreamChanged, WindowEnded
 from tiercel.messages.topics import EXECUTION_EVENT
@@ -298,7 +299,7 @@ class _Asking:
             {
                 "outputs": outputs or (lambda: OuterOutputs(facts, upstream.id)),
                 "inputs": lambda: facts.around.unseal(upstream.inputs or {}),
-                "labels": lambda: nested_labels(upstream.labels),
+                "labels": lambda: nested(upstream.labels),
                 "hasRetryAttempt": lambda: any(
                     len(record.run.attempts) > 1 for record in facts.ask("runs_of", upstream.id)
                 ),

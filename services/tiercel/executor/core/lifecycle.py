@@ -23,6 +23,7 @@ from tiercel.messages.topics import EXECUTION_EVENT
 from tiercel.model.flow import ConcurrencyBehavior, QuotaBehavior
 from tiercel.model.live import Branch, HeadRecord, TimerKind
 from tiercel.model.state import State
+from tiercel.model.system import is_system_label
 from tiercel.queue.base import Outgoing
 
 
@@ -183,7 +184,7 @@ def force_run(draft: Draft, facts: Facts) -> None:
 
 def set_labels(draft: Draft, event: LabelsRequested) -> None:
     """Replace all labels that are not system labels."""
-    kept = tuple((key, value) for key, value in draft.execution.labels if key.startswith("system."))
+    kept = tuple((key, value) for key, value in draft.execution.labels if is_system_label(key))
     draft.change(labels=(*event.labels, *kept))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tiercel.condition.evaluate import label_pairs
 from tiercel.condition.flow_trigger import windows
-from tiercel.condition.label import CORRELATION_ID, trigger_labels
+from tiercel.condition.label import trigger_labels
 from tiercel.condition.window import Bounds, bounds_of
 from tiercel.errors import ExpressionError
 from tiercel.executor.core.facts import Facts
@@ -24,6 +24,7 @@ from tiercel.messages.topics import EXECUTION_EVENT
 from tiercel.model import ids
 from tiercel.model.execution import TriggerInfo
 from tiercel.model.flow import Flow
+from tiercel.model.system import CORRELATION_ID
 from tiercel.plugins.core.trigger.flow import FlowTrigger, OnMiss
 from tiercel.queue.base import Outgoing
 

@@ -18,6 +18,7 @@ from tiercel.messages.execution_event import CreateExecution, ReplayRequested
 from tiercel.messages.topics import EXECUTION_EVENT
 from tiercel.model import ids
 from tiercel.model.live import RunRecord
+from tiercel.model.system import REPLAY, REPLAYED, RESTARTED
 from tiercel.plugins.core.flow.each import ForEach
 from tiercel.queue.base import Outgoing
 
@@ -42,10 +43,10 @@ def replay(draft: Draft, facts: Facts, event: ReplayRequested) -> None:
         follow = replace(follow, breakpoints=event.breakpoints)
     labels = list(event.labels)
     if not event.restart:
-        labels.append(("system.replay", "true"))
-        draft.change(labels=merged(old.labels, [("system.replayed", "true")]))
+        labels.append((REPLAY, "true"))
+        draft.change(labels=merged(old.labels, [(REPLAYED, "true")]))
     else:
-        labels.append(("system.restarted", "true"))
+        labels.append((RESTARTED, "true"))
     follow = replace(follow, labels=merged(old.labels, labels))
     if event.task_run_id is not None or event.restart:
         follow = _with_runs(draft, facts, event, follow)

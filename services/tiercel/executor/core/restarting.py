@@ -21,6 +21,7 @@ from tiercel.model.execution import TaskRun
 from tiercel.model.flow import Task
 from tiercel.model.live import Branch, Phase, RunRecord
 from tiercel.model.state import State
+from tiercel.model.system import RESTARTED
 from tiercel.plugins.core.flow.choice import If, Switch
 
 OPENED_AGAIN = frozenset({State.FAILED, State.KILLED, State.CANCELLED, State.RETRIED})
@@ -36,7 +37,7 @@ def restart(draft: Draft, facts: Facts) -> bool:
     prepare(draft, [leaf.run.seq for leaf in leaves])
     draft.change(
         attempt_number=draft.execution.attempt_number + 1,
-        labels=merged(draft.execution.labels, [("system.restarted", "true")]),
+        labels=merged(draft.execution.labels, [(RESTARTED, "true")]),
     )
     return True
 

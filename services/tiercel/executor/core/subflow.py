@@ -21,6 +21,7 @@ from tiercel.model import ids
 from tiercel.model.execution import ExecutionKind, ParentTask, TaskRun, TriggerInfo
 from tiercel.model.live import RunRecord
 from tiercel.model.state import State
+from tiercel.model.system import CORRELATION_ID, is_system_label
 from tiercel.plugins.core.flow.subflow import RestartBehavior, Subflow
 from tiercel.queue.base import Outgoing
 
@@ -149,11 +150,11 @@ def child_labels(
 ) -> tuple[tuple[str, str], ...]:
     """Return the labels of a child: of its flow, those given, the system's, and the parent's when it inherits them."""
     own = draft.execution.labels
-    correlation = dict(own).get("system.correlationId", draft.execution.id)
-    result = {key: value for key, value in own if inherit or key.startswith("system.")}
-    result.update((key, value) for key, value in plan.flow.labels.items() if not key.startswith("system."))
+    correlation = dict(own).get(CORRELATION_ID, draft.execution.id)
+    result = {key: value for key, value in own if inherit or is_system_label(key)}
+    result.update((key, value) for key, value in plan.flow.labels.items() if not is_system_label(key))
     result.update(more)
-    result["system.correlationId"] = correlation
+    result[CORRELATION_ID] = correlation
     return tuple(result.items())
 
 

@@ -13,6 +13,7 @@ from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.plan import Node
 from tiercel.executor.core.rendering import Rendering
 from tiercel.model.state import State
+from tiercel.model.system import is_system_label
 from tiercel.model.variable import has, visible, without
 from tiercel.model.variable import merged as merged_variables
 from tiercel.plugins.core.execution.labels import Exit, ExitState, Labels, SetVariables, UnsetVariables
@@ -60,7 +61,7 @@ def labels_of(source: Any, rendering: Rendering) -> list[tuple[str, str]]:
     for key, item in pairs:
         if not key or item == "":
             raise ExpressionError("A label needs a key and a value, but one of them is empty.")
-        if key.startswith("system."):
+        if is_system_label(key):
             raise ExpressionError(
                 f"System labels can only be set by Kestra itself, offending label: {key}={_text(item)}"
             )

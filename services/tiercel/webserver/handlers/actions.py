@@ -16,6 +16,7 @@ from tiercel.model.execution import Execution
 from tiercel.model.flow import Flow, walk
 from tiercel.model.input import Input
 from tiercel.model.state import State
+from tiercel.model.system import is_system_label
 from tiercel.plugins.core.flow.approval import Approval
 from tiercel.plugins.core.flow.pause import Pause
 from tiercel.storage import uris
@@ -226,8 +227,8 @@ async def set_labels(request: AnyRequest, execution_id: FromPath[str]) -> Respon
 def new_labels(given: dict[str, str], execution: Execution | None = None) -> dict[str, str]:
     """Return the labels without those of the system that the execution has; refuse others of the system."""
     own = dict(execution.labels) if execution is not None else {}
-    wanted = {key: value for key, value in given.items() if not (key.startswith("system.") and own.get(key) == value)}
-    if system := next((key for key in wanted if key.startswith("system.")), None):
+    wanted = {key: value for key, value in given.items() if not (is_system_label(key) and own.get(key) == value)}
+    if system := next((key for key in wanted if is_system_label(key)), None):
         raise Refused(creation.offending_label(system, wanted[system]))
     return wanted
 

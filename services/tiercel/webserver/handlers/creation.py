@@ -12,7 +12,7 @@ from litestar.datastructures import State as AppState
 from litestar.params import FromPath
 
 from tiercel.errors import Refused
-from tiercel.flowspec.inputs import nest
+from tiercel.expression.nesting import nested
 from tiercel.model.flow import CheckBehavior, Flow
 from tiercel.model.state import State
 from tiercel.webserver import creation, inputs, multipart
@@ -125,7 +125,7 @@ async def validate_inputs(request: AnyRequest, namespace: FromPath[str], flow_id
         if content_type.startswith("multipart/"):
             await multipart.read(form, content_type, request.stream(), call.api.settings.text_part_max)
         answers = await inputs.judged(call.api, flow, execution_id, flow.inputs, form)
-    values = nest((each["input"]["id"], each["value"]) for each in answers if each["enabled"])
+    values = nested((each["input"]["id"], each["value"]) for each in answers if each["enabled"])
     failed, _ = await inputs.checked(call.api, flow, execution_id, values)
     shown = [{"message": check.message, "style": check.style, "behavior": check.behavior} for check in failed]
     return {"id": flow.id, "namespace": flow.namespace, "inputs": answers, "checks": shown}

@@ -12,6 +12,7 @@ from litestar.params import FromPath
 from tiercel.errors import Conflict, NotFound, Refused
 from tiercel.messages.topics import TRIGGER_EVENT
 from tiercel.messages.trigger_event import TriggerCommand
+from tiercel.model.system import SYSTEM_NAMESPACE
 from tiercel.model.trigger_state import Backfill, TriggerState
 from tiercel.queue.base import Outgoing
 from tiercel.repository.filter import Field, Filter, Op, matches
@@ -80,7 +81,7 @@ def _matches(state: TriggerState, wanted: Filter) -> bool:
     if wanted.field is Field.QUERY:
         return matches(state.uid, Op.CONTAINS, wanted.value) is not (wanted.op is Op.NOT_EQUALS)
     if wanted.field is Field.SCOPE:
-        return any((state.namespace == "system") is (scope == "SYSTEM") for scope in wanted.value)
+        return any((state.namespace == SYSTEM_NAMESPACE) is (scope == "SYSTEM") for scope in wanted.value)
     getter = _GETTERS.get(wanted.field)
     return getter is None or matches(getter(state), wanted.op, wanted.value)
 

@@ -15,7 +15,7 @@ from litestar.params import FromPath
 from tiercel.condition.evaluate import Subject, all_hold, upstream_of, when_holds
 from tiercel.condition.label import trigger_labels
 from tiercel.errors import ExpressionError, NotFound, Refused
-from tiercel.expression.context import nested
+from tiercel.expression.nesting import nested
 from tiercel.expression.rendering import Renderer
 from tiercel.messages.creation import created
 from tiercel.messages.execution_event import CreateExecution

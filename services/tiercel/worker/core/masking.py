@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-STARS: Final = "******"
+from tiercel.model.mask import STARS
+
 LINE_LENGTH_MIN: Final = 8
 """Characters of a line of a longer secret that is masked by itself: shorter ones are brackets and the like."""
 

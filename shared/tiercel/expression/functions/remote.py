@@ -14,13 +14,12 @@ from tiercel.expression.runtime import Call
 from tiercel.expression.signature import Args, Function
 from tiercel.expression.values import is_map, is_sequence, whole
 from tiercel.model.duration import parse_duration
+from tiercel.model.mask import STARS
+from tiercel.model.system import CORRELATION_ID, FROM, is_system_label
 
-MASK: Final = "******"
 # A caller waits for the flow; Kestra has the same bound.
 SUBFLOW_TIMEOUT_MAX_S: Final = 300.0
 SUBFLOW_TIMEOUT_S: Final = 30.0
-_CORRELATION_LABEL = "system.correlationId"
-_SYSTEM_LABEL = "system."
 _JSON = "application/json"
 
 
@@ -44,7 +43,7 @@ def _secret(args: Args, call: Call) -> Any:
     except Absent as error:
         raise call.fail(f"Secret not found: {key}. Cannot find secret for key '{key}'.") from error
     result = _part(value, key, java_text(subkey), call) if subkey else {"value": value} if full else value
-    return MASK if call.frame.renderer.mask_secrets else result
+    return STARS if call.frame.renderer.mask_secrets else result
 
 
 def _part(value: str, key: str, subkey: str, call: Call) -> str:
@@ -190,9 +189,9 @@ def _labels(given: Any, call: Call) -> dict[str, str]:
         raise call.fail("The 'subflow' function 'labels' must be a map of string keys to values.")
     labels = {java_text(name): java_text(value) for name, value in (given or {}).items() if value is not None}
     for name in labels:
-        if name.startswith(_SYSTEM_LABEL) and name != _CORRELATION_LABEL:
+        if is_system_label(name) and name != CORRELATION_ID:
             raise call.fail(f"The 'subflow' function cannot set the system label '{name}'; such labels are reserved.")
-    return labels | {"system.from": "subflow"}
+    return labels | {FROM: "subflow"}
 
 
 def _timeout(given: Any, call: Call) -> float:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from psycopg import sql
 
 from tiercel.errors import Refused
+from tiercel.model.system import CORRELATION_ID
 from tiercel.repository.filter import Field, Filter, Op, level_rank
 
 LABEL_MAX: Final = 400
@@ -138,7 +139,7 @@ class _Where:
 
     def label(self, filter_: Filter) -> None:
         key, value = filter_.value
-        own = " OR id = %s" if key == "system.correlationId" else ""
+        own = " OR id = %s" if key == CORRELATION_ID else ""
         negated = "NOT " if filter_.op is Op.NOT_EQUALS else ""
         self.add(f"{negated}(labels @> %s{own})", [f"{key}:{value}"[:LABEL_MAX]], *([value] if own else []))
 

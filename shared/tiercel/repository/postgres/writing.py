@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from tiercel.messages.history import AuditRecord, LogBatch, MetricBatch
 from tiercel.model.execution import Execution, LogEntry, MetricEntry
+from tiercel.model.system import CORRELATION_ID, FROM
 from tiercel.repository.base import ExecutionChange, HistoryBatch
 from tiercel.repository.filter import LEVELS
 from tiercel.repository.postgres import statement
@@ -162,7 +163,7 @@ def _execution_row(execution: Execution) -> tuple[Any, ...]:
     labels = [
         f"{key}:{value}"[:LABEL_MAX].replace("\x00", "")
         for key, value in execution.labels
-        if key != "system.from" and not (key == "system.correlationId" and value == execution.id)
+        if key != FROM and not (key == CORRELATION_ID and value == execution.id)
     ]
     return (
         execution.tenant_id,

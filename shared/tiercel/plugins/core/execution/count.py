@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 
 from tiercel.errors import TaskFailed
+from tiercel.expression.truth import says_true
 from tiercel.model.property import DYNAMIC, NOT_EMPTY, Node
 from tiercel.model.state import State
 from tiercel.plugins.base import RunContext
@@ -31,11 +32,6 @@ async def counted(task: ApiTask, context: RunContext, body: dict[str, Any]) -> d
     async with task.asked(context) as api:
         found: dict[str, Any] = await api.call("POST", "executions/count", body=plain)
         return found
-
-
-def is_true(text: str) -> bool:
-    """Tell whether a rendered condition says true."""
-    return text.strip().lower() == "true"
 
 
 @register("io.kestra.plugin.core.execution.Count", "io.kestra.core.tasks.executions.Counts")
@@ -72,7 +68,7 @@ class Count(ApiTask, frozen=True, kw_only=True):
         )
         kept = []
         for result in answer["results"]:
-            if is_true(await context.render(self.expression, count=result["count"])):
+            if says_true(await context.render(self.expression, count=result["count"])):
                 kept.append(result)
         return {"results": kept, "total": sum(result["count"] for result in kept)}
 
@@ -106,6 +102,6 @@ class CountAll(ApiTask, frozen=True, kw_only=True):
             },
         )
         count = answer["total"]
-        if self.expression is not None and not is_true(await context.render(self.expression, count=count)):
+        if self.expression is not None and not says_true(await context.render(self.expression, count=count)):
             count = 0
         return {"count": count}
