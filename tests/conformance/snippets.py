@@ -9,7 +9,7 @@ from typing import Any
 from tests.conformance.result import LeftOut
 from tiercel.errors import Problem
 from tiercel.flowspec.binder import bind_struct
-from tiercel.flowspec.bounds import date_pattern_problem, json_problem
+from tiercel.flowspec.bounds import date_format_problem, json_problem
 from tiercel.flowspec.findings import Findings
 from tiercel.flowspec.fragment import check_task_document, check_trigger_document
 from tiercel.flowspec.inputrule import pattern_problem
@@ -41,7 +41,7 @@ def snippet_problems(kind: str, value: Any) -> list[Problem]:
         case "json_string":
             return _one(json_problem(value["json"]), "json")
         case "date_format":
-            found = [(name, date_pattern_problem(pattern)) for name, pattern in value.items()]
+            found = [(name, date_format_problem(pattern)) for name, pattern in value.items()]
             return [Problem(name, message) for name, message in found if message is not None]
         case "retry" | "sla" | "plugin_default" | "precondition_filter" | "time_window" | "window":
             return _model(kind, value)

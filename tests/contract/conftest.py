@@ -61,6 +61,14 @@ def topic_prefix() -> str:
     return f"contract_{uuid.uuid4().hex[:8]}_"
 
 
+@pytest.fixture
+async def kafka_contract(postgres_database: str, kafka: str, topic_prefix: str) -> AsyncIterator[KafkaContract]:
+    """Yield the Kafka adapters on empty tables, at the ends of their topics."""
+    contract = await KafkaContract.open_on(postgres_database, kafka, topic_prefix)
+    yield contract
+    await contract.close()
+
+
 @pytest.fixture(params=["memory", "postgres", "kafka"])
 async def backend(request: pytest.FixtureRequest) -> AsyncIterator[MemoryContract | PostgresContract]:
     """Yield queue, state store and leases of one installation."""

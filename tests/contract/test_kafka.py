@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +25,6 @@ from tiercel.queue.kafka.dispatcher import Dispatcher
 from tiercel.queue.kafka.link import KafkaLink
 from tiercel.queue.kafka.producer import KafkaProducer, Record
 from tiercel.statestore.base import DISPATCHER, LeaseLost, StaleState
-
-
-@pytest.fixture
-async def kafka_contract(postgres_database: str, kafka: str, topic_prefix: str) -> AsyncIterator[KafkaContract]:
-    """Yield the adapters on empty tables, at the ends of their topics."""
-    contract = await KafkaContract.open_on(postgres_database, kafka, topic_prefix)
-    yield contract
-    await contract.close()
 
 
 class Held(KafkaProducer):

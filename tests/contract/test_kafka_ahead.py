@@ -10,7 +10,7 @@ import msgspec
 from tests.contract.backends import KafkaContract
 from tests.contract.samples import job
 from tests.contract.steps import arrived, claimed, submit, waiting
-from tests.contract.test_kafka import kafka_contract, room
+from tests.contract.test_kafka import room
 from tests.patience import PATIENCE_S, until
 from tiercel.messages import codec
 from tiercel.messages.execution_event import JobRefused, JobReturned, TaskStarted
@@ -18,7 +18,6 @@ from tiercel.messages.topics import WORKER_JOB, partition_of
 from tiercel.queue.kafka.claimer import Claimer
 from tiercel.queue.kafka.envelope import Kind
 
-__all__ = ["kafka_contract"]
 SLOTS = 4
 SHORT = 100
 LONG = 6

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from typing import Any
 
@@ -20,14 +19,6 @@ from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT
 from tiercel.queue.kafka import offsets, producer
 from tiercel.queue.kafka.client import Troubles
 from tiercel.queue.kafka.link import SILENT_MAX_S
-
-
-@pytest.fixture
-async def kafka_contract(postgres_database: str, kafka: str, topic_prefix: str) -> AsyncIterator[KafkaContract]:
-    """Yield the adapters on empty tables, at the ends of their topics."""
-    contract = await KafkaContract.open_on(postgres_database, kafka, topic_prefix)
-    yield contract
-    await contract.close()
 
 
 async def test_brokers_that_confirm_messages_are_not_silent(

@@ -11,13 +11,11 @@ import pytest
 from tests.contract.backends import KafkaContract
 from tests.contract.samples import event, job, leases_of
 from tests.contract.steps import ALL, arrived, claimed, hand_out, seqs, submit, waiting
-from tests.contract.test_kafka import hold, kafka_contract, pause, room
+from tests.contract.test_kafka import hold, pause, room
 from tests.patience import until
 from tiercel.messages.execution_event import KillRequested
 from tiercel.messages.topics import EXECUTION_EVENT
 from tiercel.statestore.base import DISPATCHER, LeaseLost
-
-__all__ = ["kafka_contract"]
 
 
 async def ready(contract: KafkaContract, worker: str, slots: int) -> None:

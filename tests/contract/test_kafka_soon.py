@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import pytest
@@ -20,14 +20,6 @@ from tiercel.queue.kafka.producer import SOON_S, Record
 
 NAMES: Final = ("soon", "soon too", "at once")
 NEVER_S: Final = 3600.0
-
-
-@pytest.fixture
-async def kafka_contract(postgres_database: str, kafka: str, topic_prefix: str) -> AsyncIterator[KafkaContract]:
-    """Yield the adapters on empty tables, at the ends of their topics."""
-    contract = await KafkaContract.open_on(postgres_database, kafka, topic_prefix)
-    yield contract
-    await contract.close()
 
 
 async def test_what_goes_soon_is_overtaken_and_stays_in_order(kafka_contract: KafkaContract) -> None:

@@ -7,7 +7,7 @@ Dates that Ion has no word for are texts with their Java type as annotation.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from io import BytesIO
 from typing import Any, Final
@@ -17,7 +17,6 @@ from amazon.ion.core import IonType, TimestampPrecision
 from amazon.ion.exceptions import IonException
 
 from tiercel.expression.dates import reading
-from tiercel.expression.dates.zones import zone
 from tiercel.expression.printing import (
     datetime_text,
     float_text,
@@ -136,10 +135,10 @@ def _plain(value: Any) -> Any:
 
 
 def _instant(value: datetime) -> Instant:
-    moment = value.astimezone(zone("Z")) if value.tzinfo else value.replace(tzinfo=zone("Z"))
+    moment = value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
     return Instant(
-        moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second, moment.microsecond, zone("Z")
-    )
+        moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second, moment.microsecond, UTC
+    )  # fmt: skip
 
 
 def _typed(value: Any, annotations: list[Any]) -> Any:

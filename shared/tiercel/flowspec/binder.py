@@ -12,9 +12,9 @@ from typing import Annotated, Any, Final, get_args, get_origin
 
 import msgspec
 
+from tiercel.flowspec.annotationbinder import AnnotationBinders
 from tiercel.flowspec.findings import Findings, Trail, UseKind
 from tiercel.flowspec.scalars import BROKEN, Bind, kind, shown
-from tiercel.flowspec.shapes import Shapes
 from tiercel.model.property import Aliases, Deprecated, Internal, NotEmpty, Removed
 from tiercel.model.task import Condition, Plugin, Task, Trigger
 from tiercel.plugins.base import TaskRunner
@@ -54,7 +54,7 @@ class _Plan:
 
     def _add(self, field: msgspec.structs.FieldInfo, marks: tuple[Any, ...]) -> None:
         name = field.encode_name.rstrip("_")
-        bind = _SHAPES.of(field.type)
+        bind = _BINDERS.of(field.type)
         removed = any(isinstance(mark, Removed) for mark in marks)
         deprecated = any(isinstance(mark, Deprecated) for mark in marks)
         self.known.append(name)
@@ -101,7 +101,7 @@ def _is_known(cls: type[Plugin]) -> bool:
     return any(isinstance(mark, Internal) for mark in marks)
 
 
-_SHAPES: Final = Shapes(_struct)
+_BINDERS: Final = AnnotationBinders(_struct)
 
 
 def bind_struct(cls: type[Any], value: Any, trail: Trail, findings: Findings) -> Any:

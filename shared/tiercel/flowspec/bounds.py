@@ -12,7 +12,7 @@ import msgspec
 from tiercel.expression.dates.pattern import fields
 from tiercel.flowspec.findings import Findings, Trail
 from tiercel.flowspec.scalars import BROKEN, Bind, bind_str, kind, shown
-from tiercel.model.property import DatePattern, JsonText, Labels, NotBlank, NotEmpty, Written
+from tiercel.model.property import DateFormat, JsonText, Labels, NotBlank, NotEmpty, Written, is_expression
 from tiercel.model.system import is_system_label
 
 Rule = Callable[[Any], str | None]
@@ -47,8 +47,8 @@ def _rules(mark: Any) -> list[Rule]:
         return [json_problem]
     if isinstance(mark, Written):
         return [_of_constants(mark.problem)]
-    if isinstance(mark, DatePattern):
-        return [date_pattern_problem]
+    if isinstance(mark, DateFormat):
+        return [date_format_problem]
     if isinstance(mark, msgspec.Meta):
         return [*_size_rules(mark), *(_of_numbers(rule) for rule in _number_rules(mark))]
     return []
@@ -70,12 +70,12 @@ def _of_numbers(rule: Rule) -> Rule:
 
 def _of_constants(rule: Callable[[str], str | None]) -> Rule:
     """Let a rule speak of texts that hold no expression."""
-    return lambda value: rule(value) if isinstance(value, str) and "{{" not in value and "{%" not in value else None
+    return lambda value: rule(value) if isinstance(value, str) and not is_expression(value) else None
 
 
 def json_problem(value: Any) -> str | None:
     """Tell why a text is no JSON, None when it is or holds an expression; what is no text is its own JSON."""
-    if not isinstance(value, str) or "{{" in value or "{%" in value:
+    if not isinstance(value, str) or is_expression(value):
         return None
     try:
         json.loads(value)
@@ -95,9 +95,9 @@ def map_problem(text: str) -> str | None:
     return None if isinstance(found, dict) else f"must be a map, or one written as JSON, but is {shown(text)}"
 
 
-def date_pattern_problem(value: Any) -> str | None:
-    """Tell why a text is no pattern of dates or times; None when it is or holds an expression."""
-    if not isinstance(value, str) or "{{" in value or "{%" in value:
+def date_format_problem(value: Any) -> str | None:
+    """Tell why a text is no format of dates or times; None when it is or holds an expression."""
+    if not isinstance(value, str) or is_expression(value):
         return None
     try:
         fields(value)

@@ -15,9 +15,9 @@ from typing import Any, Final
 import msgspec
 
 from tiercel.errors import Refused
-from tiercel.flowspec.shapes import is_expression
 from tiercel.model.execution import TaskRun
 from tiercel.model.flow import Flow
+from tiercel.model.property import is_expression
 from tiercel.model.task import Task
 from tiercel.plugins.base import FlowableTask
 from tiercel.plugins.core.flow.branching import BranchingTask

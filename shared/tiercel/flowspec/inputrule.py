@@ -9,10 +9,10 @@ from tiercel.expression import java_regex
 from tiercel.flowspec.findings import Findings
 from tiercel.flowspec.inputbound import violations
 from tiercel.flowspec.inputvalue import cast
-from tiercel.flowspec.shapes import is_expression
 from tiercel.flowspec.yaml import Path
 from tiercel.model.flow import Dialect
 from tiercel.model.input import Input, InputType
+from tiercel.model.property import is_expression
 
 _OF_TYPE: Final[dict[InputType, frozenset[str]]] = {
     InputType.STRING: frozenset({"validator"}),

@@ -19,10 +19,10 @@ from tiercel.expression.truth import says_true
 from tiercel.flowspec.identity import placed_leaves
 from tiercel.flowspec.inputbound import choices, violations
 from tiercel.flowspec.inputvalue import LIST_TYPES, TEXT_TYPES, cast, shown
-from tiercel.flowspec.shapes import is_expression
 from tiercel.model.flow import Dialect, Flow
 from tiercel.model.input import Input, InputType
 from tiercel.model.mask import STARS
+from tiercel.model.property import is_expression
 
 Renderer = Callable[[str, Mapping[str, Any]], Any]
 """Renders a text, keeping the type of a lone expression; raises ExpressionError."""

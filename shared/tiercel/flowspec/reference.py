@@ -9,9 +9,9 @@ from tiercel.expression.values import texts_in
 from tiercel.flowspec.findings import Findings, path_of
 from tiercel.flowspec.identity import placed_leaves
 from tiercel.flowspec.places import placed_tasks
-from tiercel.flowspec.shapes import is_expression
 from tiercel.flowspec.yaml import Path
 from tiercel.model.flow import Flow
+from tiercel.model.property import is_expression
 
 _PIECE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 

@@ -10,10 +10,10 @@ from tiercel.flowspec.findings import Findings
 from tiercel.flowspec.identity import check_input_names, check_output_names
 from tiercel.flowspec.inputrule import check_inputs
 from tiercel.flowspec.retryrule import retry_problems
-from tiercel.flowspec.shapes import is_expression
 from tiercel.flowspec.yaml import Path
 from tiercel.model.duration import format_duration, parse_duration
 from tiercel.model.flow import Dialect
+from tiercel.model.property import is_expression
 from tiercel.model.system import is_system_label
 from tiercel.model.task import Retry, Task, WorkerSelector
 from tiercel.plugins.base import FlowableTask, RunnableTask

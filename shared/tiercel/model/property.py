@@ -17,6 +17,11 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Base of everything that is read from a flow's text: JSON names in camel case, unknown fields are a problem."""
 
 
+def is_expression(text: str) -> bool:
+    """Tell whether a text holds an expression or a statement of the template language."""
+    return "{{" in text or "{%" in text
+
+
 class Dynamic:
     """The property may hold an expression instead of a value of its type; it keeps what the author wrote."""
 
@@ -57,10 +62,6 @@ class Internal:
     """The field is ours: no author writes it."""
 
 
-SYSTEM_PREFIX: Final = "system."
-"""How the names of labels begin that only the system sets."""
-
-
 class Labels:
     """Labels: a map, or a list of `{key, value}`; both become a map of texts. Names of the system are refused."""
 
@@ -83,8 +84,8 @@ class Written:
         self.problem = problem
 
 
-class DatePattern:
-    """The text must be a pattern that dates or times can be written by, where it is no expression."""
+class DateFormat:
+    """The text must be a format of dates or times such as `yyyy-MM-dd`, where it is no expression."""
 
 
 def constant(value: object) -> str | None:
@@ -102,4 +103,4 @@ REMOVED: Final = Removed()
 INTERNAL: Final = Internal()
 LABELS: Final = Labels()
 JSON_TEXT: Final = JsonText()
-DATE_PATTERN: Final = DatePattern()
+DATE_FORMAT: Final = DateFormat()

@@ -336,15 +336,15 @@ def test_a_forked_process_has_a_sign_of_its_own() -> None:
 )
 def test_sizes_are_written_as_people_do(text: str, expected: int) -> None:
     """With or without a unit."""
-    assert expected == containerspec.size(text)
+    assert expected == containerspec.memory_size(text)
 
 
 def test_swap_may_be_without_a_limit() -> None:
     """`-1` says so, as it does to the engine; no other size can be below zero."""
-    assert -1 == containerspec.size("-1", unlimited=True)
+    assert -1 == containerspec.memory_size("-1", unlimited=True)
     for text, unlimited in (("-1", False), ("-2", True)):
         with pytest.raises(TaskFailed, match="is not a size"):
-            containerspec.size(text, unlimited=unlimited)
+            containerspec.memory_size(text, unlimited=unlimited)
 
 
 @pytest.mark.parametrize(

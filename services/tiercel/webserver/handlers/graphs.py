@@ -13,9 +13,9 @@ from litestar.params import FromPath
 
 from tiercel.errors import NotFound
 from tiercel.flowspec.graph import flow_graph
-from tiercel.flowspec.shapes import is_expression
 from tiercel.model.execution import TaskRun
 from tiercel.model.flow import Flow, walk
+from tiercel.model.property import is_expression
 from tiercel.plugins.core.flow.subflow import Subflow
 from tiercel.topology.relation import Edge, edges, reached
 from tiercel.webserver import deployment, evaluation

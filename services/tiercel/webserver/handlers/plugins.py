@@ -13,7 +13,7 @@ from litestar.params import FromPath
 
 from tiercel.errors import NotFound
 from tiercel.flowspec.schema import generate
-from tiercel.flowspec.schema.shape import Schema
+from tiercel.flowspec.schema.annotationschema import Schema
 from tiercel.model.input import InputType
 from tiercel.model.task import Condition, Task, Trigger
 from tiercel.plugins.base import TaskRunner

@@ -9,7 +9,8 @@ from functools import lru_cache
 
 from babel import Locale
 
-from tiercel.expression.dates import pattern, zones
+from tiercel.expression.dates import pattern
+from tiercel.expression.dates.java_zone import java_zone
 from tiercel.expression.dates.pattern import Field
 
 _ISO = re.compile(
@@ -35,8 +36,8 @@ def iso(text: str) -> date | datetime:
         if match["zone"]:
             raise ValueError(f"Text '{text}' could not be parsed")
         return local
-    exact = local.replace(tzinfo=zones.zone(match["offset"].upper()))
-    return exact.astimezone(zones.zone(match["zone"])) if match["zone"] else exact
+    exact = local.replace(tzinfo=java_zone(match["offset"].upper()))
+    return exact.astimezone(java_zone(match["zone"])) if match["zone"] else exact
 
 
 _ORDINAL = re.compile(r"(\d{4})-(\d{3})(?:Z|[+-]\d{2}:\d{2})?")
@@ -182,7 +183,7 @@ def _time(found: dict[str, str]) -> time:
 
 def _zone(found: dict[str, str]) -> tzinfo | None:
     if "zone" in found:
-        return zones.zone(found["zone"])
+        return java_zone(found["zone"])
     if "offset" in found:
-        return UTC if found["offset"] == "Z" else zones.zone(found["offset"])
+        return UTC if found["offset"] == "Z" else java_zone(found["offset"])
     return None

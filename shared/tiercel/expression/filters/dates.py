@@ -8,7 +8,7 @@ from typing import Any
 
 from babel import Locale
 
-from tiercel.expression.dates import zones
+from tiercel.expression.dates.java_zone import java_zone
 from tiercel.expression.dates.moment import added, epoch_micros, moment, written
 from tiercel.expression.dates.writing import locale_of
 from tiercel.expression.filters.numbers import DEFAULT_LOCALE
@@ -23,7 +23,7 @@ _EPOCH_ARGUMENTS = ("timeZone", "existingFormat")
 
 def _zone(args: Args, call: Call) -> tzinfo:
     name = args.get("timeZone")
-    return call.host.zone if name is None else zones.zone(java_text(name))
+    return call.host.zone if name is None else java_zone(java_text(name))
 
 
 def _locale(args: Args) -> Locale:

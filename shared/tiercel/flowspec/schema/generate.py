@@ -11,7 +11,7 @@ import msgspec
 
 from tiercel.errors import NotFound
 from tiercel.flowspec.schema import documentation
-from tiercel.flowspec.schema.shape import Schema, ShapeSchemas, nullable
+from tiercel.flowspec.schema.annotationschema import AnnotationSchemas, Schema, nullable
 from tiercel.model.duration import format_duration
 from tiercel.model.flow import Flow, PluginDefault
 from tiercel.model.input import Input
@@ -113,7 +113,7 @@ class _Generator:
         self._definitions: dict[str, Schema] = {}
         self._waiting: list[tuple[str, Callable[[], Schema]]] = []
         self._known: set[str] = set()
-        self._shapes = ShapeSchemas(self.position)
+        self._annotations = AnnotationSchemas(self.position)
         REGISTRY.load()
 
     def finished(self) -> dict[str, Schema]:
@@ -210,7 +210,7 @@ class _Generator:
         return schema
 
     def _property(self, field: msgspec.structs.FieldInfo, said: str | None) -> Schema:
-        schema = self._shapes.of(field.type)
+        schema = self._annotations.of(field.type)
         if not field.required:
             schema = nullable(schema)
         if "$ref" in schema:

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from tiercel.model.property import SYSTEM_PREFIX, constant
+from tiercel.model.property import constant
+from tiercel.model.system import is_system_label
 
 
 def labels_problem(labels: Any) -> str | None:
@@ -37,4 +38,4 @@ def system_labels(labels: Any) -> Iterator[str]:
         names = list(labels)
     else:
         names = [each["key"] for each in labels if _is_label(each)] if isinstance(labels, list) else []
-    yield from (name for name in names if isinstance(name, str) and name.startswith(SYSTEM_PREFIX))
+    yield from (name for name in names if isinstance(name, str) and is_system_label(name))

@@ -17,7 +17,7 @@ from tiercel.plugins.scripts.engine import registry_of
 from tiercel.plugins.scripts.runners import UNLIMITED, Credentials, DeviceRequest, DockerRunner, FileHandling, Memory
 
 NANOS: Final = 1_000_000_000
-_SIZES: Final = {
+_MEMORY_LIMITS: Final = {
     "memory": "Memory",
     "memory_swap": "MemorySwap",
     "memory_reservation": "MemoryReservation",
@@ -87,7 +87,7 @@ async def _host(context: RunContext, runner: DockerRunner, folder: Path) -> dict
     if runner.memory is not None:
         host |= await _memory(context, runner.memory)
     if runner.shm_size is not None:
-        host["ShmSize"] = size(await context.render(runner.shm_size))
+        host["ShmSize"] = memory_size(await context.render(runner.shm_size))
     if runner.device_requests:
         host["DeviceRequests"] = [await _devices(context, each) for each in runner.device_requests]
     return host
@@ -103,10 +103,10 @@ def _allowed(context: RunContext, what: str, does: str) -> None:
 
 async def _memory(context: RunContext, memory: Memory) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, key in _SIZES.items():
+    for name, key in _MEMORY_LIMITS.items():
         given = await context.render(getattr(memory, name))
         if given is not None:
-            found[key] = size(given, unlimited=name == "memory_swap")
+            found[key] = memory_size(given, unlimited=name == "memory_swap")
     swappiness = await context.render(memory.memory_swappiness, int)
     if swappiness is not None:
         found["MemorySwappiness"] = swappiness
@@ -134,7 +134,7 @@ async def _texts(context: RunContext, value: Any) -> list[str]:
     return found
 
 
-def size(text: str, *, unlimited: bool = False) -> int:
+def memory_size(text: str, *, unlimited: bool = False) -> int:
     """Read a size in bytes, -1 where there may be no limit; raise TaskFailed for anything else."""
     if unlimited and text.strip() == UNLIMITED:
         return -1

@@ -26,8 +26,8 @@ class Kind(IntEnum):
     MESSAGE = 0
     FAREWELL = 1
     """To a worker that leaves: how many jobs it has been sent in all, as MessagePack."""
-    FORMER_SOON = 2
-    """A message, as some versions wrote those that are now marked by a header (`producer.PATIENT`)."""
+    LEGACY_PATIENT = 2
+    """A message that may wait, as versions wrote it before a header said so (`producer.PATIENT`)."""
 
 
 class Envelope(msgspec.Struct, frozen=True):

@@ -1,5 +1,5 @@
 """
-Annotations to JSON schemas, as `tiercel.flowspec.shapes` makes them into binders: both must say the same.
+Annotations to JSON schemas, as `tiercel.flowspec.annotationbinder` makes them into binders: both must say the same.
 
 A binder is kind (`"5"` is a whole number, `5` a text), and so is the schema: an editor must not mark what runs.
 """
@@ -34,7 +34,7 @@ _SCALARS: Final[dict[Any, Schema]] = {
 }
 
 
-class ShapeSchemas:
+class AnnotationSchemas:
     """Makes the schema of an annotation; `struct` names that of a Struct class."""
 
     def __init__(self, struct: Callable[[type[Any]], Schema]) -> None:

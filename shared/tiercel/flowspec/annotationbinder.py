@@ -13,19 +13,14 @@ import msgspec
 from tiercel.flowspec.bounds import bounded, labels, map_problem
 from tiercel.flowspec.findings import Findings, Trail
 from tiercel.flowspec.scalars import BROKEN, SCALARS, Bind, bind_any, bind_enum, bind_str, kind
-from tiercel.model.property import Dynamic, Labels
+from tiercel.model.property import Dynamic, Labels, is_expression
 
 _CHECKED: Final = (Enum, timedelta, datetime, date, time)
 """Types whose literal texts are checked even where an expression is allowed."""
 _SCALARS: Final = frozenset({str, bool, int, float})
 
 
-def is_expression(text: str) -> bool:
-    """Tell whether a text holds an expression or a statement of the template language."""
-    return "{{" in text or "{%" in text
-
-
-class Shapes:
+class AnnotationBinders:
     """Makes and keeps a binder per annotation; `struct` makes those of Struct classes."""
 
     def __init__(self, struct: Callable[[type[Any]], Bind]) -> None:

@@ -1,4 +1,8 @@
-"""Time zones by the names Java knows: regions, `Z`, offsets, and offsets from UTC or GMT."""
+"""
+Time zones as the template language names them, which is as Java does: regions, `Z`, offsets, offsets from UTC or GMT.
+
+Those of schedules, with rules that are the same on every machine, are in `tiercel.schedule.zone`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ _OFFSET = re.compile(r"(?:UTC|GMT|UT)?([+-])(\d{1,2})(?::?(\d{2}))?(?::?(\d{2}))
 
 
 @lru_cache(maxsize=256)
-def zone(name: str) -> tzinfo:
+def java_zone(name: str) -> tzinfo:
     """Return the zone of this name, or raise ValueError."""
     if name == "Z":
         return UTC
