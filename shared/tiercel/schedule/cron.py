@@ -96,10 +96,6 @@ class Cron:
                 return match if match >= limit else None
             day = found - timedelta(days=1)
 
-    def matches_day(self, day: date) -> bool:
-        """Tell whether the day matches."""
-        return day.month in self.months and day.day in self._days_of(day.year, day.month)
-
     def _day_from(self, day: date, last: date) -> date | None:
         year, month, number = day.year, day.month, day.day
         while (year, month) <= (last.year, last.month):

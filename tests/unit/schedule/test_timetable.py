@@ -174,7 +174,8 @@ def by_hand(cron: Cron, zone: str, begin: datetime, end: datetime) -> list[datet
         minute += timedelta(minutes=1)
     wall, last = min(shown), max(shown)
     while wall <= last:
-        if cron.matches_day(wall.date()) and wall.minute in cron.times.minutes and wall.hour in cron.times.hours:
+        on_this_day = wall.month in cron.months and wall.day in cron._days_of(wall.year, wall.month)
+        if on_this_day and wall.minute in cron.times.minutes and wall.hour in cron.times.hours:
             real = shown.get(wall)
             if real:
                 found.update(real[:1] if cron.fixed_time else real)
