@@ -43,6 +43,7 @@ OWNER_LABEL: Final = "tiercel.backing.owner"
 PING_TIMEOUT_S: Final = 5.0
 """An engine that is there answers in milliseconds; a socket that nobody serves must not hold up a run."""
 TAIL_LINES: Final = 20
+"""Lines of a container's log that an error shows: the last ones tell why it ended."""
 
 T = TypeVar("T")
 

@@ -38,6 +38,7 @@ SETTINGS: Final[Mapping[str, str]] = {
     "MINIO_API_DELETE_CLEANUP_INTERVAL": "1s",  # else gigabytes that were deleted stay for five minutes
 }
 PROBE_TIMEOUT_S: Final = 1.0
+"""A server that is there answers in milliseconds."""
 ANY_CERTIFICATE: Final = ssl._create_unverified_context()
 """Whether it is ready is asked on our own machine."""
 

@@ -25,7 +25,9 @@ from tiercel.runtime.kinship import end_with_parent
 START_TIMEOUT_S: Final = 90.0
 """Recovery after a kill on a busy machine; a usual start takes seconds."""
 STOP_TIMEOUT_S: Final = 30.0
+"""A broker writes down what it has, and then is killed."""
 POLL_S: Final = 0.02
+"""Between two looks into the log for the word that it is ready."""
 PORTS: Final = range(20_000, 32_000)
 """Below the ports that the kernel gives to clients, where a stopped server's port would be taken by the next one."""
 _spawner = ThreadPoolExecutor(1, thread_name_prefix="backing-services")

@@ -20,7 +20,9 @@ from tiercel.runtime.embedded import EmbeddedPostgres
 from tiercel.runtime.scratch import Scratch
 
 REFERENCE: Final = 12_000.0
+"""Commits a second of the skeleton on the machine that all figures are converted to."""
 RUNS: Final = 3
+"""The best of so many counts: others may use the machine meanwhile."""
 SKELETON: Final = Path(__file__).parents[2] / "shared" / "bench" / "skeleton.py"
 
 

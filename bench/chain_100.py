@@ -10,6 +10,7 @@ from bench.figures import gaps_ms, percentile
 from bench.target import Target
 
 COUNT: Final = 5
+"""Chains that are measured; their median is told."""
 
 
 async def measure(target: Target) -> Results:

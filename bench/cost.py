@@ -12,8 +12,11 @@ from bench.benchmark import Benchmark, Results, Unit
 from bench.target import Target
 
 RATE: Final = 200.0
+"""Executions a second: a load that any machine carries, so that what they cost is measured and not a queue."""
 COUNT: Final = 4000
+"""Executions: twenty seconds of this load, in which a tick of the processor's clock does not show."""
 REST_S: Final = 2.0
+"""Before and after: the indexer writes within this time what is left."""
 
 
 async def measure(target: Target) -> Results:

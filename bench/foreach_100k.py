@@ -11,6 +11,7 @@ from bench.target import Target
 from bench.wide import LOOK_S, compared, figures
 
 SMALL: Final = 10_000
+"""A tenth of the large one: cost that is linear shows as a ratio of ten."""
 LARGE: Final = int(os.environ.get("BENCH_LOOP_ITEMS", "100000"))
 LIMITS: Final = {0: "", 16: "_limit_16"}
 """Children at a time (0: all), and how the keys of their figures end."""

@@ -10,7 +10,9 @@ from bench.figures import duration_s, percentile
 from bench.target import Target
 
 COUNT: Final = 3
+"""Runs with each limit; their median is told."""
 LIMITS: Final = (0, 16)
+"""Values at a time: all, and as many as a loop that spares others would take."""
 
 
 async def measure(target: Target) -> Results:

@@ -11,8 +11,11 @@ from bench.target import Target
 from bench.wide import compared, figures
 
 ROW_BYTES: Final = 100
+"""Bytes of a row, as of a record of a few columns."""
 LARGE: Final = int(os.environ.get("BENCH_FILE_BYTES", str(10**9))) // ROW_BYTES
+"""Rows of the file: a gigabyte unless the environment says otherwise."""
 SMALL: Final = LARGE // 10
+"""A tenth of it: cost that is linear shows as a ratio of ten."""
 
 
 async def measure(target: Target) -> Results:

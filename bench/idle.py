@@ -10,7 +10,9 @@ from bench.benchmark import Benchmark, Results, Unit
 from bench.target import Target
 
 SETTLE_S: Final = 10.0
+"""After this nothing of the start goes on."""
 WATCH_S: Final = 30.0
+"""Long enough for every regular look of all processes to be among what is measured."""
 
 
 async def measure(target: Target) -> Results:

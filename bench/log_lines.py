@@ -12,8 +12,11 @@ from bench.figures import since
 from bench.target import Target
 
 LINES: Final = 10_000
+"""Many batches of the worker and several of the indexer."""
 RUNS: Final = 3
+"""The best of so many is told."""
 TIMEOUT_S: Final = 120.0
+"""Lines take a second; after this they are lost."""
 LOOK_S: Final = 0.02
 """Between two searches: what is measured takes seconds."""
 

@@ -14,13 +14,19 @@ from bench.target import TERMINATED, Target
 
 RATE_FIRST: Final = float(os.environ.get("BENCH_RATE_FIRST", "100"))
 GROWTH: Final = 1.5
+"""Between two rates: the refinements close the gap."""
 STEP_S: Final = 8.0
+"""How long a rate is held: a queue that grows shows within it."""
 GRACE_S: Final = 5.0
 """An execution counts when it has ended so long after the last request."""
 ENOUGH: Final = 0.99
+"""The share that must have ended by then."""
 SAMPLES_MAX: Final = 500
+"""Executions of a step that are asked for: to ask for all would be a load of its own."""
 REFINEMENTS: Final = 2
+"""Bisections between the last rate that held and the first that did not: they leave a quarter of the gap."""
 CONNECTIONS: Final = 64
+"""More than a client of this load needs at a time."""
 LAST: Final = 20
 """So many of a step's last executions are awaited before the next step, so that it begins at rest."""
 

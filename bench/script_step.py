@@ -10,6 +10,7 @@ from bench.figures import gaps_ms, percentile
 from bench.target import Target
 
 LENGTH: Final = 30
+"""Steps of the chain: enough for a mean."""
 
 
 async def measure(target: Target) -> Results:

@@ -33,7 +33,9 @@ from bench.target import BUCKET, Target
 
 MEGABYTES: Final = int(os.environ.get("BENCH_FILE_MB", "2048"))
 WARM_UP_MEGABYTES: Final = 64
+"""Opens all connections and fills no cache of the disk."""
 TURNS: Final = 3
+"""The median of so many is told."""
 REST_S: Final = 3
 """Longer than it takes to remove a file of this size."""
 

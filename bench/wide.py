@@ -13,7 +13,9 @@ from bench.figures import duration_s
 from bench.target import TERMINATED, Target
 
 TIMEOUT_S: Final = 3600.0
+"""The widest takes minutes, on a slow machine some ten; after this it hangs."""
 LOOK_S: Final = 0.5
+"""Between two looks: short beside what a wide execution takes."""
 
 
 class Wide(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,11 +17,15 @@ from bench.target import Target
 from tiercel.testing.server import free_ports
 
 WORKERS: Final = 4
+"""Processes that share the jobs."""
 SLOTS: Final = 8
+"""Tasks that each runs at a time."""
 TASKS: Final = 640
+"""Twenty rounds of all slots: beginning and end hardly count."""
 WARM: Final = 64
 """Tasks of a first loop, so that no worker has yet to load what they need."""
 START_S: Final = 90.0
+"""A worker starts within seconds; a busy machine may take longer."""
 LOOK_S: Final = 0.1
 """Between two looks whether a worker is ready."""
 ANSWER_S: Final = 5.0

@@ -28,7 +28,9 @@ HERE: Final = Path(__file__).parent
 FOLDER: Final = HERE.parent / "build" / "demo"
 CITIES: Final = ("Graz", "Linz", "Wien", "Villach", "Steyr")
 ORDERS: Final = 1000
+"""Rows of the file: few enough to be made at once, enough for several parts."""
 ROWS: Final = 250
+"""Rows of a part: four of them."""
 BUCKET: Final = "tiercel-demo"
 
 

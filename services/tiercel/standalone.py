@@ -38,6 +38,7 @@ START_ORDER: Final = ("executor", "indexer", "worker", "scheduler", "webserver")
 STOP_ORDER: Final = (("webserver", "scheduler"), ("worker",), ("executor",), ("indexer",))
 """Who makes work stops first, who writes it down last."""
 BACKOFF_FIRST_S: Final = 0.1
+"""Before the first new start of a child that has died; each failure doubles it."""
 BACKOFF_MAX_S: Final = 10.0
 """A service whose cause is mended is back within this time."""
 STEADY_S: Final = 60.0

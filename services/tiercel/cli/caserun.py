@@ -41,6 +41,7 @@ ERRORS_SHOWN_MAX: Final = 10
 LOGS_WAIT_S: Final = 2.0
 """How long the log lines of a failed execution may take to be written."""
 LOGS_POLL_S: Final = 0.05
+"""Between two looks for them."""
 BAD_ENDS: Final = frozenset({State.FAILED, State.KILLED, State.CANCELLED})
 RESTING: Final = frozenset({State.PAUSED, State.BREAKPOINT})
 _NAMESPACE_FILE: Final = "nsfile://"

@@ -17,6 +17,7 @@ from tiercel.cli.api import Api
 from tiercel.model.state import State
 
 POLL_S: Final = 0.1
+"""Between two looks at the server: nobody reads faster."""
 VALUE_MAX: Final = 24
 """Characters of an iteration's value that are shown."""
 LOGS_WAIT_S: Final = 10.0

@@ -38,6 +38,7 @@ from tiercel.storage.keyvalues import KeyExpired, StorageKeyValues
 from tiercel.storage.namespace_files import revision_path
 
 PLANS_MAX = 2000
+"""Plans that stay in memory; beyond this the oldest is dropped, and made anew when somebody asks for it."""
 SECRET_THREADS_MAX = 16
 """Secrets that are asked for at a time, in threads of their own: a manager that hangs must not stop files."""
 

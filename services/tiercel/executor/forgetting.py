@@ -16,7 +16,9 @@ from tiercel.runtime.clock import Clock
 from tiercel.statestore.base import StateStore
 
 PAGE: Final = 1000
+"""Executions that one transaction forgets: few enough for it to be short."""
 INTERVAL_S: Final = 60.0
+"""Between two looks when the last one left nothing behind."""
 PAUSE_S: Final = 0.5
 """Between two pages: who works on events at the same time shall not feel it."""
 

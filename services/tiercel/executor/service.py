@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 
 SERVICE = "executor"
 TIMERS_LIMIT = 20_000
+"""Timers of one reading, the earliest first: some three hundred for each second until the next."""
 OUTAGE_WAIT_S = 0.5
 """Between two tries while the database is away."""
 DRAIN_S = 10.0

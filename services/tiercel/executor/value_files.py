@@ -22,6 +22,7 @@ from tiercel.plugins.core.storage.rows import ion_rows, is_binary, pieces
 from tiercel.storage.base import Storage
 
 FILES_MAX: Final = 32
+"""Files that stay open: each is a file on the disk and a few windows in memory."""
 WINDOWS_MAX: Final = 8
 """Windows of a file that stay in memory: iterations end, and ask for their rows again, near where others begin."""
 WINDOW_BYTES: Final = 256 * 1024

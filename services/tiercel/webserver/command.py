@@ -242,6 +242,7 @@ def _always(_: Execution) -> bool:
 _UNCHANGED: Final = (LabelsRequested, ForceRunRequested)
 """Commands that may change nothing: their answer does not wait long for a change."""
 _UNCHANGED_WAIT_S: Final = 0.5
+"""How long the answer waits all the same."""
 
 
 async def give(api: Api, command: Command, execution: Execution) -> Event:

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 AGE_MAX_S: Final = 5.0
 """A change of which no broadcast was heard is seen within this time."""
 FLOWS_MAX: Final = 2000
+"""Flows that stay in memory; beyond this the one that was read longest ago is dropped."""
 
 Key = tuple[str, str, str]
 

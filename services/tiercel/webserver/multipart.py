@@ -24,6 +24,7 @@ from tiercel.webserver.problem import TooLarge
 _PARTS_MAX: Final = 1000
 """More than any flow has inputs; each costs an object until the request is answered."""
 _HEADER_MAX: Final = 16 << 10
+"""Bytes of one header of a part: a name and a file name."""
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from tiercel.repository.filter import Field, Filter, Op, level_rank
 from tiercel.webserver.problem import BadFilter, BadQuery
 
 SIZE_MAX: Final = 1000
+"""Rows of a page; who asks for more gets so many."""
 _KEY: Final = re.compile(r"filters\[([^\]]+)\]\[([^\]]+)\](?:\[(.+)\])?")
 _UNDERLINE: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _SCOPES: Final = ("USER", "SYSTEM")

@@ -25,6 +25,7 @@ from tiercel.worker.errorlog import ErrorLog
 from tiercel.worker.settings import WorkerSettings
 
 BATCH_LINES_MAX: Final = 500
+"""Lines of one message of log."""
 BATCH_SIZE_MAX: Final = 1 << 20
 """Characters of one message of log."""
 EVENTS_MAX: Final = 500

@@ -22,6 +22,7 @@ DAY: Final = timedelta(days=1)
 LENGTH_MAX: Final = timedelta(days=3660)
 """Windows last ten years at most: longer ones would never be seen to end."""
 _MILLISECOND: Final = timedelta(milliseconds=1)
+"""The grain of windows: one ends so long before the next begins."""
 
 
 class Bounds(NamedTuple):

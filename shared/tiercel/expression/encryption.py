@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 ENCRYPTED_TYPE: Final = "io.kestra.datatype:aes_encrypted"
 IV_LENGTH: Final = 12
+"""Bytes, as Kestra writes them and AES-GCM is made for."""
 
 
 def encrypt(key: str, text: str, iv: bytes) -> str:

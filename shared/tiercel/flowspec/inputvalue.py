@@ -32,6 +32,7 @@ _INT: Final = re.compile(r"[-+]?[0-9]{1,10}")
 _FLOAT: Final = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?(?:NaN|Infinity)")
 _INT_MIN: Final = -(2**31)
 _INT_MAX: Final = 2**31 - 1
+"""An INT is Java's, of 32 bits."""
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _TIME: Final = re.compile(r"\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?")
 _DATETIME: Final = re.compile(rf"{_DATE.pattern}[Tt]{_TIME.pattern}(?:[Zz]|[+-]\d{{2}}(?::?\d{{2}})?)?")

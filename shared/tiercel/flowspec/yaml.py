@@ -21,10 +21,12 @@ Path = tuple[str | int, ...]
 MAX_NODES: Final = 200_000
 """Nodes of one document, aliases expanded: far above any flow, far below what a bomb of aliases needs."""
 MAX_DEPTH: Final = 200
+"""Levels of one document: far above any flow, far below what Python's stack holds."""
 NUMBER_MIN: Final = -(2**63)
 NUMBER_MAX: Final = 2**63 - 1
 """What messages carry as a number."""
 MAX_CHARACTERS: Final = 10_000_000
+"""Far above any flow; a longer text is refused before it is parsed."""
 
 _INT: Final = re.compile(r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]+|0|[1-9][0-9_]*)")
 _FLOAT: Final = re.compile(

@@ -28,6 +28,7 @@ from tiercel.storage.patterns import PathPatterns
 TRANSFERS_MAX: Final = 4
 """Files of one task that move at a time: enough to hide latency, few enough for memory."""
 OUTPUT_FILES_MAX: Final = 10_000
+"""Files that one task may keep: each costs a request to the storage, and all are in one output."""
 _NAMESPACE_FILE: Final = "nsfile://"
 _LOCAL_FILE: Final = "file://"
 

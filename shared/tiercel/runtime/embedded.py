@@ -41,6 +41,7 @@ ROLE: Final = "tiercel"
 START_TIMEOUT_S: Final = 60.0
 """Recovery after a crash replays at most max_wal_size; this is far more than it takes."""
 STOP_TIMEOUT_S: Final = 20.0
+"""How long a stop waits for the last checkpoint; then the server is stopped at once, and recovers at its next start."""
 LOOK_S: Final = 0.005
 """Between two looks into the lock file, which is where a server says what it does; a start takes a few hundred ms."""
 

@@ -32,7 +32,9 @@ class Concern(str):
 
 
 REQUEST_SIZE_MAX: Final = 16 << 10
+"""Bytes of a request's head: that of a probe or of Prometheus has some hundred."""
 REQUEST_TIMEOUT_S: Final = 10.0
+"""A client that has asked for nothing by then is hung up on."""
 CHECK_TIMEOUT_S: Final = 5.0
 """A check that hangs is a check that fails. It is not cancelled, which a hanging server would delay as well."""
 

@@ -34,6 +34,7 @@ from tiercel.runtime.settings import Settings
 START_TIMEOUT_S: Final = 60.0
 """How long a starting process waits for its brokers."""
 LEADER_PAUSE_S: Final = 0.1
+"""Between two questions who leads a partition."""
 
 
 async def queue_without_database(

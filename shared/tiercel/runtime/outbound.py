@@ -9,6 +9,7 @@ import httpx
 from tiercel.expression.host import HttpRequest, HttpResponse
 
 TIMEOUT_S: Final = 30.0
+"""For the whole of a request: an expression waits for its answer, and an execution for the expression."""
 BODY_MAX: Final = 16 << 20
 """Bytes of an answer, as of a file that an expression may read."""
 

@@ -24,9 +24,11 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 BACKOFF_FIRST_S: Final = 0.1
+"""The first pause at most; each further one may be twice as long."""
 BACKOFF_MAX_S: Final = 5.0
 """A backend that comes back is used again within this time."""
 REQUEST_ATTEMPTS: Final = 3
+"""The first may meet a connection that was cut, the second a backend that is just coming back."""
 REQUEST_BACKOFF_MAX_S: Final = 1.0
 """Somebody waits for the answer: rather an error soon than an answer late."""
 

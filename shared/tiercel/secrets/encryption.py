@@ -15,6 +15,7 @@ from tiercel.errors import InvalidSettings
 from tiercel.expression.encryption import ENCRYPTED_TYPE, IV_LENGTH, decrypt, encrypt
 
 _KEY_SIZES: Final = (16, 24, 32)
+"""Bytes of AES-128, AES-192 and AES-256."""
 
 
 class Encryption:

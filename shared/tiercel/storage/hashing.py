@@ -11,6 +11,7 @@ from typing import Final
 _MASK: Final = (1 << 64) - 1
 _C1: Final = 0x87C37B91114253D5
 _C2: Final = 0x4CF5AD432745937F
+"""The factors of the reference implementation."""
 
 
 def murmur3(text: str) -> str:

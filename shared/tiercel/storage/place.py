@@ -16,7 +16,9 @@ from tiercel.storage import uris
 NAME_MAX: Final = 246
 """Bytes of a name: common file systems allow 255, and a note beside a file has a longer name than the file."""
 _KEPT: Final = 160
+"""Bytes that a shortened name keeps: with hash and suffix it stays below `NAME_MAX`."""
 _SUFFIX_MAX: Final = 15
+"""Bytes of a suffix; what is longer is none."""
 
 
 def names(tenant_id: str, uri: str) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ from tiercel.storage.local import LocalStorage
 from tiercel.testing.virtual_time import LoopClock
 
 POLL_S = 0.01
+"""Between two looks, in virtual time."""
 
 
 class MemoryCluster:

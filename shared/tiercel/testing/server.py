@@ -23,7 +23,9 @@ from tiercel.errors import Unavailable
 PORTS: Final = range(10_000, 20_000)
 """Below the ports that the kernel gives to clients, one of which would take a port that was free a moment ago."""
 READY_TIMEOUT_S: Final = 90.0
+"""A start with an empty PostgreSQL takes seconds; a machine may be busy with other tests."""
 STOP_TIMEOUT_S: Final = 60.0
+"""Beyond the grace that the processes keep for their tasks."""
 LOOK_S: Final = 0.02
 """Between two looks into the log for the word that it is ready."""
 

@@ -8,7 +8,7 @@ rests, with its next date kept aside; `next_evaluation_date` shows the first dat
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -22,8 +22,6 @@ from tiercel.scheduler.core import dates
 from tiercel.scheduler.core.effects import Effect, Fire, Note
 from tiercel.scheduler.core.firing import Outcome, locked, shows_failures, untold
 from tiercel.scheduler.core.plan import TriggerPlan
-
-_MOMENT = timedelta(microseconds=1)
 
 
 def started(
@@ -54,14 +52,14 @@ def kept_date(state: TriggerState) -> datetime | None:
 def due(backfill: Backfill, plan: TriggerPlan) -> datetime | None:
     """Return when the date at hand may fire: when it has come, which may be later than now."""
     assert plan.timetable is not None
-    return plan.timetable.after(backfill.current_date - _MOMENT) or backfill.current_date
+    return plan.timetable.after(backfill.current_date - dates.MOMENT) or backfill.current_date
 
 
 def fired(state: TriggerState, plan: TriggerPlan, now: datetime, render: Render) -> Outcome:
     """Fire the date at hand, and go on to the next."""
     backfill = state.backfill
     assert backfill is not None
-    slot = dates.first_after(plan, backfill.current_date - _MOMENT, now, render)
+    slot = dates.first_after(plan, backfill.current_date - dates.MOMENT, now, render)
     if slot is None or slot > backfill.end:
         return over(state, plan, now, render), ()
     if slot > now:
@@ -112,7 +110,7 @@ def shown(state: TriggerState, plan: TriggerPlan, now: datetime, render: Render)
     """Return the state with the date that people see; a backfill without a date left is over."""
     backfill = state.backfill
     assert backfill is not None
-    at_hand = dates.first_after(plan, backfill.current_date - _MOMENT, now, render)
+    at_hand = dates.first_after(plan, backfill.current_date - dates.MOMENT, now, render)
     if at_hand is None or at_hand > backfill.end:
         return over(state, plan, now, render)
     following = dates.first_after(plan, backfill.current_date, now, render)

@@ -19,7 +19,8 @@ YEARS_MAX: Final = timedelta(days=3653)
 """Kestra's bound, ten years to either side of the present."""
 DATES_MAX: Final = 10_000
 """A tenth of a second's work; every minute for a week, which is where a condition on days repeats."""
-_MOMENT: Final = timedelta(microseconds=1)
+MOMENT: Final = timedelta(microseconds=1)
+"""Subtracted from an instant so that a search after it finds the instant itself."""
 
 
 def written(plan: TriggerPlan, instant: datetime) -> str:
@@ -60,7 +61,7 @@ def next_date(plan: TriggerPlan, after: datetime, now: datetime, render: Render)
     found = first_after(plan, after, now, render)
     earliest = earliest_allowed(plan, now)
     if found is not None and earliest is not None and found < earliest:
-        return first_after(plan, earliest - _MOMENT, now, render)
+        return first_after(plan, earliest - MOMENT, now, render)
     return found
 
 

@@ -25,7 +25,9 @@ _BASE: Final = "/api/v1/concurrency-limit"
 SCOPES_MAX: Final = 10_000
 """Limits that a search looks at."""
 RUNNING_MAX: Final = 1_000_000
+"""More than any limit allows; a larger number is a slip of the pen."""
 _LOOK_S: Final = 0.02
+"""Between two looks whether the executor has done it: nobody notices so short a wait."""
 
 
 def limit_json(scope: Scope) -> dict[str, Any]:

@@ -26,7 +26,9 @@ _OWNER: Final = re.compile(r"/(?P<namespace>.+)/(?P<flow>[^/]+)/executions/(?P<e
 PREVIEW_MAX: Final = 2 << 20
 """Bytes that a preview reads."""
 ROWS_DEFAULT: Final = 100
+"""Rows of a preview, as in Kestra."""
 ROWS_MAX: Final = 5000
+"""Rows of a preview at most, as in Kestra."""
 _IMAGES: Final = frozenset({"jpg", "jpeg", "png", "gif", "webp", "svg", "bmp"})
 
 

@@ -20,6 +20,7 @@ from tiercel.webserver.problem import TooLarge
 
 AnyRequest = Request[Any, Any, AppState]
 SOURCE_MAX: Final = 16 << 20
+"""Bytes of a flow's text: more than the characters that the parser takes, most of which have one byte."""
 
 
 async def source_of(request: AnyRequest) -> str:

@@ -32,6 +32,7 @@ AT_ONCE_S: Final = 0.05
 REST: Final = 10
 """A wide execution takes longer than a moment to read and write: its followers wait ten times as long for the next."""
 DEPENDENTS_MAX: Final = 1000
+"""Executions that one follower is told of; one that starts more is not followed by eye."""
 REREAD_S: Final = 1.0
 """Which executions depend on one is asked this often: an execution that was started anew is announced to nobody."""
 LATE: Final = timedelta(seconds=3)

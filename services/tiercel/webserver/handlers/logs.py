@@ -22,6 +22,7 @@ AnyRequest = Request[Any, Any, AppState]
 LINES_MAX: Final = 10_000
 """Lines of one answer; a file of all of them is `download`."""
 _PIECE: Final = 1000
+"""Lines that are read at a time while all are sent."""
 
 
 def filters_of(call: Call, execution_id: str) -> list[Filter]:

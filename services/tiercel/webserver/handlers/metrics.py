@@ -18,6 +18,7 @@ from tiercel.webserver.context import Call
 AnyRequest = Request[Any, Any, AppState]
 _BASE: Final = "/api/v1/metrics"
 SPAN_DEFAULT: Final = timedelta(days=30)
+"""What is summed up when the request names no beginning."""
 _BUCKETS: Final = (
     (timedelta(hours=6), 60, "MINUTE"),
     (timedelta(days=7), 3600, "HOUR"),

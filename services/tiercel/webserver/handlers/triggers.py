@@ -25,6 +25,7 @@ _BASE: Final = "/api/v1/triggers"
 CHANGE_WAIT_S: Final = 2.0
 """How long an answer waits for the scheduler."""
 _LOOK_S: Final = 0.02
+"""Between two looks whether it has done it: nobody notices so short a wait."""
 _GETTERS: Final[dict[Field, Callable[[TriggerState], str]]] = {
     Field.NAMESPACE: lambda state: state.namespace,
     Field.FLOW_ID: lambda state: state.flow_id,

@@ -25,6 +25,7 @@ SQL: Final = Statements("tiercel.definitions.postgres", "definitions.sql")
 LATEST_KNOWN_S: Final = 1.0
 """How long another process's change may be missed by one that nobody has told."""
 LATEST_MAX: Final = 20_000
+"""Flows whose last revision is remembered; beyond this all are asked for again."""
 _COLUMNS: Final = (
     "tenant_id, namespace, id, revision, source, {deleted}, updated_at, disabled, draft, description, labels"
 )

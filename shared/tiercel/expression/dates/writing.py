@@ -16,6 +16,7 @@ from tiercel.expression.dates.pattern import Field
 from tiercel.expression.printing import offset_text
 
 _WIDTHS = {3: "abbreviated", 4: "wide", 5: "narrow"}
+"""Letters of a pattern to the width of a name, as Java counts them."""
 
 
 @lru_cache(maxsize=64)

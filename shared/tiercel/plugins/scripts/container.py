@@ -24,6 +24,7 @@ from tiercel.plugins.scripts.protocol import LineReader, Printed
 from tiercel.plugins.scripts.runners import DockerRunner, FileHandling, PullPolicy
 
 CHUNK: Final = 256 * 1024
+"""Bytes of an archive that move at a time: large enough for the calls not to count."""
 TAIL_GRACE_S: Final = 5.0
 """How long output is read that goes on after the container's end."""
 _SPOOLED: Final = 8 << 20

@@ -17,6 +17,7 @@ from tiercel.plugins.scripts.engine import registry_of
 from tiercel.plugins.scripts.runners import UNLIMITED, Credentials, DeviceRequest, DockerRunner, FileHandling, Memory
 
 NANOS: Final = 1_000_000_000
+"""The engine counts processors in billionths."""
 _MEMORY_LIMITS: Final = {
     "memory": "Memory",
     "memory_swap": "MemorySwap",

@@ -22,10 +22,13 @@ import httpx
 from tiercel.errors import TaskFailed
 
 CONNECT_TIMEOUT_S: Final = 10.0
+"""An engine on this machine answers at once, one in the network soon; after this none is there."""
 ANSWER_TIMEOUT_S: Final = 120.0
 """How long an engine may take for what is no stream: starting a container on a busy machine takes a while."""
 PULL_ATTEMPTS: Final = 3
+"""A registry that is busy refuses now and then; one that refuses so often means it."""
 PULL_PAUSE_S: Final = 1.0
+"""Before the second try; twice as long before the third."""
 FRAME_HEADER: Final = 8
 """Bytes before each piece of output: the stream, three of nothing, and the length."""
 FRAME_MAX: Final = 64 << 20

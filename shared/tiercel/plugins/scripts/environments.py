@@ -32,6 +32,7 @@ from tiercel.plugins.scripts.protocol import Printed
 ENVIRONMENTS_MAX: Final = 20
 """Environments that are kept on a machine: a large one has some hundred megabytes."""
 LOCK_POLL_S: Final = 0.2
+"""Between two tries to get a lock: who holds it prepares an environment, which takes seconds."""
 UV: Final = "uv"
 _READY: Final = ".ready"
 _VERSION: Final = re.compile(r"\d+(\.\d+){0,2}")

@@ -15,8 +15,11 @@ import time
 PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Between looks through all processes: one that is being started while they are killed is found by a later one."""
 PASSES_MAX = 40
+"""A process that breeds faster than so many passes kill is left to the operator."""
 READS = 5
+"""Tries to read a process that replaces its program, which takes it milliseconds."""
 READ_PAUSE_S = 0.01
+"""Between two of them."""
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from tiercel.plugins.scripts.protocol import LineReader, Printed
 from tiercel.plugins.scripts.supervisor import MARK, SUPERVISOR
 
 CHUNK: Final = 64 * 1024
+"""Bytes that are read at a time: what a pipe of Linux holds."""
 TERM_GRACE_S: Final = 3.0
 """How long a process that is asked to end may take before it is killed."""
 DEATH_S: Final = 30.0

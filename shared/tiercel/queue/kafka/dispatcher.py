@@ -46,13 +46,17 @@ from tiercel.statestore.base import DISPATCHER, LeaseLost, Leases
 log = logging.getLogger(__name__)
 
 TTL_S: Final = 10.0
+"""A dispatcher that has not renewed its lease for so long has a successor."""
 RENEW_S: Final = 3.0
+"""Three tries fit into the time that the lease lasts."""
 WAIT_S: Final = 1.0
 """Safety net when a wake-up is lost."""
 RETRY_S: Final = 0.5
+"""Between two tries while the database or the brokers are away."""
 COUNT_MAX: Final = 256
 """Jobs of one transaction."""
 CLEAN_S: Final = 600.0
+"""Between two removals of workers and origins that are gone: they are few, and only take room."""
 
 
 class Dispatcher:

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 LINE_MAX: Final = 20_000
 """Messages that wait for one subscriber; beyond this the topic is read no further."""
 RETRY_S: Final = 1.0
+"""Between two tries while the brokers are away."""
 
 
 class KafkaSubscription(Generic[M]):

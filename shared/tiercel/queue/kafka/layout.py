@@ -27,7 +27,9 @@ log = logging.getLogger(__name__)
 ANSWER_S: Final = 10.0
 """How long the brokers may take to answer a question about topics."""
 MADE_S: Final = 30.0
+"""How long brokers may take to make topics, and all of them to hear of it."""
 VISIBLE_PAUSE_S: Final = 0.05
+"""Between two looks whether they have heard of it."""
 
 
 class TopicPlan(msgspec.Struct, frozen=True, kw_only=True):

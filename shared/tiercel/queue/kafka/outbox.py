@@ -45,6 +45,7 @@ PAGE: Final = 1000
 CLEAR_COUNT: Final = 64
 """Rows that are forgotten by the next transaction, once so many are confirmed; the sweep forgets fewer."""
 SWEEP_S: Final = 5.0
+"""Between two sweeps: an abandoned row waits so much longer than `ABANDONED_S` at most."""
 ABANDONED_S: Final = 15.0
 """Rows of others that are so old belong to somebody who cannot send them."""
 

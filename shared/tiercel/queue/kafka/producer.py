@@ -32,6 +32,7 @@ RENEW_PAUSE_S: Final = 1.0
 STUCK_S: Final = 60.0
 """A client that waits so long for a confirmation though brokers answer is replaced: to find a new leader takes less."""
 CLOSE_S: Final = 5.0
+"""How long a stop waits for confirmations: brokers that are away must not hold it up."""
 SOON_S: Final = 0.1
 """How long records that nobody is eager for wait for company, and leave the brokers to others."""
 PATIENT: Final[list[tuple[str, str | bytes | None]]] = [("patient", b"1")]

@@ -19,6 +19,7 @@ from tiercel.messages.worker_event import WorkerCredit, WorkerEvent, WorkerHeart
 SILENT_S: Final = 7.0
 """A worker that was not heard for so long gets nothing; it says something every three seconds."""
 FORGOTTEN_S: Final = 600.0
+"""A worker that was not heard for so long is forgotten; one that comes back introduces itself anew."""
 
 
 class _Worker(msgspec.Struct):

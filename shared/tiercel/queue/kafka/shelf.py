@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 UNREAD_S: Final = 15.0
 """A backlog that nobody has asked for so long is closed: its partition has another owner."""
 TIDY_S: Final = 2.0
+"""Between two looks for such backlogs."""
 SOON_S: Final = 0.02
 """How long a message that nobody is eager for waits for company."""
 

@@ -30,9 +30,11 @@ LATE_S: Final = 30.0
 MISSING_MAX: Final = 1000
 """Numbers that are asked for again at most; a jump of the sequence after a failover is no reason for more."""
 COUNT_MAX: Final = 1000
+"""Messages that are read at a time."""
 POLL_S: Final = 5.0
 """Safety net for a sender that died between its commit and its signal."""
 RETRY_S: Final = 0.5
+"""Between two tries while the database is away."""
 
 
 class PostgresSubscription(Generic[M]):

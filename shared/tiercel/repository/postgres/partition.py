@@ -18,14 +18,17 @@ from tiercel.model import ids
 from tiercel.repository.postgres import statement
 
 WEEK: Final = timedelta(days=7)
+"""What one partition holds."""
 EPOCH: Final = datetime(1970, 1, 5, tzinfo=UTC)
 """A Monday: weeks are counted from here."""
 PAST_MAX: Final = timedelta(days=366)
 FUTURE_MAX: Final = timedelta(days=15)
+"""Rows from further away go to the default partition: a wrong clock must not make thousands."""
 BY_ID: Final = (("execution", "id"), ("task_run", "execution_id"))
 BY_TIME: Final = ("log", "metric", "audit")
 TABLES: Final = (*(table for table, _ in BY_ID), *BY_TIME)
 _LOCK: Final = 0x7469657263_03
+"""The advisory lock of who makes partitions: `tierc` in hexadecimal, and a number of ours."""
 _SQL: Final = statement.load("reading.sql")
 
 

@@ -24,6 +24,7 @@ _SESSION: Final[Mapping[str, str]] = {
 }
 """A search that takes longer is not worth its load; nothing may sit in a transaction."""
 _CONNECT_TIMEOUT_S: Final = 10.0
+"""How long a search waits for a connection that is free."""
 
 
 class Pool:

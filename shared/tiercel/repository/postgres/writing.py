@@ -21,6 +21,7 @@ _SQL: Final = statement.load("writing.sql")
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
 _RANKS: Final = {level: rank for rank, level in enumerate(LEVELS)}
 _KEY_MAX: Final = 256
+"""Characters of a metric's name that are kept: an index has no room for more than some kilobytes."""
 _LOG_TYPES: Final = [
     "text",
     "timestamptz",

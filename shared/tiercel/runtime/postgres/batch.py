@@ -32,6 +32,7 @@ Rows = list[tuple[Any, ...]]
 _PLACEHOLDER: Final = re.compile(rb"%\((\w+)\)s|%%")
 _INT8: Final = 20
 _TEXT: Final = 25
+"""PostgreSQL's numbers (OIDs) of these types."""
 _Sent = tuple[Sequence[Buffer | None], tuple[int, ...], Sequence[Format]]
 """Parameters as they are sent: values, types, formats."""
 _END: Final = b""

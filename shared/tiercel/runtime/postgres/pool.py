@@ -68,9 +68,11 @@ _SOCKET: Final[Mapping[str, Any]] = MappingProxyType(
         "keepalives_count": 3,
     }
 )
+"""A server that is gone without a word is noticed within some ten seconds."""
 SIZE_DEFAULT: Final = 4
 """Statements take milliseconds: a few connections carry thousands of calls a second."""
 ACQUIRE_TIMEOUT_S: Final = 10.0
+"""How long a statement waits for a connection: the pool is full for so long only when the server hangs."""
 
 
 class _Context:

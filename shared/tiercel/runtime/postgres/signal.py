@@ -28,6 +28,7 @@ COALESCE_S: Final = 0.0025
 BURST: Final = 10
 """So many may go out at once after a rest: an execution of a few tasks then never waits for the next turn."""
 RECONNECT_MAX_S: Final = 2.0
+"""Between two tries to connect, at most: until then nobody is woken, and readers look by themselves."""
 NOTIFY: Final = (
     b"SELECT pg_notify(n.channel, n.payload) FROM unnest(%(channels)s, %(payloads)s) AS n (channel, payload)"
 )

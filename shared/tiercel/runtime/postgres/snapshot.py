@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 WARN_S: Final = 30.0
 """Our own transactions last 15 s at most; at thousands of messages a second a minute is felt."""
 INTERVAL_S: Final = 10.0
+"""Between two looks: several fit into what is warned of."""
 _SQL: Final = Statements("tiercel.runtime.postgres", "snapshot.sql")
 
 

@@ -32,6 +32,7 @@ from tiercel.storage.s3.settings import S3Settings
 log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S: Final = 5.0
+"""A store that is there takes a connection within a round trip."""
 READ_TIMEOUT_S: Final = 60.0
 """Silence after which a request is given up: a store that is busy answers slowly, one that hangs never does."""
 PROBE: Final = ".tiercel"

@@ -28,6 +28,7 @@ CHUNK: Final = 1 << 20
 PIECE: Final = 1 << 20
 """Bytes that are taken from the connection at once; pieces of a quarter cost a third more of the processor."""
 FILE_RANGE: Final = 64 << 20
+"""Bytes of one request for a file of the disk: large enough for its round trip not to count."""
 FILE_RANGES: Final = 2
 """So many ranges of a file of the disk are on their way; more would wait for each other at the file."""
 FIRST: Final = 1 << 20

@@ -17,6 +17,7 @@ from tiercel.plugins.core.http.sender import HttpFailed, HttpTask, check, header
 from tiercel.plugins.registry import register
 
 NAME_SIZE_MAX: Final = 200
+"""Characters of a URL's end that become the file's name: file systems allow 255 bytes."""
 _EXTENSION: Final = re.compile(r"\.[A-Za-z0-9]{1,16}")
 
 

@@ -22,11 +22,15 @@ from tiercel.plugins.core.http.options import DIRECT, PORTS, PROXY_PORT, Auth, A
 from tiercel.storage import uris
 
 CONNECT_TIMEOUT: Final = timedelta(seconds=10)
+"""Where the task says nothing: a host that has not answered by then is not there."""
 READ_TIMEOUT: Final = timedelta(minutes=5)
+"""Silence between two pieces of an answer where the task says nothing, as in Kestra."""
 REDIRECTS_MAX: Final = 20
+"""As browsers follow them: a longer chain goes in circles."""
 CONTENT_LENGTH_MAX: Final = 10 << 20
 """Bytes of an answer that become an output; larger ones are for Download."""
 FAILED_SHOWN_MAX: Final = 2000
+"""Characters of a failed answer's body that the message shows."""
 _MULTIPART: Final = "multipart/form-data"
 _METHOD: Final = re.compile(r"[A-Z][A-Z-]*")
 _ADDRESS: Final = re.compile(r"https?://[^/]", re.IGNORECASE)

@@ -17,7 +17,9 @@ from tiercel.plugins.core.http.sender import CONTENT_LENGTH_MAX, HttpTask, check
 from tiercel.plugins.registry import register
 
 EVENTS_MAX: Final = 10_000
+"""Events of one task: all of them become an output."""
 EVENT_LINES_MAX: Final = 10_000
+"""Lines of one field of an event; further ones are dropped."""
 
 
 @register("io.kestra.plugin.core.http.SseRequest")

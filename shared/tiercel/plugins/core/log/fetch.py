@@ -17,6 +17,7 @@ from tiercel.plugins.core.storage.rows import write_row
 from tiercel.plugins.registry import register
 
 PAGE_SIZE: Final = 1000
+"""Lines of one request: the largest page of the API."""
 SETTLE_S: Final = 1.0
 """How long the lines of tasks that ended just now may take to history: its writer is never far behind, but behind."""
 

@@ -13,6 +13,7 @@ from amazon.ion import simpleion
 from tiercel.expression import ion
 
 _CHUNK: Final = 256 * 1024
+"""Bytes that are read at a time: large enough for the calls not to count."""
 
 
 def is_binary(path: Path) -> bool:
