@@ -82,8 +82,9 @@ async def test_a_client_that_hangs_while_brokers_answer_is_replaced(
         sender.look(loop.time())
         assert sender._renewing is None  # brokers answer again since a moment only
 
-        monkeypatch.setattr(producer, "STUCK_S", 0.0)
-        sender.look(0.0)
+        with monkeypatch.context() as patch:  # of this look only: the successor must have its time
+            patch.setattr(producer, "STUCK_S", 0.0)
+            sender.look(0.0)
 
         async with asyncio.timeout(PATIENCE_S):
             await sent

@@ -33,7 +33,7 @@ CHUNK_BYTES: Final = 4 << 20
 """An event that has started iterations with values of so many characters starts no more: they are sent in one go."""
 PAGE_COUNT: Final = 50
 PAGE_BYTES: Final = 16_384
-"""Outputs of so many iterations, or so many bytes, stay in the loop's record, which every event saves; more go to a page."""
+"""What the loop's own record, which every event saves, holds of its outputs; more go to a page."""
 ENDED_BADLY: Final = frozenset({State.FAILED, State.KILLED, State.CANCELLED})
 
 
