@@ -19,7 +19,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -32,6 +31,7 @@ import msgspec
 import yaml
 
 from backing import choice
+from backing.process import free_port
 from tests.conformance import test_plugins  # noqa: F401 (registers the types that only the corpora use)
 from tests.conformance.case_run import run_case
 from tests.conformance.corpus import ROOT, Case, Folder, MissingFile
@@ -76,7 +76,7 @@ class Installation:
         self._server = EmbeddedPostgres(self._folder / "data")
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
         self.scratch = self._folder / "scratch"
 
     def __enter__(self) -> Installation:
@@ -181,12 +181,6 @@ class Installation:
 
         hooks = {"request": [to_tenant]}
         return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=120, event_hooks=hooks)
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def run_cases(folder: Folder, cases: Sequence[Case], jobs: int = 1, *, queue: str = "postgres") -> list[CaseResult]:
