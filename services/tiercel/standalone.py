@@ -42,7 +42,7 @@ BACKOFF_FIRST_S: Final = 0.1
 BACKOFF_MAX_S: Final = 10.0
 """A service whose cause is mended is back within this time."""
 STEADY_S: Final = 60.0
-"""A child that lived so long was well: its next pause is the first one again."""
+"""A child that lived this long was well: its next pause is the first one again."""
 KILL_AFTER_S: Final = 10.0
 """Beyond the grace that the service itself keeps."""
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

@@ -23,7 +23,7 @@ VALUE_MAX: Final = 24
 LOGS_WAIT_S: Final = 10.0
 """How long the last log lines of an ended execution may take to be written."""
 QUIET_LOOKS: Final = 3
-"""After so many looks without a new line there are no more."""
+"""Looks without a new line after which there are no more."""
 _MARKS: Final[Mapping[str, tuple[str, str]]] = {
     State.SUCCESS: ("✔", "32"),
     State.WARNING: ("!", "33"),

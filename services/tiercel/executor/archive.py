@@ -38,7 +38,7 @@ COMMANDS: Final = (
 """Commands that an execution obeys after its end."""
 KNOWN: Final = "known"
 PAST: Final = "past"
-"""Sorts of wants that history answers for many executions at once: whether it knows them, and what it knows."""
+"""Kinds of facts that history answers for many executions at once: whether it knows them, and what it knows."""
 
 
 class Past(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from tiercel.model.live import OutputKind, OutputRecord
 from tiercel.statestore.base import Loaded
 
 RECORD_BYTES: Final = 700
-"""What the record of an output takes besides its value."""
+"""Bytes that the record of an output takes in memory besides its value."""
 
 
 class Entry:

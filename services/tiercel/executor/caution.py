@@ -27,7 +27,7 @@ from tiercel.statestore.base import Leases
 log = logging.getLogger(__name__)
 
 CRASHES: Final = 2
-"""So many owners have died before the next one is careful; any process may die once, for reasons of its own."""
+"""Owners that must have died before the next one is careful; any process may die once, for reasons of its own."""
 
 
 class _Case:

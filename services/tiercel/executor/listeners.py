@@ -23,11 +23,11 @@ from tiercel.statestore.base import Scope
 log = logging.getLogger(__name__)
 
 REREAD_S: Final = 60.0
-"""All flows are read again so often, in case that a broadcast was missed."""
+"""How often all flows are read again, in case a broadcast was missed."""
 PASSES_MAX: Final = 50
 """A decision that still lacks facts after so many rounds asks in circles."""
 _WORDS: Final = ("core.trigger.Flow", "triggers.types.Flow")
-"""One of them is in the text of every flow with a Flow trigger; most flows need not be parsed."""
+"""One of these is in the text of every flow with a Flow trigger; flows without need not be parsed."""
 
 Key = tuple[str, str, str]
 

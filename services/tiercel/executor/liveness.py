@@ -1,5 +1,5 @@
 """
-Which workers live: judged only by one who was connected himself.
+Which workers live: judged only by an executor that was connected itself.
 
 Workers say so every few seconds. One that has been silent for the time-out, while this executor heard its queue all the
 time, is lost: the attempts that it held are run again.
@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 FORGOTTEN_AFTER: Final = 10
-"""Time-outs of silence; one that still held something was taken for lost long before."""
+"""Time-outs of silence after which a worker is forgotten; one that held a job was declared lost long before."""
 
 
 class Liveness:
@@ -21,7 +21,7 @@ class Liveness:
     def __init__(self, timeout_s: float, now: datetime, *, is_alone: bool = False) -> None:
         self._timeout = timedelta(seconds=timeout_s)
         self._is_alone = is_alone
-        """Every worker is in this process: who was heard at all is everybody."""
+        """Every worker is in this process: those that were heard are all there are."""
         self._heard: dict[str, datetime] = {}
         self._lanes: dict[str, tuple[str, ...]] = {}
         self._connected_since = now
@@ -57,7 +57,7 @@ class Liveness:
         return [worker for worker in set(holders) if self._heard.get(worker, self._connected_since) <= silent_since]
 
     def _forget_silent(self, now: datetime) -> None:
-        """Forget workers that have left without holding anything: where they come and go, they are ever more."""
+        """Forget workers that have left without holding anything: where workers come and go, they would pile up."""
         since = now - FORGOTTEN_AFTER * self._timeout
         for worker in [worker for worker, heard in self._heard.items() if heard < since]:
             self.forget(worker)

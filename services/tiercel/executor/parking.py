@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 FAR: Final = frozenset(
     {"secret", "kv", "file", "file_size", "file_exists", "file_uri", "row_count", "rows", "stored", "large"}
 )
-"""Sorts of facts that come from elsewhere than the state store and the definitions."""
+"""Kinds of facts that come from elsewhere than the state store and the definitions."""
 BATCH_WAIT_S: Final = 0.2
-"""A batch waits so long in all for far facts: about as long as a large one takes to be decided."""
+"""How long a batch waits for far facts in all: about as long as it takes to decide a large one."""
 FACT_TIMEOUT_S: Final = 600.0
 """The longest that one answer may take: files of gigabytes are read in less, and nothing waits for ever."""
 FETCHES_MAX: Final = 256

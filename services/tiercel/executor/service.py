@@ -178,7 +178,7 @@ class ExecutorService(Service):
                 await self._read_timers(list(self._leases))
 
     async def _listener_loop(self) -> None:
-        """Read the flows that listen again, in case that a broadcast was missed."""
+        """Reread the flows that listen, in case a broadcast was missed."""
         outage = retry.Outage("reading of flows that listen")
         while not self.stopping:
             await self._clock.sleep(REREAD_S)  # a missed broadcast is what nobody can announce

@@ -16,11 +16,11 @@ class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True):
     wait_s: float = 1.0
     """Safety net when a wake-up is lost."""
     lease_ttl_s: float = 10.0
-    """An executor that is silent for so long loses its partitions to others."""
+    """An executor that is silent for this long loses its partitions to others."""
     lease_renew_s: float = 3.0
     """How often it renews them: three tries before they are lost."""
     worker_timeout_s: float = 30.0
-    """A worker that is silent for so long is lost, if this executor was connected meanwhile."""
+    """A worker that is silent for this long is lost, if this executor was connected meanwhile."""
     cached_executions: int = 20_000
     """Executions that are kept in memory; of all others the store knows."""
     cached_outputs_bytes: int = 128 << 20

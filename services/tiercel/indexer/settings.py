@@ -1,4 +1,4 @@
-"""What an operator may turn on an indexer."""
+"""What an operator may set for an indexer."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class IndexerSettings(msgspec.Struct, frozen=True, kw_only=True):
     lease_interval_s: float = 3.0
     """How often its partitions are renewed: three tries before they are lost."""
     lease_ttl_s: float = 10.0
-    """An indexer that is silent for so long loses its partitions to others."""
+    """An indexer that is silent for this long loses its partitions to others."""
     ledger_age: timedelta = timedelta(days=1)
-    """For so long a batch of logs that comes again is known; the queue is never that far behind."""
+    """How long a batch of logs is recognized when it comes again; the queue is never that far behind."""
     retention: timedelta | None = None
     """History older than this is dropped, by whole weeks; without it everything is kept."""
     janitor_interval_s: float = 3600.0

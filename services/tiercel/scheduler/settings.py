@@ -24,7 +24,7 @@ class SchedulerSettings(msgspec.Struct, frozen=True, kw_only=True):
     wait_s: float = 30.0
     """Safety net when a wake-up is lost."""
     lease_ttl_s: float = 10.0
-    """A scheduler that is silent for so long loses its triggers to others."""
+    """A scheduler that is silent for this long loses its triggers to others."""
     lease_renew_s: float = 3.0
     """How often it renews them: three tries before they are lost."""
     horizon_s: float = 600.0
@@ -34,7 +34,7 @@ class SchedulerSettings(msgspec.Struct, frozen=True, kw_only=True):
     lock_check_s: float = 60.0
     """How often the executions that lock triggers are asked for."""
     lock_unknown_s: float = 3600.0
-    """A trigger whose execution has been unknown for so long is unlocked; an executor may be down for a while."""
+    """A trigger whose execution has been unknown for this long is unlocked; an executor may be down for a while."""
     globals: Mapping[str, Any] = {}
     envs: Mapping[str, Any] = {}
     kestra: Mapping[str, str] = {}

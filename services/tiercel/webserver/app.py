@@ -132,7 +132,7 @@ class WebApp:
 
 
 def _for_guests(origins: Sequence[str]) -> CORSConfig:
-    """Let pages of these sites read answers, and send what a program sends; the password is theirs to know."""
+    """Let pages of these sites read answers, and send what a program sends; they need the password as well."""
     return CORSConfig(allow_origins=list(origins), allow_headers=["authorization", "content-type"])
 
 

@@ -1,4 +1,4 @@
-"""Archives that people send: a small one may hold very much, so what it says of itself is looked at before."""
+"""Archives that people send: a small one may unpack to very much, so its directory is checked first."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing: what they answer, a browser does not show to the page of another site."""
 ANYBODY: Final = "*"
 ANONYMOUS: Final = "anonymous"
-"""Who asks where no password is asked for."""
+"""The name of a caller where no password is asked for."""
 
 
 class Gate:
@@ -43,7 +43,7 @@ class Gate:
         return self._credentials is None or hmac.compare_digest(headers.get(b"authorization", b""), self._credentials)
 
     def actor(self, path: str) -> str:
-        """Return who asks for a path, once the password was looked at."""
+        """Return who is asking for a path, once the password has been checked."""
         return self._username if self._credentials is not None and not self.is_open(path) else ANONYMOUS
 
     def is_preflight(self, method: str, headers: Mapping[bytes, bytes]) -> bool:

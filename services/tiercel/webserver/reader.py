@@ -26,13 +26,13 @@ from tiercel.statestore.base import StateStore
 from tiercel.webserver.follower import Followers
 
 ITERATIONS_MAX: Final = 1000
-"""So many iterations of loops are looked through for a task run."""
+"""Iterations of loops that are searched for a task run."""
 WIDE: Final = 2000
 """Task runs that are written down in about ten milliseconds."""
 PENDING_MAX: Final = 10_000
 """Executions that this process remembers having created, until an executor has saved them."""
 REPEAT_S: Final = 0.02
-"""Who asks again sooner waits so long at most: asking without a pause would take a core from those who work."""
+"""How long a caller that asks again at once waits: polling without a pause would take a core from those who work."""
 JUST_NOW: Final = timedelta(seconds=30)
 """An unknown id of this age may be an execution that waits in the queue."""
 
@@ -85,7 +85,7 @@ class Reader:
             self._pending.popitem(last=False)
 
     def forget(self, execution_id: str) -> None:
-        """Show an execution no more that was deleted, while the repository still has it."""
+        """Stop showing an execution that was deleted, while the repository still has it."""
         self._pending.pop(execution_id, None)
         self._deleted[execution_id] = None
         if len(self._deleted) > PENDING_MAX:

@@ -1,4 +1,4 @@
-"""What an operator may turn on a webserver."""
+"""What an operator may set for a webserver."""
 
 from __future__ import annotations
 

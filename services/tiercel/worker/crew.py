@@ -21,7 +21,7 @@ from tiercel.worker.outbox import Outbox
 from tiercel.worker.surroundings import Surroundings
 
 KILL_MEMORY: Final = timedelta(minutes=10)
-"""A job may come after the word that it is killed, by no more than a queue that is behind."""
+"""How long a kill is remembered: its job may arrive after it, by no more than the queue is behind."""
 KILLS_MAX: Final = 100_000
 """Kills that are remembered at most: those of a wide loop that is killed, in some ten megabytes."""
 

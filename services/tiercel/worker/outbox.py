@@ -136,7 +136,7 @@ class Outbox:
 
     async def _linger(self) -> None:
         try:
-            # So long may lines gather, unless something urgent comes.
+            # Lines may gather for this long, unless something urgent comes.
             async with asyncio.timeout(self._settings.log_delay_s):
                 await self._urgent.wait()
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""What an operator may turn on a worker."""
+"""What an operator may set for a worker."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_s: float = 3.0
     """How often it says that it is there."""
     mute_s: float = 20.0
-    """A worker that could not be heard for so long claims no more."""
+    """A worker that could not be heard for this long claims no more."""
     lost_s: float = 30.0
-    """And after so long it kills what it runs, because others will run it again."""
+    """And after this long it kills what it runs, because others will run it again."""
     kill_grace_s: float = 10.0
     """How long a killed task may take to end before it is left behind."""
     temporary_folder: str | None = None

@@ -19,7 +19,7 @@ from tiercel.expression.values import is_map, texts_in
 
 # Stands in a path or an argument for what is only known when the expression is evaluated.
 DYNAMIC: Final = "*"
-# As many texts as an engine keeps compiled.
+# Analyses that are kept: as many as an engine keeps compiled texts.
 _CACHE_SIZE = 1000
 _RENDERING: Final = frozenset({"render", "renderOnce"})
 _WHOLE_CONTEXT: Final = frozenset({"printContext", "fetchContext"})

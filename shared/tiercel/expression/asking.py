@@ -2,7 +2,7 @@
 A host that does not wait: what it does not know it asks for, and the expression is evaluated again with the answer.
 
 `Asked` passes through whatever renders. Who evaluates finds the answer, and begins again from the start with the same
-time and the same chance, so that every pass sees the same.
+time and the same random numbers, so that every pass sees the same.
 """
 
 from __future__ import annotations

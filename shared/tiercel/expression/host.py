@@ -1,5 +1,5 @@
 """
-The port through which expressions reach the world: secrets, key-value pairs, files, logs, time, chance.
+The port through which expressions reach the world: secrets, key-value pairs, files, logs, time, randomness.
 
 All methods are synchronous. A caller that cannot answer yet may raise any signal of its own that is neither an
 ExpressionError nor one of Python's value or OS errors: it passes through the evaluation unchanged.
@@ -85,7 +85,7 @@ class Host(Protocol):
 
     @property
     def random(self) -> Random:
-        """Where chance comes from."""
+        """The source of randomness."""
         ...
 
     def now(self) -> datetime:

@@ -13,7 +13,7 @@ import regex
 
 from tiercel.expression.runtime import Meter
 
-# A pattern of honest use answers in microseconds; Kestra stops at a similar bound.
+# A pattern of ordinary use answers in microseconds; Kestra stops at a similar bound.
 MATCH_TIME_MAX_S = 2.0
 _BLANKS = r"[ \t\xA0\u1680\u180e\u2000-\u200a\u202f\u205f\u3000]"
 _QUOTED = regex.compile(r"\\Q(.*?)(?:\\E|\Z)", regex.DOTALL)
@@ -41,7 +41,7 @@ def find(pattern: str, text: str) -> regex.Match[str] | None:
 
 
 def split(pattern: str, text: str, limit: int) -> list[str]:
-    """Cut a text at every match, into no more than `limit` pieces when it is positive; the cuts are dropped."""
+    """Split a text at every match, into at most `limit` pieces when that is positive; what matched is dropped."""
     pieces: list[str] = []
     at = 0
     for found in compiled(pattern).finditer(text, timeout=MATCH_TIME_MAX_S):

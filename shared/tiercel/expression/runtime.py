@@ -35,7 +35,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     # Texts beyond this belong into a file.
     size_max: int = 16 * 1024 * 1024
     step_count_max: int = 1_000_000
-    # The executor evaluates between two messages; nothing honest takes longer.
+    # The executor evaluates between two messages; no ordinary expression takes longer.
     time_max_s: float = 10.0
 
 

@@ -31,7 +31,7 @@ from tiercel.schedule.cron import InvalidCron, parse_cron
 
 CONTENT_TYPES: Final = ("application/json", "text/plain")
 CRON_YEARS: Final = 28
-"""After so many years every date falls on every day of the week again, leap days too."""
+"""Years after which every date falls on every day of the week again, leap days too."""
 _ANY_TIME: Final = datetime(2000, 1, 1)
 _CAMEL: Final = {"window_advance": "windowAdvance"}
 _LISTS: Final = (FilterType.IN, FilterType.NOT_IN)

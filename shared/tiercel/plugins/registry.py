@@ -49,7 +49,7 @@ class PluginRegistry:
             for entry in entry_points(group=GROUP):
                 try:
                     entry.load()
-                except Exception:  # another's code: it must not keep everybody else's flows from running
+                except Exception:  # another author's code: it must not keep everybody else's flows from running
                     log.exception(
                         "the plugin '%s' (%s) cannot be loaded; its types are unknown",
                         entry.name,

@@ -1,5 +1,5 @@
 """
-What is said when a job cannot be decoded: nobody will run it, and who waits for it must know.
+What is said when a job cannot be decoded: nobody will run it, and whoever waits for it must know.
 
 The row of a job names its owner, an execution (with the place of its task run) or a trigger; both are told, and who is
 not meant knows nothing of such an owner.

@@ -22,7 +22,7 @@ from typing import Final
 log = logging.getLogger(__name__)
 
 _NAME: Final = re.compile(r"tiercel-[a-z]+-[0-9]+-[0-9a-f]{12}")
-"""What is for, the number of the process, and chance."""
+"""A folder's name: what it is for, the number of the process, and random letters."""
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 

@@ -29,9 +29,9 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 ENVIRONMENT_PREFIX: Final = "TIERCEL_"
 CONFIGURATION_VARIABLES: Final = ("TIERCEL_CONFIGURATION", "KESTRA_CONFIGURATION")
-"""Hold a whole settings file as text, as container files like to do."""
+"""Holds a whole settings file as text, as container files like to do."""
 TEST_PREFIX: Final = "TIERCEL_TEST_"
-"""Variables that tests read."""
+"""Beginnings of variables that only tests read."""
 DATABASES: Final = frozenset({"postgres.url", "repository.url"})
 """Settings that are addresses of databases."""
 UNCHECKED_VARIABLES: Final = frozenset({"TIERCEL_CONFORMANCE", *CONFIGURATION_VARIABLES})

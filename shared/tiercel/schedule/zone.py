@@ -18,7 +18,7 @@ from tiercel.errors import FlowAuthorError
 _OFFSET: Final = re.compile(r"(?:UTC|GMT|UT)?([+-])(\d{1,2})(?::?(\d{2}))?(?::?(\d{2}))?")
 _REGION: Final = re.compile(r"[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*")
 _PROBE: Final = timedelta(hours=12)
-"""Offsets are probed so often; no zone ever changed its offset and back within half a day."""
+"""Between two probes of an offset; no zone ever changed its offset and back within half a day."""
 
 
 class InvalidZone(FlowAuthorError):

@@ -105,7 +105,7 @@ def outcome(draft: Draft, facts: Facts, seq: int, node: Node, state: State) -> S
 
 
 def revived(name: str) -> dict[str, Any]:
-    """Return what is noted of an approval of which only the list of tasks is known that it was in last."""
+    """Return the data of an approval of which history tells only the list of tasks that it ran last."""
     decided = next((decision for decision, branch in _BRANCHES.items() if branch == name), None)
     return {"waits_for": "tasks"} if decided is None else {"decision": str(decided)}
 

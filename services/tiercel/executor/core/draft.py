@@ -54,7 +54,7 @@ class Draft:
         self.logs: list[LogEntry] = []
         self.deletion: DeleteRequested | None = None
         self.moves: list[int] = []
-        """How long the execution's history was after each change of its state that this draft made."""
+        """Lengths of the execution's history after each change of its state in this draft."""
         self.ready: list[int] = []
         """Flowables (`seq`, ROOT) whose children are to be looked at before the event is done."""
         self.pending_starts: list[tuple[int, Node]] = []
@@ -64,7 +64,7 @@ class Draft:
         self.started = 0
         """Children that the event has started; the next chunk comes with an event of its own."""
         self.started_bytes = 0
-        """What the values of these are long."""
+        """Characters of the values of these children."""
 
     @property
     def head(self) -> HeadRecord:

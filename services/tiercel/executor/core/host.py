@@ -1,4 +1,4 @@
-"""Answers what an expression inside the core asks of the world: from facts, the event's time, and a seeded chance."""
+"""Answers what an expression inside the core asks of the world: from facts, the event's time, seeded randomness."""
 
 from __future__ import annotations
 

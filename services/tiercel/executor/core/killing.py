@@ -24,7 +24,7 @@ from tiercel.model.state import State
 from tiercel.queue.base import Outgoing
 
 DEADLINE: Final = timedelta(seconds=30)
-"""A run whose worker has not answered a kill for so long ends KILLED."""
+"""A run whose worker has not answered a kill for this long ends KILLED."""
 
 
 def begin(draft: Draft, facts: Facts, *, cascade: bool, final: State, shown_by: int | None = None) -> None:

@@ -67,7 +67,7 @@ def _start_in_time(draft: Draft, facts: Facts) -> None:
 
 
 def admitted(draft: Draft, facts: Facts, event: QuotaAnswered) -> None:
-    """The flow's quotas have room for the execution: it starts; or they have not: it ends as they say."""
+    """The flow's quotas have answered: where they have room the execution starts, else it ends as they say."""
     if draft.head.quota != event.scope:
         return
     draft.update(quota=None)

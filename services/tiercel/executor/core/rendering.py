@@ -1,4 +1,4 @@
-"""Expressions inside the core: rendered with facts, time from the event, and chance from the task run."""
+"""Expressions inside the core: rendered with facts, time from the event, and randomness seeded by the task run."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Rendering:
         return self._renderer.render_value(value, self.context)
 
     def duration(self, value: Any, name: str) -> timedelta | None:
-        """Render a duration, or a number of seconds; None stays None, and so is a text that renders to nothing."""
+        """Render a duration, or a number of seconds; None stays None, and an empty text becomes None."""
         if value is None or isinstance(value, timedelta):
             return value
         text = self.text(value)
@@ -71,7 +71,7 @@ class Rendering:
             raise ExpressionError(f"'{name}': {error}") from error
 
     def number(self, value: Any, name: str) -> int | None:
-        """Render a whole number from 0 on; None stays None, and so is a text that renders to nothing."""
+        """Render a whole number from 0 on; None stays None, and an empty text becomes None."""
         text = self.text(value)
         if text is None or not text.strip():
             return None
@@ -80,7 +80,7 @@ class Rendering:
         return int(text)
 
     def choice(self, value: Any, kind: type[E], name: str) -> E | None:
-        """Render one of a few names; None stays None, and so is a text that renders to nothing."""
+        """Render one of a few names; None stays None, and an empty text becomes None."""
         text = self.text(value)
         if text is None or not text.strip():
             return None

@@ -200,7 +200,7 @@ def returned(draft: Draft, facts: Facts, event: JobReturned) -> None:
     """
     A worker did not start the job: another gets it, as the same attempt.
 
-    That the worker had it may be told later than that it has not any more: they come from different senders. Then the
+    That the worker has it may be told later than that it no longer has it: they come from different senders. Then the
     return is noted, and counts when the start is told; a second job before that would be taken for the first.
     A worker that hears no answer tells its return again. It may have the job once more by then, and run it: what was
     told before changes nothing.

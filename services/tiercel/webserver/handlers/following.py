@@ -36,7 +36,7 @@ DEPENDENTS_MAX: Final = 1000
 REREAD_S: Final = 1.0
 """Which executions depend on one is asked this often: an execution that was started anew is announced to nobody."""
 LATE: Final = timedelta(seconds=3)
-"""Lines of several processes come in the order of their batches: for so long earlier ones may follow later ones."""
+"""Lines of several processes come in the order of their batches: earlier ones may follow later ones by this much."""
 
 
 @get("/api/v1/executions/{execution_id:str}/follow", tags=["Executions"])

@@ -1,1 +1,1 @@
-"""What needs no world: questions of expressions, conversion of values, shapes of logs and outputs."""
+"""The pure part of the worker: questions of expressions, conversion of values, masking of secrets."""

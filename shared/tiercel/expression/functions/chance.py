@@ -1,4 +1,4 @@
-"""Functions that depend on the clock or on chance; both come from the host."""
+"""Functions that depend on the clock or on random numbers; both come from the host."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def _two(args: Args, second: str, call: Call) -> tuple[str, Any]:
 
 def _encrypt(args: Args, call: Call) -> Any:
     key, text = _two(args, "plaintext", call)
-    # Not the host's chance: an IV that repeats after a replay would give the key away.
+    # Not the host's random numbers: an IV that repeats after a replay would give the key away.
     return None if text is None else encryption.encrypt(key, java_text(text), os.urandom(encryption.IV_LENGTH))
 
 

@@ -32,7 +32,7 @@ def labels(context: RunContext) -> dict[str, str]:
 
 
 def job_name(context: RunContext) -> str:
-    """Return a name for the container of a run: `namespace-flow-task-` and letters of chance, in lower case."""
+    """Return a name for the container of a run: `namespace-flow-task-` and random letters, in lower case."""
     read = slug("-".join((context.namespace, context.flow_id, _task_id(context))))
     chance = "".join(secrets.choice(_LETTERS) for _ in range(CHANCE))
     return f"{normalized(read[: LABEL_LENGTH_MAX - CHANCE - 1])}-{chance}".lstrip("-")

@@ -7,8 +7,9 @@ Who owns which number, so that nothing is lost or doubled whoever dies between t
   the order in which it sends; a reader of a partition keeps the highest one per origin and drops what is not higher. So
   a message may be sent any number of times by anyone, as long as each sender keeps the order.
 * A transaction of an owner (`outbox`) writes what it sends as rows beside the state that it changes, and sends them
-  after its commit. Dies it before, whoever takes its partitions sends the rows of others first (`Outbox.inherit`).
-  An outcome that is not known ends the origin: its rows, should they appear, are sent by the same rule.
+  after its commit. If it dies before that, whoever takes its partitions sends the rows of others first
+  (`Outbox.inherit`). An outcome that is not known ends the origin: its rows, should they appear, are sent by the same
+  rule.
 * The **position** of a KEYED partition is moved by the transaction that acknowledges, from where its owner believes it
   to be; with it the highest sequences are kept. A second reader, or one that wakes up late, finds it moved, and is
   rolled back.

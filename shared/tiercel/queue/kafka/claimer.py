@@ -3,7 +3,7 @@ One worker's account of its jobs: what it was sent, has begun, and lets itself b
 
 A job takes a round trip from the worker's credit to its inbox, and a worker whose tasks are shorter than that would
 stand idle most of the time. So one that ends many asks for more than it has slots for: as many as it has ended within
-the last `AHEAD_S`, less its slots, so that who works on long tasks asks for none. What has waited for so long all the
+the last `AHEAD_S`, less its slots, so that who works on long tasks asks for none. What has waited for this long all the
 same, and by what was ended lately would wait for as long again, is handed back for others.
 """
 

@@ -25,7 +25,7 @@ REPEATED_S: Final = 30.0
 
 
 class _Calm(logging.Filter):
-    """Lets the library say each sort of thing now and then only: during an outage it says one every 100 ms."""
+    """Lets the library say each kind of thing only now and then: during an outage it says one every 100 ms."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,9 +143,9 @@ def common_properties(settings: KafkaSettings, name: str, troubles: Callable[[Ka
         "reconnect.backoff.max.ms": 1000,
         "socket.keepalive.enable": True,
         "socket.nagle.disable": True,  # a small request must not wait for the answer to the one before
-        # So long at most hangs a client on a connection that nobody answers any more; time for a large message.
+        # How long a client hangs on a connection that nobody answers any more; time for a large message.
         "socket.timeout.ms": 30_000,
-        # So long at most goes a client without a leader that it has missed, after a restart of a broker.
+        # How long a client goes without a leader that it has missed, after a restart of a broker.
         "topic.metadata.refresh.interval.ms": 10_000,
         "allow.auto.create.topics": False,
         **settings.properties,

@@ -32,7 +32,7 @@ Place = tuple[str, int]
 COUNT_MAX: Final = 1000
 """Messages of one batch."""
 POLL_S: Final = 0.1
-"""How long a poll waits: so late does the thread hear of another assignment."""
+"""How long a poll waits, and so how late the thread hears of another assignment."""
 BATCHES_MAX: Final = 4
 """Batches that the loop has not taken yet; the thread waits beyond."""
 

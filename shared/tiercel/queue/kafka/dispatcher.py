@@ -46,7 +46,7 @@ from tiercel.statestore.base import DISPATCHER, LeaseLost, Leases
 log = logging.getLogger(__name__)
 
 TTL_S: Final = 10.0
-"""A dispatcher that has not renewed its lease for so long has a successor."""
+"""A dispatcher that has not renewed its lease for this long has a successor."""
 RENEW_S: Final = 3.0
 """Three tries fit into the time that the lease lasts."""
 WAIT_S: Final = 1.0
@@ -100,7 +100,7 @@ class Dispatcher:
                 self._node.wake_here(WORKER_JOB.name)
 
     def _is_idle(self, message: WorkerEvent) -> bool:
-        """Tell whether nothing waits for who says this, nor does it wait for an answer."""
+        """Tell whether nothing waits in the lanes of the worker that says this, and it waits for no answer."""
         leaves = isinstance(message, WorkerCredit) and message.leaving
         return not leaves and self._handout.is_drained(message.lanes)
 

@@ -29,7 +29,7 @@ from tiercel.runtime.postgres.batch import Statement
 from tiercel.statestore.base import LeaseLost, StaleState
 
 SURE_S: Final = 7.0
-"""A lease that was renewed so lately is still held, as far as can be known without asking."""
+"""A lease that was renewed within this time is still held, as far as can be known without asking."""
 
 
 class Shares(msgspec.Struct, frozen=True):
@@ -38,7 +38,7 @@ class Shares(msgspec.Struct, frozen=True):
     given: Sequence[tuple[str, OutgoingJob]] = ()
     """Workers and their jobs; all others go to the waiting line."""
     lease: Lease | None = None
-    """By which jobs are given."""
+    """The transaction's right to give jobs."""
 
 
 class Handout:

@@ -34,11 +34,11 @@ log = logging.getLogger(__name__)
 ASK_AGAIN_S: Final = 0.005
 """After a claim that has granted more than it got."""
 TELL_S: Final = 0.1
-"""So long may a credit wait that is not urgent."""
+"""How long a credit that is not urgent may wait."""
 TELL_SHORT_S: Final = 0.005
-"""And so long where slots stand idle meanwhile: tasks that end together are told together."""
+"""And how long where slots stand idle meanwhile: tasks that end together are told together."""
 REPEAT_S: Final = 3.0
-"""So often a credit is told again."""
+"""How often a credit is told again."""
 FAREWELL_S: Final = 8.0
 """How long a worker that leaves waits for jobs that are on their way."""
 

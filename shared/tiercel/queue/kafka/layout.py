@@ -183,7 +183,7 @@ class TopicKeeper:
                 size = int(answer.result()["max.message.bytes"].value)
             except KafkaException as error:
                 if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-                    return  # who may not read the configuration has to trust it
+                    return  # a user that may not read the configuration has to trust it
                 raise raised(error, self._servers) from error
             if size < self._settings.message_size_max:
                 raise InvalidSettings(

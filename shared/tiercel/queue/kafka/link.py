@@ -31,9 +31,9 @@ from tiercel.queue.kafka.settings import KafkaSettings
 log = logging.getLogger(__name__)
 
 ASK_EVERY_S: Final = 1.0
-"""Brokers that have been silent for so long are asked something."""
+"""Brokers that have been silent for this long are asked something."""
 SILENT_MAX_S: Final = 10.0
-"""And after so long without an answer they count as lost: a request may take four seconds, and is repeated."""
+"""And after this long without an answer they count as lost: a request may take four seconds, and is repeated."""
 CONFIRM_S: Final = 15.0
 """How long a sender waits for the confirmation of a message before it is told that its fate is unknown."""
 

@@ -47,7 +47,7 @@ CLEAR_COUNT: Final = 64
 SWEEP_S: Final = 5.0
 """Between two sweeps: an abandoned row waits so much longer than `ABANDONED_S` at most."""
 ABANDONED_S: Final = 15.0
-"""Rows of others that are so old belong to somebody who cannot send them."""
+"""Rows of others that are older than this belong to somebody who cannot send them."""
 
 
 class Outbox:

@@ -30,7 +30,7 @@ POLL_S: Final = 1.0
 RENEW_PAUSE_S: Final = 1.0
 """Between two clients, when the first has failed for good."""
 STUCK_S: Final = 60.0
-"""A client that waits so long for a confirmation though brokers answer is replaced: to find a new leader takes less."""
+"""A client that waits this long for a confirmation though brokers answer is replaced; a new leader is found sooner."""
 CLOSE_S: Final = 5.0
 """How long a stop waits for confirmations: brokers that are away must not hold it up."""
 SOON_S: Final = 0.1

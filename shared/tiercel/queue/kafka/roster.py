@@ -17,9 +17,9 @@ import msgspec
 from tiercel.messages.worker_event import WorkerCredit, WorkerEvent, WorkerHeartbeat
 
 SILENT_S: Final = 7.0
-"""A worker that was not heard for so long gets nothing; it says something every three seconds."""
+"""A worker that was not heard for this long gets nothing; it says something every three seconds."""
 FORGOTTEN_S: Final = 600.0
-"""A worker that was not heard for so long is forgotten; one that comes back introduces itself anew."""
+"""A worker that was not heard for this long is forgotten; one that comes back introduces itself anew."""
 
 
 class _Worker(msgspec.Struct):

@@ -26,7 +26,7 @@ from tiercel.runtime.postgres.pool import PostgresPool
 log = logging.getLogger(__name__)
 
 UNREAD_S: Final = 15.0
-"""A backlog that nobody has asked for so long is closed: its partition has another owner."""
+"""A backlog that nobody has asked for this long is closed: its partition has another owner."""
 TIDY_S: Final = 2.0
 """Between two looks for such backlogs."""
 SOON_S: Final = 0.02

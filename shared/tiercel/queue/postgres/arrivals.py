@@ -25,7 +25,7 @@ SIZE_MAX: Final = 7000
 WAITING_MAX: Final = 256
 """Messages that wait for a reader who is busy: it reads the table when there are more."""
 FRESH_S: Final = 1.0
-"""So often the table is read at least: a sender may have died between its commit and a signal that was to follow it."""
+"""How often the table is read at least: a sender may have died between its commit and the signal of it."""
 DELIVERED_MAX: Final = 4096
 """Numbers of messages that are remembered: a signal may arrive after its message was read from the table."""
 

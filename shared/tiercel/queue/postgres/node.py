@@ -45,7 +45,7 @@ _ON_DISK: Final = b"SELECT pg_logical_emit_message(true, 'tiercel', ''), " + WAI
 CROWDED: Final = 0.25
 """From here on signals carry nothing: when their queue (8 GB) is full, the server refuses to commit."""
 LOOK_EVERY: Final = 50
-"""After so many signals the fullness of their queue is looked at."""
+"""Signals between two looks at how full their queue is."""
 
 
 class Durability(Enum):

@@ -152,7 +152,7 @@ class PostgresRepository:
 
 
 _SAME_TIME: Final = 6
-"""Ids that begin with so many same letters are of the same forty seconds."""
+"""Letters at the beginning of ids: those that share them are of the same forty seconds."""
 
 
 def _instants(batch: HistoryBatch, entries: Sequence[LogEntry | MetricEntry]) -> list[datetime | None]:

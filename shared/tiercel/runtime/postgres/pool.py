@@ -72,7 +72,7 @@ _SOCKET: Final[Mapping[str, Any]] = MappingProxyType(
 SIZE_DEFAULT: Final = 4
 """Statements take milliseconds: a few connections carry thousands of calls a second."""
 ACQUIRE_TIMEOUT_S: Final = 10.0
-"""How long a statement waits for a connection: the pool is full for so long only when the server hangs."""
+"""How long a statement waits for a connection: the pool is full for this long only when the server hangs."""
 
 
 class _Context:
@@ -135,7 +135,7 @@ class PostgresPool:
         self._free = asyncio.Semaphore(size)
         self._closed = False
         self.losses = 0
-        """So often a connection was lost: what was committed without waiting for the disk may be lost with it."""
+        """How often a connection was lost: what was committed without waiting for the disk may be lost with it."""
         pool = name.removeprefix("tiercel ")
         metrics.POOL_SIZE.labels(pool).set(size)
         self._lent = metrics.POOL_LENT.labels(pool)

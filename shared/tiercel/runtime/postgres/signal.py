@@ -24,9 +24,9 @@ from tiercel.runtime.postgres.pool import Connection, connect
 log = logging.getLogger(__name__)
 
 COALESCE_S: Final = 0.0025
-"""Under load signals go out so often: with 16 clients NOTIFY in every transaction costs five sixths of the commits."""
+"""Between two signals under load: with 16 clients NOTIFY in every transaction costs five sixths of the commits."""
 BURST: Final = 10
-"""So many may go out at once after a rest: an execution of a few tasks then never waits for the next turn."""
+"""Signals that may go out at once after a rest: an execution of a few tasks then never waits for the next turn."""
 RECONNECT_MAX_S: Final = 2.0
 """Between two tries to connect, at most: until then nobody is woken, and readers look by themselves."""
 NOTIFY: Final = (

@@ -37,7 +37,7 @@ COPY_MAX: Final = 5 << 30
 DELETE_MAX: Final = 1000
 """Keys that one request can delete."""
 FOLDERS_REMEMBERED: Final = 10_000
-"""Folders of which is known that no file has their place; the oldest are looked at again."""
+"""Folders of which it is known that no file has their place; the oldest are looked at again."""
 QUESTIONS_MAX: Final = 64
 """Requests that one listing has under way; how many run is the connections' matter."""
 
