@@ -18,7 +18,7 @@ from tiercel.executor.cache import Entry
 from tiercel.executor.changes import changes_of, stamp
 from tiercel.executor.core.decide import decide
 from tiercel.executor.core.draft import Draft
-from tiercel.executor.core.facts import Facts, Missing
+from tiercel.executor.core.facts import Facts, Lanes, Missing
 from tiercel.executor.core.plan import FlowPlan
 from tiercel.executor.settings import ExecutorSettings
 from tiercel.executor.surroundings import surroundings_of
@@ -60,8 +60,8 @@ class Machine:
         self.broadcasts: list[Any] = []
         self.logs: list[str] = []
         self.flows: dict[tuple[str, str], FlowPlan] = {}
-        self.lanes: frozenset[str] | None = frozenset({"default"})
-        """Lanes that live workers serve; None when that is not known."""
+        self.lanes = Lanes(frozenset({"default"}))
+        """Lanes that live workers serve, as far as is known."""
         self.sent_to: list[str] = []
         """The lanes of the jobs that were sent."""
         self.inputs = inputs

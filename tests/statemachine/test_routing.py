@@ -8,7 +8,8 @@ import pytest
 
 from tests.statemachine.flows import flow, group, task
 from tests.statemachine.machine import EXECUTION, Machine
-from tiercel.messages.execution_event import WorkerLost
+from tiercel.executor.core.facts import Lanes
+from tiercel.messages.execution_event import KillRequested, WorkerLost
 from tiercel.model.lane import served
 from tiercel.model.state import State
 from tiercel.worker.settings import WorkerSettings
@@ -20,7 +21,7 @@ def selector(*tags: str, **more: str) -> dict[str, Any]:
 
 def run(text: str, *lanes: str, known: bool = True) -> Machine:
     machine = Machine(text)
-    machine.lanes = frozenset({"default", *lanes}) if known else None
+    machine.lanes = Lanes(frozenset({"default", *lanes}), is_whole=known)
     return machine.create()
 
 
@@ -66,9 +67,34 @@ def test_without_a_worker_the_fallback_decides(fallback: str | None, state: Stat
     assert (state is State.FAILED) is any("'gpu'" in line for line in machine.logs)
 
 
-def test_an_executor_that_does_not_know_the_workers_lets_the_job_wait() -> None:
-    """It has just begun to listen: nobody is judged."""
-    assert ["gpu"] == run(flow(task("a", workerSelector=selector("gpu"))), known=False).sent_to
+@pytest.mark.parametrize(("fallback", "state"), [("FAIL", State.FAILED), ("CANCEL", State.CANCELLED)])
+def test_an_executor_that_does_not_know_the_workers_judges_later(fallback: str, state: State) -> None:
+    """It has just begun to listen: the job waits until it knows that nobody is there."""
+    machine = run(flow(task("a", workerSelector=selector("gpu", fallback=fallback))), known=False).pass_time(5)
+    assert (State.RUNNING, []) == (machine.state, machine.sent_to)
+
+    machine.lanes = Lanes(frozenset({"default"}))
+
+    assert (state, []) == (machine.pass_time(2).state, machine.sent_to)
+
+
+def test_an_executor_that_does_not_know_all_workers_sends_to_those_that_it_has_heard() -> None:
+    """A worker that is there is there, and one that comes within the first seconds gets what waited for it."""
+    text = flow(task("a", workerSelector=selector("gpu")))
+    late = run(text, known=False)
+    late.lanes = Lanes(frozenset({"gpu"}), is_whole=False)
+
+    assert ["gpu"] == run(text, "gpu", known=False).sent_to
+    assert ["gpu"] == late.pass_time(2).sent_to
+
+
+def test_a_task_run_that_waits_to_know_can_be_killed() -> None:
+    """Nothing of it is with a worker: it ends at once."""
+    machine = run(flow(task("a", workerSelector=selector("gpu"))), known=False)
+    machine.step(KillRequested(execution_id=EXECUTION, at=machine.now))
+
+    assert State.KILLED == machine.pass_time(2).state
+    assert [] == machine.sent_to
 
 
 def test_a_job_whose_worker_was_lost_waits_for_the_next_one() -> None:
@@ -76,7 +102,7 @@ def test_a_job_whose_worker_was_lost_waits_for_the_next_one() -> None:
     machine = run(flow(task("a", workerSelector=selector("gpu"))), "gpu")
     job = machine.jobs.popleft()
     machine.start(job)
-    machine.lanes = frozenset({"default"})
+    machine.lanes = Lanes(frozenset({"default"}))
     machine.step(WorkerLost(execution_id=EXECUTION, at=machine.now, seq=job.seq, attempt=1, worker="w1"))
 
     assert ["gpu", "gpu"] == machine.sent_to

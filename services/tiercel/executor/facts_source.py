@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -22,7 +23,7 @@ from tiercel.errors import (
     Unavailable,
 )
 from tiercel.executor.cache import Entry
-from tiercel.executor.core.facts import Facts, Failure, Want
+from tiercel.executor.core.facts import Facts, Failure, Lanes, Want
 from tiercel.executor.core.plan import FlowPlan
 from tiercel.executor.value_files import ValueFiles
 from tiercel.expression.host import Absent, Expired, FileAddress
@@ -39,6 +40,7 @@ from tiercel.storage.namespace_files import revision_path
 
 PLANS_MAX = 2000
 """Plans that stay in memory; beyond this the oldest is dropped, and made anew when somebody asks for it."""
+NOBODY_HEARD = partial(Lanes, frozenset(), is_whole=False)
 SECRET_THREADS_MAX = 16
 """Secrets that are asked for at a time, in threads of their own: a manager that hangs must not stop files."""
 
@@ -46,7 +48,7 @@ SECRET_THREADS_MAX = 16
 class FactsSource:
     """Fetches facts by their want."""
 
-    def __init__(self, adapters: Adapters, served: Callable[[], frozenset[str] | None] = lambda: None) -> None:
+    def __init__(self, adapters: Adapters, served: Callable[[], Lanes] = NOBODY_HEARD) -> None:
         self._served = served
         assert adapters.statestore is not None
         assert adapters.definitions is not None

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
+from tiercel.executor.core.facts import Lanes
+
 FORGOTTEN_AFTER: Final = 10
 """Time-outs of silence after which a worker is forgotten; one that held a job was declared lost long before."""
 
@@ -34,14 +36,14 @@ class Liveness:
         self._heard[worker] = now
         self._lanes[worker] = lanes
 
-    def served(self, now: datetime) -> frozenset[str] | None:
-        """Return the lanes that live workers serve; None while this executor has not listened for long enough."""
-        if not (self._is_alone and self._heard) and now - self._connected_since < self._timeout / 3:
-            return None
+    def served(self, now: datetime) -> Lanes:
+        """Return the lanes that live workers serve; they are not whole until this executor has listened for a while."""
         silent_since = now - self._timeout
-        return frozenset(
+        found = frozenset(
             lane for worker, lanes in self._lanes.items() if self._heard[worker] > silent_since for lane in lanes
         )
+        has_listened = now - self._connected_since >= self._timeout / 3
+        return Lanes(found, is_whole=has_listened or bool(self._is_alone and self._heard))
 
     def contact(self, now: datetime) -> None:
         """This executor has just talked to its queue; a gap makes it wait before it judges again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from tiercel.executor.core.facts import Lanes
 from tiercel.executor.liveness import Liveness
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -21,15 +22,17 @@ def connected(until: float) -> Liveness:
     return liveness
 
 
-def test_lanes_are_known_at_once_where_all_workers_are_in_one_process() -> None:
-    """Among many, who was not heard yet may be there all the same; alone, who was heard is everybody."""
+def test_all_lanes_are_known_at_once_where_all_workers_are_in_one_process() -> None:
+    """Among many, who was not heard yet may be there all the same for a while; alone, who was heard is everybody."""
     among_many, alone = Liveness(30, START), Liveness(30, START, is_alone=True)
     for liveness in (among_many, alone):
         liveness.hear("w", after(1), ("default",))
 
-    assert among_many.served(after(2)) is None
-    assert frozenset({"default"}) == alone.served(after(2))
-    assert Liveness(30, START, is_alone=True).served(after(2)) is None
+    default = frozenset({"default"})
+    assert Lanes(default, is_whole=False) == among_many.served(after(2))
+    assert Lanes(default, is_whole=True) == among_many.served(after(10))
+    assert Lanes(default, is_whole=True) == alone.served(after(2))
+    assert Lanes(frozenset(), is_whole=False) == Liveness(30, START, is_alone=True).served(after(2))
 
 
 def test_a_silent_worker_is_lost_after_the_timeout() -> None:

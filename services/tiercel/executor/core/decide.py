@@ -24,7 +24,7 @@ from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.loops import next_round
 from tiercel.executor.core.plan import ROOT, Kind
-from tiercel.executor.core.starting import end
+from tiercel.executor.core.starting import end, look_again
 from tiercel.messages import execution_event as events
 from tiercel.model.live import TimerKind
 from tiercel.model.state import State
@@ -213,7 +213,9 @@ def _timer_due(draft: Draft, facts: Facts, event: events.TimerDue) -> None:
             sla.expired(draft, facts, event.subject)
         case TimerKind.FLOW_RETRY:
             replaying.retry_execution(draft)
-        case TimerKind.CONTINUE | TimerKind.TRIGGER:
+        case TimerKind.CONTINUE:
+            look_again(draft, facts, event.subject)
+        case TimerKind.TRIGGER:
             draft.ready.append(ROOT)
 
 

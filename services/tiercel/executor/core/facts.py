@@ -30,6 +30,13 @@ class Want(NamedTuple):
     key: tuple[Any, ...] = ()
 
 
+class Lanes(NamedTuple):
+    """The lanes that the workers serve which this executor has heard; `is_whole` when there can be no others."""
+
+    served: frozenset[str]
+    is_whole: bool = True
+
+
 class Missing(Exception):
     """The decision needs these facts; nothing was decided."""
 

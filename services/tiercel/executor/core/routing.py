@@ -2,14 +2,17 @@
 Which workers run a task: those that its author chose by tags, at the task, at a flowable around it, or at the flow.
 
 Where no worker is there that has them, the selector says what is done: the task fails, waits, is run by any worker, or
-the execution is cancelled. An executor that has not listened for long enough to know waits.
+the execution is cancelled. An executor that has not listened for long enough to know asks itself again until it has.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Final
+
 from tiercel.errors import ExpressionError
 from tiercel.executor.core.draft import Draft
-from tiercel.executor.core.facts import Facts
+from tiercel.executor.core.facts import Facts, Lanes
 from tiercel.executor.core.plan import Node
 from tiercel.executor.core.rendering import Rendering
 from tiercel.model.execution import TaskRun
@@ -18,27 +21,35 @@ from tiercel.model.lane import lane_of_all
 from tiercel.model.task import SelectorFallback, SelectorMatch, Task, WorkerGroup, WorkerSelector
 from tiercel.queue.base import LANE_DEFAULT
 
+ASKED_AGAIN_AFTER: Final = timedelta(seconds=1)
+"""How long a task run waits for the next look at which workers there are."""
+
+
+class NotKnownYet(Exception):
+    """The executor has not listened for long enough to say that no worker is there."""
+
 
 def lane_of(draft: Draft, facts: Facts, run: TaskRun, node: Node, *, first: bool = True) -> str | None:
     """
     Return the lane of a task run's job; None when the execution is to be cancelled for want of a worker.
 
-    Raises ExpressionError when the task is to fail. A job that is sent again (`first` is false) waits instead.
+    Raises ExpressionError when the task is to fail, and NotKnownYet when that cannot be told. A job that is sent
+    again (`first` is false) waits instead.
     """
     chosen = _chosen(facts, node)
     if chosen is None:
         return LANE_DEFAULT
     lanes, fallback = _lanes(chosen, draft, facts, run, node)
-    served: frozenset[str] | None = facts.ask("lanes")
-    if served is None:
-        return lanes[0]
-    found = next((lane for lane in lanes if lane in served), None)
+    known: Lanes = facts.ask("lanes")
+    found = next((lane for lane in lanes if lane in known.served), None)
     if found is not None or fallback is SelectorFallback.WAIT:
         return found or lanes[0]
-    if fallback is SelectorFallback.IGNORE:
+    if fallback is SelectorFallback.IGNORE and known.is_whole:
         return LANE_DEFAULT
     if not first:
         return lanes[0]
+    if not known.is_whole:
+        raise NotKnownYet
     if fallback is SelectorFallback.CANCEL:
         return None
     wanted = " or ".join(f"'{lane}'" for lane in lanes)

@@ -27,7 +27,7 @@ from tiercel.executor.core.rendering import Rendering
 from tiercel.expression.truth import means_true
 from tiercel.model import ids
 from tiercel.model.execution import Attempt, TaskFixture, TaskRun
-from tiercel.model.live import Branch, RunRecord
+from tiercel.model.live import Branch, RunRecord, TimerKind
 from tiercel.model.state import State, StateChange
 from tiercel.model.task import Task
 from tiercel.plugins.core.flow.choice import If, Switch
@@ -85,13 +85,7 @@ def activate(draft: Draft, facts: Facts, seq: int, node: Node, *, passes: bool =
 def _begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
     match node.kind:
         case Kind.RUNNABLE:
-            lane = routing.lane_of(draft, facts, draft.get(seq).run, node)
-            if lane is None:
-                _running(draft, seq)
-                draft.leave = State.CANCELLED
-                end(draft, seq, node, State.CANCELLED)
-            else:
-                jobs.submit(draft, facts, seq, node, lane)
+            _send(draft, facts, seq, node)
         case Kind.SUBFLOW:
             subflow.begin(draft, facts, seq, node)
             if draft.get(seq).child_id is not None and not node.task.wait:  # type: ignore[attr-defined]  # a Subflow
@@ -119,6 +113,29 @@ def _begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
         case _:
             _running(draft, seq)
             _begin_flowable(draft, facts, seq, node)
+
+
+def _send(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
+    """Send a task run to the workers that it is for, or look again later whether there are any."""
+    try:
+        lane = routing.lane_of(draft, facts, draft.get(seq).run, node)
+    except routing.NotKnownYet:
+        draft.set_timer(TimerKind.CONTINUE, seq, draft.at + routing.ASKED_AGAIN_AFTER)
+        return
+    if lane is None:
+        _running(draft, seq)
+        draft.leave = State.CANCELLED
+        end(draft, seq, node, State.CANCELLED)
+    else:
+        jobs.submit(draft, facts, seq, node, lane)
+
+
+def look_again(draft: Draft, facts: Facts, seq: int) -> None:
+    """Begin a task run that waits to know whether a worker is there for it."""
+    record = draft.run(seq)
+    node = facts.node_of(record.run.task_id) if record is not None else None
+    if record is not None and node is not None and record.run.state in (State.CREATED, State.RESTARTED):
+        activate(draft, facts, seq, node, passes=True)
 
 
 def _pretend(draft: Draft, facts: Facts, seq: int, node: Node, fixture: TaskFixture) -> None:
