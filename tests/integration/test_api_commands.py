@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from amazon.ion import simpleion
 
 from tests.integration.api_stage import Stage, running
 
@@ -288,3 +289,22 @@ async def test_files_of_an_execution_are_shown_to_its_readers_only(stage: Stage)
     await stage.call("GET", f"{path}?path=file:///etc/passwd", 422)
 
     assert ("grüße\n", True, "txt") == (preview["content"], preview["truncated"], preview["extension"])
+
+
+async def test_rows_of_an_ion_file_are_downloaded_as_lines_of_json(stage: Stage) -> None:
+    """`format=JSONL` converts text and binary Ion; without it, or with RAW, the file comes as it is."""
+    execution_id = await started(stage, "quick")
+    folder = f"/company/team/quick/executions/{execution_id}/tasks/x/y"
+    rows = b'{a:1,b:"x y",c:Instant::"2024-01-01T00:00:00Z"}\n{a:null,d:[1.5e0]}\n'
+    text = await stage.storage.put("main", f"{folder}/rows.ion", rows)
+    binary = await stage.storage.put("main", f"{folder}/binary.ion", simpleion.dumps({"a": 1}, binary=True))
+    plain = await stage.storage.put("main", f"{folder}/plain.txt", b"{not ion")
+    path = f"executions/{execution_id}/file"
+
+    lines = await stage.call("GET", f"{path}?path={text}&format=JSONL")
+
+    assert '{"a":1,"b":"x y","c":"2024-01-01T00:00:00Z"}\n{"a":null,"d":[1.5]}\n' == lines
+    assert '{"a":1}\n' == await stage.call("GET", f"{path}?path={binary}&format=JSONL")
+    assert rows.decode() == await stage.call("GET", f"{path}?path={text}&format=RAW")
+    await stage.call("GET", f"{path}?path={plain}&format=JSONL", 422)
+    await stage.call("GET", f"{path}?path={text}&format=CSV", 422)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 from collections.abc import AsyncIterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -17,6 +19,9 @@ from litestar.response import Stream
 
 from tiercel.errors import NotFound, Refused
 from tiercel.expression import ion
+from tiercel.expression.printing import json_of
+from tiercel.plugins.core.storage.rows import ion_rows
+from tiercel.runtime.scratch import Scratch
 from tiercel.storage import uris
 from tiercel.webserver.context import Call
 
@@ -25,6 +30,7 @@ _ID: Final = "/api/v1/executions/{execution_id:str}/file"
 _OWNER: Final = re.compile(r"/(?P<namespace>.+)/(?P<flow>[^/]+)/executions/(?P<execution>[^/]+)/.+")
 PREVIEW_MAX: Final = 2 << 20
 """Bytes that a preview reads."""
+_CHUNK: Final = 256 * 1024
 ROWS_DEFAULT: Final = 100
 """Rows of a preview, as in Kestra."""
 ROWS_MAX: Final = 5000
@@ -57,10 +63,49 @@ async def located(call: Call, execution_id: str) -> str:
 
 @get(_ID, tags=["Executions"])
 async def download_file(request: AnyRequest, execution_id: FromPath[str]) -> Stream:
-    """Return a file of an execution."""
+    """Return a file of an execution: as it is, or the rows of an Ion file as lines of JSON (`format=JSONL`)."""
     call = Call(request)
+    form = (call.query.one("format") or "RAW").upper()
+    if form not in ("RAW", "JSONL"):
+        raise Refused(f"'format' takes RAW or JSONL, not '{form}'.")
     path = await located(call, execution_id)
-    return await file_stream(call, path)
+    return await (file_stream(call, path) if form == "RAW" else _json_lines_stream(call, path))
+
+
+async def _json_lines_stream(call: Call, path: str) -> Stream:
+    """Convert the whole file before the answer begins: one that is no Ion is refused instead of cut off."""
+    folder = Scratch("download")
+    source, target = folder.path / "rows", folder.path / "lines"
+    try:
+        await call.api.storage.fetch(call.tenant_id, path, source)
+        await asyncio.to_thread(_convert, source, target)
+    except ValueError as error:
+        folder.close()
+        raise Refused(f"'{path}' cannot be read as Ion: {error}; ask for it with format=RAW.") from error
+    except BaseException:
+        folder.close()
+        raise
+    name = path.rpartition("/")[2]
+    headers = {
+        "content-disposition": f"attachment; filename*=UTF-8''{quote(name.removesuffix('.ion') + '.jsonl')}",
+        "content-length": str(target.stat().st_size),
+    }
+
+    async def content() -> AsyncIterator[bytes]:
+        try:
+            with target.open("rb") as file:
+                while chunk := await asyncio.to_thread(file.read, _CHUNK):
+                    yield chunk
+        finally:
+            folder.close()
+
+    return Stream(content(), media_type="application/octet-stream", headers=headers)
+
+
+def _convert(source: Path, target: Path) -> None:
+    with target.open("wb") as lines:
+        for value in ion_rows(source):
+            lines.write(json_of(value).encode() + b"\n")
 
 
 async def file_stream(call: Call, path: str) -> Stream:
