@@ -63,6 +63,37 @@ async def test_a_folder_ends_with_its_first_failed_task(world: World) -> None:
     assert ("INFO", "reached") in await world.logs()
 
 
+async def test_a_folder_tries_a_task_again_as_its_retry_says(world: World) -> None:
+    """In the same folder, at once for whoever waits: other tasks follow when it has succeeded."""
+    retry = {"type": "constant", "interval": "PT0.01S", "maxAttempts": 3, "warningOnRetry": True}
+    commands = ["echo {{ taskrun.attemptsCount }} >> tries", "test $(wc -l < tries) -eq 2"]
+    again = {"id": "again", "type": SHELL, "commands": commands, "retry": retry}
+    read = {"id": "read", "type": SHELL, "commands": ["""echo '::{"outputs":{"tries":"'$(echo $(cat tries))'"}}::'"""]}
+    never = {"id": "never", "type": "io.kestra.plugin.core.execution.Fail", "retry": retry}
+    await world.send({"id": "wd", "type": FOLDER, "tasks": [again, read, never]})
+    finished = await world.finished()
+
+    children = [event for event in await world.events() if isinstance(event, ChildRunReported)]
+    assert [(child.task_id, child.state) for child in children] == [
+        ("again", State.RUNNING),
+        ("again", State.RETRYING),
+        ("again", State.RUNNING),
+        ("again", State.WARNING),
+        ("read", State.RUNNING),
+        ("read", State.SUCCESS),
+        ("never", State.RUNNING),
+        ("never", State.RETRYING),
+        ("never", State.RUNNING),
+        ("never", State.RETRYING),
+        ("never", State.RUNNING),
+        ("never", State.FAILED),
+    ]
+    assert children[5].outputs is not None
+    assert children[5].outputs.value is not None
+    assert {"tries": "0 1"} == children[5].outputs.value["vars"]
+    assert State.FAILED is finished.state
+
+
 async def test_a_folder_remembers_files_between_executions(world: World) -> None:
     """Cached files come back, and the cache follows their changes."""
     definition = {

@@ -118,6 +118,21 @@ async def test_a_kill_ends_a_folder_and_its_task(world: World) -> None:
     assert [(child.task_id, child.state) for child in children] == [("t", State.RUNNING), ("t", State.KILLED)]
 
 
+async def test_a_kill_ends_a_folder_whose_task_waits_to_be_tried_again(world: World) -> None:
+    """The time of the retry is not waited for."""
+    retry = {"type": "constant", "interval": "PT1H", "maxAttempts": 2}
+    task = {"id": "t", "type": "io.kestra.plugin.core.execution.Fail", "retry": retry}
+    await world.send({"id": "wd", "type": FOLDER, "tasks": [task]})
+    await world.until(
+        lambda events: any(isinstance(each, ChildRunReported) and each.state is State.RETRYING for each in events)
+    )
+    await world.kill()
+
+    assert (await world.finished()).state is State.KILLED
+    children = [event.state for event in await world.events() if isinstance(event, ChildRunReported)]
+    assert [State.RUNNING, State.RETRYING, State.KILLED] == children
+
+
 async def test_a_task_that_blocks_has_a_thread_of_its_own(tmp_path: Path) -> None:
     """It uses the same context; its log, its reports and what it stores arrive as from any other task."""
     world = World(tmp_path, log_lines_pending_max=1000)

@@ -7,19 +7,22 @@ task that fails, unless that one may fail. Then the output files are kept, and t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from tiercel.errors import TiercelError
+from tiercel.errors import TaskFailed, TiercelError
 from tiercel.expression.truth import means_true
 from tiercel.messages.execution_event import ChildRunReported
 from tiercel.messages.worker_job import TaskJob
 from tiercel.model import ids
+from tiercel.model.backoff import next_try
 from tiercel.model.execution import OutputRef
 from tiercel.model.state import State
+from tiercel.model.task import RetryBehavior
 from tiercel.plugins import folder
 from tiercel.plugins.base import RunnableTask, Task
 from tiercel.plugins.core.flow.workingdirectory import WorkingDirectory
@@ -31,11 +34,14 @@ from tiercel.worker.outputs import reference
 if TYPE_CHECKING:
     from tiercel.worker.jobrun import Owner
 
+_NEW: Final = RetryBehavior.CREATE_NEW_EXECUTION
+"""A retry that only the executor could make."""
+
 
 class FolderRun:
     """The run of a WorkingDirectory."""
 
-    __slots__ = ("_child", "_context", "_job", "_owner", "_stop", "_task", "_warned")
+    __slots__ = ("_child", "_context", "_job", "_owner", "_stop", "_stopped", "_task", "_warned")
 
     def __init__(self, task: WorkingDirectory, context: TaskContext, job: TaskJob, owner: Owner) -> None:
         self._task = task
@@ -43,6 +49,7 @@ class FolderRun:
         self._job = job
         self._owner = owner
         self._stop: Stop | None = None
+        self._stopped = asyncio.Event()
         self._child: Run | None = None
         self._warned = False
 
@@ -50,6 +57,7 @@ class FolderRun:
         """End the run and the task that runs in it."""
         if self._stop is None:
             self._stop = reason
+            self._stopped.set()
             self._context.kill()
             if self._child is not None:
                 self._child.stop(reason)
@@ -93,28 +101,63 @@ class FolderRun:
         return None
 
     async def _run_child(self, child: Task) -> Outcome:
-        context = self._context_of(child)
-        report = _Report(self._job, self._owner, child, context.task_run_id)
-        report.send(State.RUNNING)
+        """Run a task, and again as often as its `retry` says: here, for the folder is nowhere else."""
+        began = self._owner.surroundings.clock.now()
+        attempt = 1
+        while True:
+            context = self._context_of(child, attempt)
+            report = _Report(self._job, self._owner, child, context.task_run_id)
+            report.send(State.RUNNING)
+            outcome, ref = await self._attempt(child, context)
+            if outcome.lost:
+                return outcome
+            policy = child.retry if child.retry is not None and child.retry.behavior is not _NEW else None
+            if outcome.state is State.FAILED and policy is not None and self._stop is None:
+                now = self._owner.surroundings.clock.now()
+                due = next_try(policy, attempt, now, began, context.task_run_id, self._job.dialect)
+                if due is not None:
+                    report.send(State.RETRYING, ref, outcome.error)
+                    if not await self._waits((due - now).total_seconds()):
+                        return self._killed(report)
+                    attempt += 1
+                    continue
+            if outcome.state is State.SUCCESS and attempt > 1 and policy is not None and policy.warning_on_retry:
+                outcome = msgspec.structs.replace(outcome, state=State.WARNING)
+            report.send(outcome.state, ref, outcome.error)
+            if outcome.state is not State.SKIPPED:
+                self._remember(child, outcome.outputs)
+            return outcome
+
+    async def _attempt(self, child: Task, context: TaskContext) -> tuple[Outcome, OutputRef | None]:
         try:
             if not await self._is_wanted(child, context):
-                report.send(State.SKIPPED)
-                return Outcome(state=State.SKIPPED)
+                return Outcome(state=State.SKIPPED), None
             if not isinstance(child, RunnableTask):
-                message = f"A task of type '{child.type}' cannot run inside a WorkingDirectory."
-                context.log("ERROR", message)
-                report.send(State.FAILED, error=message)
-                return Outcome(state=State.FAILED, error=message)
+                raise TaskFailed(f"A task of type '{child.type}' cannot run inside a WorkingDirectory.")
             outcome = await self._outcome_of(child, context)
             ref = await reference(context, outcome.outputs) if outcome.outputs and not outcome.lost else None
         except TiercelError as error:
             context.log("ERROR", str(error))
-            report.send(State.FAILED, error=str(error))
-            return Outcome(state=State.FAILED, error=str(error), exception=error)
+            return Outcome(state=State.FAILED, error=str(error), exception=error), None
         context.metrics.send(context.origin, context.surroundings.clock, context.surroundings.metric_sink)
+        return outcome, ref
+
+    async def _waits(self, seconds: float) -> bool:
+        """Wait for the time of the next attempt; False when the run was stopped meanwhile."""
+        pause = asyncio.ensure_future(self._owner.surroundings.clock.sleep(seconds))
+        end = asyncio.ensure_future(self._stopped.wait())
+        try:
+            await asyncio.wait((pause, end), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            pause.cancel()
+            end.cancel()
+        return self._stop is None
+
+    def _killed(self, report: _Report) -> Outcome:
+        assert self._stop is not None
+        outcome = stopped(self._stop)
         if not outcome.lost:
-            report.send(outcome.state, ref, outcome.error)
-        self._remember(child, outcome.outputs)
+            report.send(outcome.state, None, outcome.error)
         return outcome
 
     async def _outcome_of(self, child: RunnableTask, context: TaskContext) -> Outcome:
@@ -131,11 +174,12 @@ class FolderRun:
             return True
         return means_true(await context.render(child.run_if, str))
 
-    def _context_of(self, child: Task) -> TaskContext:
+    def _context_of(self, child: Task, attempt: int) -> TaskContext:
         job, parent = self._job, self._context
         at = ids.instant_of(job.task_run_id) or datetime.now(UTC)
         run_id = ids.derived_id(at, job.task_run_id, child.id, job.attempt)
-        taskrun = {**_map(parent.variables.get("taskrun")), "id": run_id, "parentId": job.task_run_id}
+        own = {"id": run_id, "parentId": job.task_run_id, "attemptsCount": attempt - 1}
+        taskrun = {**_map(parent.variables.get("taskrun")), **own}
         variables = {
             **parent.variables,
             "task": {"id": child.id, "type": child.type},
@@ -145,7 +189,7 @@ class FolderRun:
         level = str(child.log_level) if child.log_level is not None else job.log_level
         return TaskContext(
             parent.surroundings,
-            msgspec.structs.replace(parent.origin, task_id=child.id, task_run_id=run_id),
+            msgspec.structs.replace(parent.origin, task_id=child.id, task_run_id=run_id, attempt=attempt),
             variables,
             dialect=parent.dialect,
             log_level=level,

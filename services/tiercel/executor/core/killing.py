@@ -73,7 +73,7 @@ def _end_runs(draft: Draft, facts: Facts, *, cascade: bool) -> bool:
             draft.turn(record.run.seq, State.KILLING)
             waits = True
             running.append((record.run.seq, record.run.attempt))
-        elif state is State.RUNNING and _owner_runs(draft, record):
+        elif state in (State.RUNNING, State.RETRYING) and _owner_runs(draft, record):
             continue
         else:
             end_killed(draft, record.run.seq, node)
@@ -110,7 +110,7 @@ def end_killed(draft: Draft, seq: int, node: Node | None, state: State | None = 
     state = state or killed_as(draft, seq)
     if record.run.state is State.PAUSED:
         pausing.unpause_killed(draft, seq)
-    elif record.run.state is State.RETRYING:
+    elif record.run.state is State.RETRYING and (int(TimerKind.RETRY), seq) in draft.head.timers:
         draft.clear_timer(TimerKind.RETRY, seq)
         draft.update(retrying=max(0, draft.head.retrying - 1))
     attempts = draft.get(seq).run.attempts

@@ -132,14 +132,22 @@ def child_run(draft: Draft, facts: Facts, event: ChildRunReported) -> None:
         found = _new_child(draft, event)
     seq = found.run.seq
     if event.state is State.RUNNING:
+        if found.run.state is State.RETRYING:
+            draft.turn(seq, State.CREATED)
         if draft.turn(seq, State.RUNNING):
             record = draft.get(seq)
             draft.put(replace(record, run=begin_attempt(record.run, draft.at, event.worker)))
         return
     draft.turn(seq, State.RUNNING)
     record = draft.get(seq)
-    run = keep_outputs(draft, end_attempt(record.run, event.state, draft.at), event.outputs)
+    tries_again = event.state is State.RETRYING
+    ended = end_attempt(record.run, State.FAILED if tries_again else event.state, draft.at)
+    run = keep_outputs(draft, ended, event.outputs)
     draft.put(replace(record, run=replace(run, error=event.error) if event.error else run))
+    if tries_again:
+        draft.turn(seq, State.FAILED)
+        draft.turn(seq, State.RETRYING)
+        return
     node = facts.node_of(record.run.task_id)
     if draft.turn(seq, allowed(event.state, node) if node is not None else event.state):
         fold(draft, seq)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from random import Random  # reason: seeded from the task run, so that every pass of a decision draws the same
+from datetime import datetime
 
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.plan import Kind, Node
-from tiercel.model.duration import later
+from tiercel.model.backoff import next_try
 from tiercel.model.execution import TaskRun
 from tiercel.model.flow import Retry, RetryBehavior
 from tiercel.model.live import TimerKind
@@ -26,44 +25,15 @@ def policy_of(node: Node, facts: Facts) -> Retry | None:
     return facts.plan.flow.retry
 
 
-def delay(policy: Retry, attempt: int, seed: str, dialect: str = "2.x") -> timedelta:
-    """
-    Return how long after the end of this attempt (from 1) the next one comes, by Kestra's formulas.
-
-    An exponential delay is a power of its factor in 2.x; in 1.x it grows by the same step, and the first is none.
-    """
-    match policy.type:
-        case "exponential":
-            old = dialect == "1.x"
-            try:
-                factor = int(policy.delay_factor) * (attempt - 1) if old else policy.delay_factor ** (attempt - 1)
-                wait = (policy.interval or timedelta(0)) * factor
-            except (OverflowError, ValueError):
-                wait = timedelta.max
-            return min(wait, policy.max_interval) if policy.max_interval is not None else wait
-        case "random":
-            low = (policy.min_interval or timedelta(0)).total_seconds()
-            high = (policy.max_interval or timedelta(0)).total_seconds()
-            return timedelta(milliseconds=int(Random(seed).uniform(low, high) * 1000))
-        case _:
-            return policy.interval or timedelta(0)
-
-
 def next_date(policy: Retry, run: TaskRun, draft: Draft, dialect: str) -> datetime | None:
     """Return when a failed run is tried again; None when it is not."""
     execution = draft.execution
     of_flow = policy.behavior is RetryBehavior.CREATE_NEW_EXECUTION
     tried = execution.attempt_number if of_flow else run.attempt
-    if policy.max_attempts is not None and tried >= policy.max_attempts:
-        return None
-    due = later(draft.at, delay(policy, max(1, tried), f"{run.id}:{tried}", dialect))
-    if policy.max_duration is not None:
-        began = run.attempts[0].history[0].date if run.attempts else run.history[0].date
-        if of_flow:
-            began = execution.original_created or execution.history[0].date
-        if due > later(began, policy.max_duration):
-            return None
-    return due
+    began = run.attempts[0].history[0].date if run.attempts else run.history[0].date
+    if of_flow:
+        began = execution.original_created or execution.history[0].date
+    return next_try(policy, tried, draft.at, began, run.id, dialect)
 
 
 def retry(draft: Draft, facts: Facts, seq: int, node: Node) -> bool:
