@@ -26,8 +26,8 @@ from tests.conformance.values import instant
 from tiercel.condition import flow_trigger, label, sla, window
 from tiercel.condition.evaluate import Subject, Upstream, all_hold, holds, upstream_of, when_holds
 from tiercel.errors import ExpressionError
-from tiercel.executor.core.retrying import delay
 from tiercel.expression.rendering import Renderer
+from tiercel.model.backoff import delay
 from tiercel.model.duration import parse_duration
 from tiercel.model.execution import Execution, ExecutionKind
 from tiercel.model.flow import Flow, Sla
