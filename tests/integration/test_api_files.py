@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.api_stage import Stage
+from tests.integration.api_stage import BASE, Stage
 
-FILES = "namespaces/company.team/files"
+NAMESPACE = "company.team"
+FILES = f"namespaces/{NAMESPACE}/files"
 
 
 def packed(files: Mapping[str, bytes], *, encrypted: bool = False) -> bytes:
@@ -62,6 +63,52 @@ async def test_an_archive_is_unpacked_into_its_folder(stage: Stage) -> None:
     assert "packed" == await stage.call("GET", f"{FILES}?path=/in/sub/a.txt")
     assert "not a zip archive" in await put(stage, "/in/", b"no zip", "files.zip", 422)
     assert ".." in await put(stage, "/in/", packed({"../../x.txt": b"out"}), "files.zip", 422)
+
+
+async def test_no_file_lies_in_the_folder_of_flows(stage: Stage) -> None:
+    """Archives bring flows there; a flow that is put there becomes one of the namespace, whatever it says itself."""
+    flow = b"id: moved\nnamespace: elsewhere\ntasks:\n  - {id: t, type: io.kestra.plugin.core.log.Log, message: hi}\n"
+    await put(stage, "/a.txt", b"one")
+    for path in ("/_flows", "/_flows/a.yml", "/./_flows/a.yml", "//_flows/a.yml"):
+        for method, address in (
+            ("GET", f"{FILES}?path={path}"),
+            ("GET", f"{FILES}/stats?path={path}"),
+            ("GET", f"{FILES}/directory?path={path}"),
+            ("POST", f"{FILES}/directory?path={path}"),
+            ("PUT", f"{FILES}?from=/a.txt&to={path}"),
+            ("PUT", f"{FILES}?from={path}&to=/b.txt"),
+            ("DELETE", f"{FILES}?path={path}"),
+        ):
+            refused = await stage.call(method, address, 422)
+            assert f"Illegal argument: Forbidden path: {path}" == refused["message"]
+
+    await put(stage, "/_flows/moved.yml", flow)
+
+    assert NAMESPACE == (await stage.call("GET", f"flows/{NAMESPACE}/moved"))["namespace"]
+    assert "Invalid flow file path" in await put(stage, "/_flows/deeper/moved.yml", flow, status=422)
+    assert "Invalid entity" in await put(stage, "/_flows/moved.yml", b"id: x", status=422)
+
+
+async def test_an_exported_namespace_is_imported_into_another(stage: Stage) -> None:
+    """Its files and its flows; nothing is taken when one of the flows is wrong."""
+    flow = (
+        f"id: shown\nnamespace: {NAMESPACE}\ntasks:\n  - {{id: t, type: io.kestra.plugin.core.log.Log, message: hi}}\n"
+    )
+    await put(stage, "/sub/a.txt", b"one")
+    await stage.call("POST", "flows", content=flow)
+    await stage.call("POST", "flows", content=flow.replace(NAMESPACE, f"{NAMESPACE}.child"))
+
+    exported = (await stage.http.get(f"{BASE}/{FILES}/export")).content
+    with zipfile.ZipFile(io.BytesIO(exported)) as archive:
+        assert ["_flows/shown.yml", "sub/a.txt"] == sorted(archive.namelist())
+    other = FILES.replace(NAMESPACE, "other")
+    await stage.call("POST", f"{other}?path=/x", files={"fileContent": ("files.zip", exported)})
+
+    assert "one" == await stage.call("GET", f"{other}?path=/sub/a.txt")
+    assert "other" == (await stage.call("GET", "flows/other/shown"))["namespace"]
+    wrong = packed({"b.txt": b"two", "_flows/x.yml": b"id: x"})
+    await stage.call("POST", f"{other}?path=/x", 422, files={"fileContent": ("files.zip", wrong)})
+    await stage.call("GET", f"{other}?path=/b.txt", 404)
 
 
 async def test_a_moved_folder_keeps_its_revisions(stage: Stage) -> None:

@@ -1,38 +1,18 @@
-"""Namespaces: the list of those that have flows, and their files."""
+"""Namespaces: the list of those that have flows, and what they can use."""
 
 from __future__ import annotations
 
-import io
-import zipfile
-from collections.abc import AsyncIterator
-from datetime import datetime
 from typing import Any, Final
-from urllib.parse import quote
 
-import msgspec
-from litestar import Request, Response, delete, get, post, put
+from litestar import Request, get, post
 from litestar.datastructures import State as AppState
 from litestar.params import FromPath
-from litestar.response import Stream
 
-from tiercel.errors import Conflict, NotFound, Refused
-from tiercel.storage import uris
-from tiercel.storage.base import FileAttributes
-from tiercel.storage.namespace_files import NamespaceFolder
-from tiercel.webserver import archive as archives
-from tiercel.webserver import multipart
 from tiercel.webserver.context import Call
-from tiercel.webserver.handlers.actions import read_form
-from tiercel.webserver.handlers.executionfiles import file_stream
 from tiercel.webserver.handlers.keyvalues import with_parents
 
 AnyRequest = Request[Any, Any, AppState]
 _BASE: Final = "/api/v1/namespaces"
-_FILES: Final = f"{_BASE}/{{namespace:str}}/files"
-EXPORT_MAX: Final = 256 << 20
-"""Bytes of the files of one exported archive."""
-UNPACKED_MAX: Final = 1 << 30
-"""Bytes of the files of one imported archive."""
 
 
 @get(f"{_BASE}/search", tags=["Namespaces"])
@@ -85,147 +65,6 @@ async def namespace_secrets(request: AnyRequest, namespace: FromPath[str]) -> di
     return {"readOnly": True, "results": [{"key": name} for name in names], "total": len(names)}
 
 
-def attributes_json(attributes: FileAttributes) -> dict[str, Any]:
-    """Return what is known of a file as the API shows it: times in milliseconds."""
-    shown: dict[str, Any] = msgspec.to_builtins(attributes)
-    for name, at in (
-        ("lastModifiedTime", attributes.last_modified_time),
-        ("creationTime", attributes.creation_time),
-    ):
-        shown[name] = int(at.timestamp() * 1000)
-    return shown
-
-
-def path_of(call: Call, namespace: str, name: str = "path", *, default: str | None = None) -> str:
-    """Return the storage path of the namespace file that the query names."""
-    given = call.query.one(name, default)
-    return uris.namespace_file(namespace, call.query.required(name) if given is None else given)
-
-
-@get(f"{_FILES}/search", tags=["Files"])
-async def search_files(request: AnyRequest, namespace: FromPath[str]) -> list[str]:
-    """Return the paths of the namespace's files that hold a text."""
-    call = Call(request)
-    text, root = (call.query.one("q") or "").lower(), uris.namespace_files(namespace)
-    found = await call.api.storage.by_prefix(call.tenant_id, root)
-    paths = [uris.path_of(uri).removeprefix(root) for uri in found]
-    return sorted(path for path in paths if text in path.lower())
-
-
-@get(_FILES, tags=["Files"])
-async def get_file(request: AnyRequest, namespace: FromPath[str]) -> Stream:
-    """Return a namespace file, as it is or as it was at a revision."""
-    call = Call(request)
-    revision = call.query.number("revision", least=1)
-    return await file_stream(call, await files_of(call, namespace).locate(call.query.required("path"), revision))
-
-
-@get(f"{_FILES}/revisions", tags=["Files"])
-async def file_revisions(request: AnyRequest, namespace: FromPath[str]) -> list[dict[str, Any]]:
-    """Return the revisions of a file that are left, the oldest first."""
-    call = Call(request)
-    found = await files_of(call, namespace).revisions(call.query.required("path"))
-    if not found:
-        raise NotFound(f"File '{call.query.one('path')}' does not exist in namespace '{namespace}'.")
-    return [msgspec.to_builtins(each, builtin_types=(datetime,)) for each in found]
-
-
-@get(f"{_FILES}/stats", tags=["Files"])
-async def file_stats(request: AnyRequest, namespace: FromPath[str]) -> dict[str, Any]:
-    """Return what is known of a namespace file or folder."""
-    call = Call(request)
-    path = path_of(call, namespace, default="/")
-    return attributes_json(await call.api.storage.attributes(call.tenant_id, path))
-
-
-@get(f"{_FILES}/directory", tags=["Files"])
-async def list_directory(request: AnyRequest, namespace: FromPath[str]) -> list[dict[str, Any]]:
-    """Return what lies in a folder of the namespace's files."""
-    call = Call(request)
-    path = path_of(call, namespace, default="/")
-    try:
-        found = await call.api.storage.children(call.tenant_id, path)
-    except NotFound:
-        if path.rstrip("/") != uris.namespace_files(namespace):
-            raise
-        return []  # a namespace without files has no folder yet
-    return [attributes_json(each) for each in found]
-
-
-@post(f"{_FILES}/directory", status_code=200, tags=["Files"])
-async def make_directory(request: AnyRequest, namespace: FromPath[str]) -> None:
-    """Make a folder."""
-    call = Call(request)
-    await call.api.storage.make_directory(call.tenant_id, path_of(call, namespace))
-
-
-@post(_FILES, status_code=200, tags=["Files"])
-async def put_file(request: AnyRequest, namespace: FromPath[str]) -> None:
-    """Store a namespace file; a zip archive is unpacked where the path says, if it names a folder."""
-    call = Call(request)
-    with multipart.form() as form:
-        await read_form(request, form, call.api.settings.text_part_max)
-        upload = form.files.get("fileContent") or next(iter(form.files.values()), None)
-        if upload is None:
-            raise Refused("The body must be 'multipart/form-data' with a part 'fileContent' that has a file name.")
-        path, files = call.query.required("path"), files_of(call, namespace)
-        if path.endswith("/") and upload.file_name.lower().endswith(".zip"):
-            await _unpack(files, path, upload)
-        else:
-            await files.put(path, upload.path)
-
-
-def files_of(call: Call, namespace: str) -> NamespaceFolder:
-    """Return the files of a namespace."""
-    return NamespaceFolder(call.api.storage, call.tenant_id, namespace)
-
-
-async def _unpack(files: NamespaceFolder, folder: str, upload: multipart.Upload) -> None:
-    with archives.opened(upload, UNPACKED_MAX) as (archive, entries):
-        paths = [uris.path_of(folder + entry.filename.lstrip("/")) for entry in entries]
-        for path, entry in zip(paths, entries, strict=True):
-            await files.put(path, _pieces(archive, entry))
-
-
-async def _pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> AsyncIterator[bytes]:
-    with archive.open(entry) as content:
-        while piece := content.read(1 << 20):
-            yield piece
-
-
-@put(_FILES, status_code=200, tags=["Files"])
-async def move_file(request: AnyRequest, namespace: FromPath[str]) -> None:
-    """Move a namespace file or folder; nothing is overwritten."""
-    call = Call(request)
-    if await call.api.storage.exists(call.tenant_id, path_of(call, namespace, "to")):
-        raise Conflict(f"'{call.query.one('to')}' exists already; delete it first.")
-    await files_of(call, namespace).move(call.query.required("from"), call.query.required("to"))
-
-
-@delete(_FILES, status_code=200, tags=["Files"])
-async def delete_file(request: AnyRequest, namespace: FromPath[str]) -> None:
-    """Delete a namespace file, or a folder with everything in it."""
-    call = Call(request)
-    if not await files_of(call, namespace).delete(call.query.required("path")):
-        raise NotFound(f"File '{call.query.one('path')}' does not exist in namespace '{namespace}'.")
-
-
-@get(f"{_FILES}/export", tags=["Files"])
-async def export_files(request: AnyRequest, namespace: FromPath[str]) -> Response[bytes]:
-    """Return all files of a namespace as a zip archive."""
-    call = Call(request)
-    root, size, buffer = uris.namespace_files(namespace), 0, io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for uri in await call.api.storage.by_prefix(call.tenant_id, root):
-            size += (await call.api.storage.attributes(call.tenant_id, uri)).size
-            if size > EXPORT_MAX:
-                raise Refused(f"The files of '{namespace}' are larger than {EXPORT_MAX} bytes; export parts of them.")
-            content = await call.api.storage.read(call.tenant_id, uri)
-            archive.writestr(uris.path_of(uri).removeprefix(root).lstrip("/"), content)
-    headers = {"content-disposition": f'attachment; filename="{quote(namespace)}_files.zip"'}
-    return Response(buffer.getvalue(), media_type="application/octet-stream", headers=headers)
-
-
 HANDLERS: Final[list[Any]] = [
     search_namespaces,
     autocomplete,
@@ -233,14 +72,4 @@ HANDLERS: Final[list[Any]] = [
     list_namespaces,
     inherited_secrets,
     namespace_secrets,
-    search_files,
-    get_file,
-    file_revisions,
-    file_stats,
-    list_directory,
-    make_directory,
-    put_file,
-    move_file,
-    delete_file,
-    export_files,
 ]
