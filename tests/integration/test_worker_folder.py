@@ -91,6 +91,8 @@ async def test_a_folder_tries_a_task_again_as_its_retry_says(world: World) -> No
     assert children[5].outputs is not None
     assert children[5].outputs.value is not None
     assert {"tries": "0 1"} == children[5].outputs.value["vars"]
+    numbers = [line.attempt_number for line in await world.lines() if line.message == "Task failure"]
+    assert [0, 1, 2] == numbers
     assert State.FAILED is finished.state
 
 

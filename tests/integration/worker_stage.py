@@ -15,6 +15,7 @@ from tiercel.messages.execution_event import ExecutionEvent, TaskFinished
 from tiercel.messages.history import LogBatch
 from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT, HISTORY
 from tiercel.messages.worker_job import TaskJob
+from tiercel.model.execution import LogEntry
 from tiercel.queue.base import Outgoing, OutgoingJob
 from tiercel.queue.memory import MemoryBackend
 from tiercel.runtime.adapters import Adapters
@@ -91,9 +92,12 @@ class World:
         return next(event for event in events if isinstance(event, TaskFinished) and event.execution_id == execution)
 
     async def logs(self) -> list[tuple[str, str]]:
+        return [(entry.level, entry.message) for entry in await self.lines()]
+
+    async def lines(self) -> list[LogEntry]:
         found = await self.queue.read(HISTORY, range(self.queue.partitions), count=100_000)
         batches = [delivery.message for delivery in found if isinstance(delivery.message, LogBatch)]
-        return [(entry.level, entry.message) for batch in batches for entry in batch.entries]
+        return [entry for batch in batches for entry in batch.entries]
 
 
 class SlowClaims(MemoryBackend):

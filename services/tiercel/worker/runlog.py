@@ -106,7 +106,8 @@ def _place(origin: Origin) -> dict[str, Any]:
         "execution_id": origin.execution_id,
         "task_id": origin.task_id,
         "task_run_id": origin.task_run_id,
-        "attempt_number": origin.attempt,
+        # Lines count attempts from 0, as Kestra's do: the API filters by it, and expressions show it.
+        "attempt_number": max(0, origin.attempt - 1),
     }
 
 
