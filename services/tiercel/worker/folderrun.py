@@ -144,6 +144,7 @@ class FolderRun:
 
     async def _waits(self, seconds: float) -> bool:
         """Wait for the time of the next attempt; False when the run was stopped meanwhile."""
+        # The time between two attempts, which the author of the flow named.
         pause = asyncio.ensure_future(self._owner.surroundings.clock.sleep(seconds))
         end = asyncio.ensure_future(self._stopped.wait())
         try:

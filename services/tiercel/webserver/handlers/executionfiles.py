@@ -82,7 +82,7 @@ async def _json_lines_stream(call: Call, path: str) -> Stream:
     except ValueError as error:
         folder.close()
         raise Refused(f"'{path}' cannot be read as Ion: {error}; ask for it with format=RAW.") from error
-    except BaseException:
+    except BaseException:  # whatever it was, also a cancellation: the copy must go
         folder.close()
         raise
     name = path.rpartition("/")[2]
