@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
 from pathlib import Path
 from typing import Any, Final
 
@@ -91,6 +91,11 @@ class Installation:
         answer = await self.http.get(f"http://127.0.0.1:{self._port(service)}/health")
         return answer.status_code, answer.json()
 
+    async def all_say(self, status: int) -> bool:
+        """Tell whether `/health` of every process answers with this status."""
+        answers = await asyncio.gather(*(self.health(service) for service in SERVICES))
+        return all(code == status for code, _ in answers)
+
     async def metric(self, service: str, name: str, **labels: str) -> float | None:
         """Return the value of a metric of a process, None when it has none."""
         text = (await self.http.get(f"http://127.0.0.1:{self._port(service)}/metrics")).text
@@ -122,19 +127,3 @@ def resident_bytes(pid: int) -> int:
     """Return the memory that a process holds now."""
     fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return int(fields["VmRSS"].split()[0]) * 1024
-
-
-def processes_with(mark: str) -> list[int]:
-    """Return the living processes whose command line or environment contains a text, except this one."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit() or int(folder.name) == os.getpid():
-            continue
-        try:
-            living = (folder / "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-            said = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
-        except OSError:  # it has ended meanwhile
-            continue
-        if living and mark.encode() in said:
-            found.append(int(folder.name))
-    return found

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.installation import API, WELL, YAML, Installation, processes_with, resident_bytes
+from tests.acceptance.installation import API, WELL, YAML, Installation, resident_bytes
 from tests.patience import PATIENCE_S, until
+from tests.processes import processes_with
 
 BROKEN = """\
 id: broken

@@ -9,7 +9,7 @@ import pytest
 from minio import Minio
 
 from backing.minio import MinioServer
-from tests.acceptance.installation import SERVICES, Installation
+from tests.acceptance.installation import Installation
 from tests.patience import until
 from tiercel.errors import Unavailable
 from tiercel.testing.server import StandaloneServer
@@ -52,11 +52,6 @@ def environment(minio_server: MinioServer) -> dict[str, str]:
     return minio_server.address.environment(BUCKET)
 
 
-async def everybody_says(installation: Installation, status: int) -> bool:
-    said = await asyncio.gather(*(installation.health(service) for service in SERVICES))
-    return all(code == status for code, _ in said)
-
-
 async def test_files_go_to_the_bucket_and_come_back(installation: Installation, minio_server: MinioServer) -> None:
     """Nothing is on the disk of the processes, and the bytes are counted."""
     execution = await installation.run(AT_ONCE, "at-once")
@@ -84,7 +79,7 @@ async def test_while_the_store_is_away_everything_waits_and_says_so(
     await installation.said(execution_id, "made")
 
     await asyncio.to_thread(minio_server.kill)
-    await until(lambda: everybody_says(installation, 503), "everybody to be unwell")
+    await until(lambda: installation.all_say(503), "everybody to be unwell")
     _, said = await installation.health("worker")
     await asyncio.to_thread(minio_server.start)
 
@@ -92,7 +87,7 @@ async def test_while_the_store_is_away_everything_waits_and_says_so(
     execution = await installation.ended(execution_id)
     assert "SUCCESS" == execution["state"]["current"]
     assert [1, 1] == [len(run["attempts"]) for run in execution["taskRunList"]]
-    await until(lambda: everybody_says(installation, 200), "everybody to be well")
+    await until(lambda: installation.all_say(200), "everybody to be well")
 
 
 async def test_a_task_that_reads_a_vanished_file_fails_with_its_uri(

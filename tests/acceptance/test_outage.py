@@ -7,7 +7,7 @@ import os
 import signal
 from pathlib import Path
 
-from tests.acceptance.installation import SERVICES, Installation
+from tests.acceptance.installation import Installation
 from tests.patience import PATIENCE_S, until
 
 WORKING = """\
@@ -29,11 +29,6 @@ MUTE_S = 20.0
 
 def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-async def all_say(installation: Installation, status: int) -> bool:
-    said = await asyncio.gather(*(installation.health(service) for service in SERVICES))
-    return all(code == status for code, _ in said)
 
 
 async def begun(installation: Installation, flow_id: str, count: int) -> list[str]:
@@ -58,7 +53,7 @@ async def test_a_crash_of_postgresql_is_survived(installation: Installation) -> 
 
     os.kill(before["postgres"], signal.SIGQUIT)
     await all_succeed(installation, ids)
-    await until(lambda: all_say(installation, 200), "everybody to be well")
+    await until(lambda: installation.all_say(200), "everybody to be well")
 
     after = installation.server.processes()
     assert before.pop("postgres") != after.pop("postgres")
@@ -75,7 +70,7 @@ async def test_a_postgresql_that_does_not_answer_is_waited_for(installation: Ins
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
     try:
-        await until(lambda: all_say(installation, 503), "everybody's health to say so")
+        await until(lambda: installation.all_say(503), "everybody's health to say so")
 
         async def silent() -> bool:
             silence = await installation.metric("worker", "tiercel_worker_silent_seconds")
@@ -89,6 +84,6 @@ async def test_a_postgresql_that_does_not_answer_is_waited_for(installation: Ins
             os.kill(pid, signal.SIGCONT)
 
     await all_succeed(installation, ids)
-    await until(lambda: all_say(installation, 200), "everybody to be well")
+    await until(lambda: installation.all_say(200), "everybody to be well")
     assert before == installation.server.processes()
     await all_succeed(installation, [await installation.start("working")])

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.patience import look_until
+from tests.processes import is_running
 from tiercel.cli.api import Api
 from tiercel.cli.live import LiveView
 from tiercel.testing.server import StandaloneServer
@@ -101,10 +102,3 @@ def test_it_stops_cleanly(tmp_path: Path, queue_settings: Callable[[], dict[str,
 
     stopped = {event["service"] for event in server.events() if event.get("action") == "service_stopped"}
     assert (0, {"executor", "indexer", "scheduler", "webserver", "worker"}) == (code, stopped)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False

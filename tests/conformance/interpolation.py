@@ -45,6 +45,13 @@ class Names:
         """Return the random id of this name, the same one within the case."""
         return self._ids.setdefault(name, secrets.token_hex(8))
 
+    def first_uri(self) -> str | None:
+        """Return the URI of the first alias that has one: of the file that the case begins with."""
+        for value in self.aliases.values():
+            if isinstance(value, dict) and "uri" in value:
+                return str(value["uri"])
+        return None
+
     def fill(self, value: Any) -> Any:
         """Return data with every `${…}` in it replaced."""
         match value:

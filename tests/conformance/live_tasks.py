@@ -55,8 +55,7 @@ class LivePlace:
         return self.engine.stub_bodies[url]
 
     def input_file(self) -> str | None:
-        found = (value["uri"] for value in self.names.aliases.values() if isinstance(value, dict) and "uri" in value)
-        return next(found, None)
+        return self.names.first_uri()
 
     def made(self, value: Any) -> Any:
         """Return a case's data with its `${…}`, typed values and public addresses made."""

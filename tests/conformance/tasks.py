@@ -86,10 +86,7 @@ class Place:
         return self.stub.bodies[url]
 
     def input_file(self) -> str | None:
-        for value in self.names.aliases.values():
-            if isinstance(value, dict) and "uri" in value:
-                return str(value["uri"])
-        return None
+        return self.names.first_uri()
 
     def made(self, value: Any) -> Any:
         """Return a case's data with its `${…}`, typed values and public addresses made."""

@@ -125,10 +125,7 @@ class World:
         return self.engine.stub_bodies[url]
 
     def input_file(self) -> str | None:
-        for value in self.names.aliases.values():
-            if isinstance(value, dict) and "uri" in value:
-                return str(value["uri"])
-        return None
+        return self.names.first_uri()
 
 
 Verb = Callable[[World, dict[str, Any]], Awaitable[None]]

@@ -9,6 +9,7 @@ import pytest
 
 from tests.contract.backends import MemoryContract, PostgresContract
 from tests.contract.conftest import postgres_database, postgres_uri
+from tests.integration.api_stage import Stage
 from tests.integration.worker_stage import World
 from tests.integration.workshop import Workshop
 
@@ -24,6 +25,14 @@ async def workshop(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
         backend = await PostgresContract.open(request.getfixturevalue("postgres_database"))
     yield Workshop(backend, tmp_path)
     await backend.close()
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    """Yield a webserver with an executor and an indexer behind it, in memory."""
+    made = Stage(tmp_path)
+    yield made
+    await made.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -49,13 +48,6 @@ triggers:
       caller: "{{ trigger.body.who }}"
       nobody: "{{ trigger.body.nothing }}"
 """
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    stage = Stage(tmp_path)
-    yield stage
-    await stage.close()
 
 
 async def test_a_flow_lives_through_create_update_and_delete(stage: Stage) -> None:

@@ -26,13 +26,6 @@ def packed(files: Mapping[str, bytes], *, encrypted: bool = False) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    stage = Stage(tmp_path)
-    yield stage
-    await stage.close()
-
-
 async def put(stage: Stage, path: str, content: bytes, name: str = "file", status: int = 200) -> str:
     sent = {"fileContent": (name, content)}
     return str(await stage.call("POST", f"{FILES}?path={path}", status, files=sent))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import jsonschema
 import pytest
 
@@ -12,13 +9,6 @@ from tests.integration.api_stage import Stage
 
 LOG = "io.kestra.plugin.core.log.Log"
 FLOW = {"id": "a", "namespace": "b", "tasks": [{"id": "log", "type": LOG, "message": "hi"}]}
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    stage = Stage(tmp_path)
-    yield stage
-    await stage.close()
 
 
 async def test_schemas_are_answered_by_kind(stage: Stage) -> None:

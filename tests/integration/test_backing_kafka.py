@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from backing.kafka import KafkaBroker
 from tests.architecture.tree import ROOT
 from tests.patience import PATIENCE_S, look_until
+from tests.processes import is_running
 
 quiet = logging.getLogger("tests.kafka")
 quiet.setLevel(logging.CRITICAL)
@@ -90,19 +91,12 @@ def test_when_the_test_run_is_killed_the_broker_ends(kafka_broker: KafkaBroker, 
     run = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert run.stdout is not None
     broker = int(run.stdout.readline())
-    assert is_alive(broker)
+    assert is_running(broker)
 
     run.send_signal(signal.SIGKILL)
     run.wait()
 
-    look_until(lambda: not is_alive(broker), f"the broker {broker} to end with its test run")
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
+    look_until(lambda: not is_running(broker), f"the broker {broker} to end with its test run")
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "by workers"])

@@ -114,7 +114,7 @@ class AnnotationBinders:
 
     def _dynamic(self, annotation: Any) -> Bind:
         """Keep what the author wrote; check the kind of the value, and literal texts of types with few values."""
-        parts = _parts(annotation)
+        parts = union_parts(annotation)
         if Any in parts or object in parts:
             return _noted
         checked = [self.of(part) for part in parts if isinstance(part, type) and issubclass(part, _CHECKED)]
@@ -184,7 +184,8 @@ def _noted(value: Any, trail: Trail, findings: Findings) -> Any:
     return value
 
 
-def _parts(annotation: Any) -> list[Any]:
+def union_parts(annotation: Any) -> list[Any]:
+    """Return the members of a union, None left aside; any other annotation is its only one."""
     if get_origin(annotation) in (Union, types.UnionType):
         return [part for part in get_args(annotation) if part is not type(None)]
     return [annotation]

@@ -35,9 +35,7 @@ class TaskJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     definition: msgspec.Raw
     context: dict[str, Any]
     large: tuple[tuple[tuple[str, ...], str], ...] = ()
-    last_attempt: bool = True
     log_level: str | None = None
-    correlation_id: str | None = None
     dialect: str = "2.x"
     sent_at: datetime | None = None
 

@@ -26,11 +26,6 @@ tasks:
 VARIABLES = {"flow": {"id": "my_flow", "namespace": "company.team"}, "execution": {"id": "e1"}, "n": 3}
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(LocalStorage(tmp_path / "storage"), settings=WorkerSettings(temporary_folder=str(tmp_path / "tmp")))
-
-
 async def run(bench: Bench, kind: str, **properties: Any) -> RunOutcome:
     return await bench.run({"id": "task", "type": f"{CORE}.{kind}", **properties}, VARIABLES)
 

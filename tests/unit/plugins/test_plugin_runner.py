@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tiercel.flowspec.fragment import check_task_document
 from tiercel.model.state import State
 from tiercel.plugins.base import PluginRunner, RunContext, Work
 from tiercel.plugins.registry import register
-from tiercel.storage.local import LocalStorage
-from tiercel.worker.settings import WorkerSettings
 from tiercel.worker.single import Bench, RunOutcome
 
 SANDBOX = "company.runners.Sandbox"
@@ -40,11 +35,6 @@ class Sandbox(PluginRunner, frozen=True, kw_only=True):
         while chunk := await process.stdout.read(7):
             work.output("stdout", chunk)
         return await process.wait()
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(LocalStorage(tmp_path / "storage"), settings=WorkerSettings(temporary_folder=str(tmp_path / "tmp")))
 
 
 async def shell(bench: Bench, *commands: str, **more: Any) -> RunOutcome:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.patience import look_until
+from tests.processes import is_running
 from tiercel.expression.encryption import is_sealed
 from tiercel.model.state import State
 from tiercel.plugins.scripts import supervisor
@@ -250,7 +251,7 @@ async def test_a_task_that_ignores_the_request_to_end_is_killed(bench: Bench, tm
 
     assert outcome.state is State.FAILED
     assert "Timeout after PT2S" in (outcome.error or "")
-    assert [pid for pid in map(int, pids.read_text().split()) if _lives(pid)] == []
+    assert [pid for pid in map(int, pids.read_text().split()) if is_running(pid)] == []
 
 
 async def test_a_background_process_does_not_outlive_its_task(bench: Bench, tmp_path: Path) -> None:
@@ -261,9 +262,9 @@ async def test_a_background_process_does_not_outlive_its_task(bench: Bench, tmp_
     pid = int(pid_file.read_text())
 
     assert outcome.state is State.SUCCESS
-    assert _lives(pid)
+    assert is_running(pid)
     assert supervisor.kill_marked([supervisor.SUPERVISOR.worker + "/" + str(n) for n in range(1, 1000)]) >= 1
-    look_until(lambda: not _lives(pid), f"{pid} to end")
+    look_until(lambda: not is_running(pid), f"{pid} to end")
 
 
 def test_processes_die_with_their_worker(tmp_path: Path) -> None:
@@ -280,12 +281,12 @@ asyncio.run(run_task({{"id": "t", "type": "{SHELL}", "commands": commands}}, sto
     try:
         look_until(lambda: pids.exists() and len(pids.read_text().split()) == 2, "two processes to run")
         scripts = [int(pid) for pid in pids.read_text().split()]
-        assert all(_lives(pid) for pid in scripts)
+        assert all(is_running(pid) for pid in scripts)
     finally:
         worker.send_signal(signal.SIGKILL)
         worker.wait()
 
-    look_until(lambda: not any(_lives(pid) for pid in scripts), f"{scripts} to end")
+    look_until(lambda: not any(is_running(pid) for pid in scripts), f"{scripts} to end")
 
 
 def test_a_forked_process_has_marks_of_its_own() -> None:
@@ -298,13 +299,6 @@ def test_a_forked_process_has_marks_of_its_own() -> None:
     os.wait()
 
     assert own.partition("/")[0] != os.read(reading, 100).decode().partition("/")[0]
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 async def test_a_file_of_the_worker_is_given_only_from_allowed_folders(tmp_path: Path) -> None:

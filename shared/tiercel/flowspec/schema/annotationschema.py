@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 import msgspec
 
+from tiercel.flowspec.annotationbinder import union_parts
 from tiercel.model.property import Dynamic, Labels, NotBlank, NotEmpty
 
 Schema = dict[str, Any]
@@ -49,7 +50,7 @@ class AnnotationSchemas:
         if origin is Annotated:
             return self._annotated(annotation)
         if origin in (Union, types.UnionType):
-            return any_of([self.of(part) for part in _parts(annotation)])
+            return any_of([self.of(part) for part in union_parts(annotation)])
         if origin in (tuple, list, frozenset, set) or annotation in (list, tuple):
             items = [part for part in get_args(annotation) if part is not Ellipsis]
             return {"type": "array", "items": self.of(items[0])} if items else {"type": "array"}
@@ -75,7 +76,7 @@ class AnnotationSchemas:
 
     def _dynamic(self, annotation: Any) -> Schema:
         """Return what is accepted where an expression may stand in the place of a value."""
-        parts = _parts(annotation)
+        parts = union_parts(annotation)
         if Any in parts or object in parts:
             return {}
         kinds = [kind for cls, kind in ((bool, "boolean"), (int, "integer"), (float, "number")) if cls in parts]
@@ -141,12 +142,6 @@ def _types(kinds: Sequence[str]) -> list[str]:
     """Return the kinds once each; every whole number is a number."""
     known = list(dict.fromkeys(kinds))
     return [kind for kind in known if kind != "integer" or "number" not in known]
-
-
-def _parts(annotation: Any) -> list[Any]:
-    if get_origin(annotation) in (Union, types.UnionType):
-        return [part for part in get_args(annotation) if part is not type(None)]
-    return [annotation]
 
 
 def _bounds(mark: Any) -> Schema:
