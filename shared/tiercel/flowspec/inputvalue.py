@@ -196,7 +196,8 @@ def _structured(kind: InputType, value: Any) -> Any:
     return documents[0].data if documents else None
 
 
-def _list(value: Any, item: InputType, dialect: Dialect) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
+    """Read a list, or JSON text of one; its elements stay as they are. Raise ValueError with the cause."""
     if isinstance(value, str):
         try:
             value = json_text.loads(value)
@@ -204,8 +205,12 @@ def _list(value: Any, item: InputType, dialect: Dialect) -> list[Any]:
             raise ValueError(f"Expected a list but received `{value}` with errors: {error}") from error
     if not isinstance(value, list | tuple):
         raise ValueError(f"Expected a list but received `{shown(value)}`")
+    return list(value)
+
+
+def _list(value: Any, item: InputType, dialect: Dialect) -> list[Any]:
     result = []
-    for element in value:
+    for element in as_list(value):
         try:
             result.append(cast(item, element, dialect=dialect))
         except ValueError as error:

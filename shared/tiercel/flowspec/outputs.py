@@ -8,7 +8,7 @@ from typing import Any
 from tiercel.errors import InvalidInput, Problem
 from tiercel.expression.encryption import is_sealed
 from tiercel.flowspec.inputs import STORED, Seal
-from tiercel.flowspec.inputvalue import cast, shown
+from tiercel.flowspec.inputvalue import LIST_TYPES, as_list, cast, shown
 from tiercel.model.flow import Dialect
 from tiercel.model.input import FlowOutput, InputType
 
@@ -56,4 +56,6 @@ def _typed(output: FlowOutput, value: Any, encrypt: Seal | None, dialect: Dialec
         if encrypt is None:
             raise ValueError("Unable to use a `SECRET` input/output as encryption is not configured")
         return encrypt(shown(value))
+    if output.type in LIST_TYPES and output.item_type is None:
+        return as_list(value)
     return cast(output.type, value, item=output.item_type, dialect=dialect)

@@ -112,8 +112,11 @@ def bind_moment(cls: type[datetime] | type[date] | type[time], example: str) -> 
     def bind(value: Any, trail: Trail, findings: Findings) -> Any:
         if isinstance(value, cls):
             return value
+        text = str(value)
+        if cls is datetime:
+            text = text.partition("[")[0]  # the region that Java writes behind the offset
         try:
-            return cls.fromisoformat(str(value))
+            return cls.fromisoformat(text)
         except ValueError:
             findings.broken(trail, f"must be written as ISO-8601 such as '{example}', but is {shown(value)}")
             return BROKEN

@@ -37,6 +37,20 @@ def of_condition(condition: str, at: str = "conditions") -> Report:
         (f"{CORE}.kv.Set, key: k, value: 5m, kvType: DURATION", "value", "'5m' is not a duration"),
         (f"{CORE}.kv.Set, key: k, value: '{{a', kvType: JSON", "value", "is not JSON"),
         (f"{CORE}.storage.Split, from: a", "", "Nothing says how the file is to be split; set one of"),
+        (f"{CORE}.storage.Split, from: a, regexPattern: a+", "regexPattern", "'a+' needs a group, whose text decides"),
+        (f"{CORE}.storage.Split, from: a, regexPattern: '(a'", "regexPattern", "The pattern '(a' is not valid"),
+        (
+            f"{CORE}.kv.Put, key: a, value: [{{key: b}}]",
+            "value[0]",
+            "Every entry of 'value' must be a map with a 'value'",
+        ),
+        (f"{CORE}.kv.PurgeKV, namespaces: [a], namespacePattern: b", "", "'namespaces' and 'namespacePattern' exclude"),
+        (f"{CORE}.flow.PurgeFlows, behavior: {{keepAmount: 0}}", "behavior.keepAmount", "must be at least 1, but is 0"),
+        (
+            f"{SHELL}, commands: [a], taskRunner: {{type: {DOCKER}, portBindings: ['8080']}}",
+            "taskRunner.portBindings[0]",
+            "'8080' does not bind a port; write 'outside:inside'",
+        ),
         (f"{CORE}.namespace.UploadFiles", "", "At least one of 'files' and 'filesMap' must be set."),
         (
             f"{CORE}.http.Request, uri: a/b",
@@ -150,6 +164,16 @@ def test_constants_that_can_only_fail_are_refused_where_they_stand(task: str, pa
         (f"{CORE}.kv.GetKeys, namespace: ../b", "namespace: No namespace can be called '../b'"),
         (f"{CORE}.storage.Reverse, from: a, charset: UTF-9", "charset: The charset 'UTF-9' is unknown."),
         (f"{SHELL}, commands: [a], outputFiles: [../b]", "outputFiles: '../b' leads out of the task's folder"),
+        (
+            f"{CORE}.flow.ForEachItem, items: 'kestra:///a', namespace: b, flowId: c, batch: {{regexPattern: d}}",
+            "batch.regexPattern: The pattern 'd' needs a group",
+        ),
+        (f"{CORE}.storage.Write, content: a, extension: a/b", "extension: 'a/b' is not the extension of a file"),
+        (
+            f"{CORE}.execution.PurgeExecutions, endDate: '2026-01-01T00:00:00Z', flowId: a",
+            "flowId: The property 'namespace' must be set when 'flowId' is.",
+        ),
+        ("io.kestra.plugin.scripts.python.Script, script: a, pythonVersion: new", "it must be a version such as 3.12."),
         (f"{CORE}.execution.Labels, labels: b", "labels: must be a map, or a list of maps with 'key' and 'value'"),
         (f"{CORE}.execution.Labels, labels: {{system.x: b}}", "offending label: system.x."),
         (f'{CORE}.execution.Labels, labels: \'[{{"key": "system.x"}}]\'', "offending label: system.x."),
@@ -197,6 +221,12 @@ def test_constants_that_a_flow_may_mean_to_fail_with_are_warned_of(task: str, wa
         f"{CORE}.flow.Subflow, namespace: b, flowId: c, labels: '{{{{ labels }}}}', scheduleDate: '2026-01-31'",
         f'{CORE}.execution.Labels, labels: \'{{"a": "b"}}\'',
         f"{CORE}.storage.Reverse, from: a, charset: ISO-8859-1",
+        f"{CORE}.storage.Split, from: a, regexPattern: '(?<name>a++)'",
+        f"{CORE}.kv.Put, key: a, value: [{{key: b, value: c}}, '{{{{ vars.change }}}}']",
+        f"{CORE}.flow.PurgeFlows, namespaces: [a], behavior: {{keepAmount: 1}}",
+        f"{CORE}.log.PurgeLogs, endDate: '2026-01-31T10:00:00+01:00[Europe/Paris]'",
+        f"{SHELL}, commands: [a], taskRunner: {{type: {DOCKER}, portBindings: ['127.0.0.1:8080:80/udp']}}",
+        "io.kestra.plugin.scripts.python.Script, script: a, pythonVersion: '3.12'",
     ],
 )
 def test_constants_that_work_and_expressions_are_left_alone(task: str) -> None:

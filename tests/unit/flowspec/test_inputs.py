@@ -292,6 +292,18 @@ def test_outputs_get_their_types_and_those_without_stay() -> None:
         typed_outputs(declared, {"n": "x"})
 
 
+def test_elements_of_an_output_stay_as_they_are_unless_their_type_is_said() -> None:
+    """A list, or JSON text of one, as in Kestra; what is no list is refused."""
+    plain = FlowOutput(id="o", value="", type=InputType.ARRAY)
+    numbers = FlowOutput(id="o", value="", type=InputType.ARRAY, item_type=InputType.INT)
+
+    assert {"o": [1, "b", None, {"c": True}]} == typed_outputs([plain], {"o": '[1, "b", null, {"c": true}]'})
+    assert {"o": [1, "2"]} == typed_outputs([plain], {"o": [1, "2"]})
+    assert {"o": [1, 2]} == typed_outputs([numbers], {"o": [1, "2"]})
+    with pytest.raises(InvalidInput, match="Expected a list but received `x`"):
+        typed_outputs([plain], {"o": "x"})
+
+
 def test_checks_that_fail_ask_for_the_strictest_behavior() -> None:
     """One that cannot be evaluated blocks."""
     listed = [

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 
 from tiercel.errors import TaskFailed
-from tiercel.model.property import DYNAMIC, Node
+from tiercel.model.property import DYNAMIC, Node, constant
+from tiercel.model.task import Objection
 from tiercel.plugins.base import RunContext, RunnableTask
 from tiercel.plugins.core.namespaces import with_flows
 from tiercel.storage import uris
+
+NAMESPACE_NEEDED: Final = "The property 'namespace' must be set when 'flowId' is."
+BOTH: Final = "Properties 'namespaces' and 'namespacePattern' exclude each other; keep one."
 
 
 class PurgeType(StrEnum):
@@ -63,12 +67,22 @@ class PurgeTask(RunnableTask, frozen=True, kw_only=True):
     namespace_pattern: Annotated[str | None, DYNAMIC] = None
     include_child_namespaces: Annotated[bool | str, DYNAMIC] = True
 
+    def objections(self) -> Iterator[Objection]:
+        named = isinstance(self.namespaces, list) or constant(self.namespaces)
+        if named and constant(self.namespace_pattern):
+            yield Objection((), BOTH)
+        behavior = getattr(self, "behavior", None)
+        keep = behavior.keep_amount if isinstance(behavior, PurgeBehavior) else None
+        text = str(keep) if isinstance(keep, int) else constant(keep)
+        if text is not None and text.removeprefix("-").isdecimal() and int(text) < 1:
+            yield Objection(("behavior", "keepAmount"), f"must be at least 1, but is {text}: the present version stays")
+
     async def find_namespaces(self, context: RunContext) -> list[str]:
         """Return the namespaces that are meant: named ones, and of the others those that have flows."""
         named: list[str] | None = await context.render(self.namespaces, list[str])
         pattern = await context.render(self.namespace_pattern)
         if named is not None and pattern is not None:
-            raise TaskFailed("Properties 'namespaces' and 'namespacePattern' exclude each other; keep one.")
+            raise TaskFailed(BOTH)
         known = await with_flows(context) if context.has_api else await self._holding(context)
         if named is not None:
             children = await context.render(self.include_child_namespaces, bool) is not False

@@ -14,7 +14,16 @@ from tiercel.errors import TaskFailed
 from tiercel.model.size import parse_size
 from tiercel.plugins.base import RunContext
 from tiercel.plugins.scripts.engine import registry_of
-from tiercel.plugins.scripts.runners import UNLIMITED, Credentials, DeviceRequest, DockerRunner, FileHandling, Memory
+from tiercel.plugins.scripts.runners import (
+    BINDING,
+    UNLIMITED,
+    Credentials,
+    DeviceRequest,
+    DockerRunner,
+    FileHandling,
+    Memory,
+    bound_port,
+)
 
 NANOS: Final = 1_000_000_000
 """The engine counts processors in billionths."""
@@ -146,15 +155,10 @@ def memory_size(text: str, *, unlimited: bool = False) -> int:
 
 
 def _port(text: str) -> tuple[str, dict[str, str]]:
-    """Read `[address:]outside:inside[/protocol]`."""
-    *address, inside = text.split(":")
-    number, _, protocol = inside.partition("/")
-    if not number.isdigit() or not address or not address[-1].isdigit():
-        raise TaskFailed(f"'{text}' does not bind a port; write 'outside:inside', for example '8080:80'.")
-    outside = {"HostPort": address[-1]}
-    if len(address) > 1:
-        outside["HostIp"] = ":".join(address[:-1])
-    return f"{number}/{protocol or 'tcp'}", outside
+    bound = bound_port(text)
+    if bound is None:
+        raise TaskFailed(BINDING.format(text=text))
+    return bound
 
 
 async def credentials(context: RunContext, runner: DockerRunner, image: str) -> dict[str, str] | None:

@@ -93,12 +93,18 @@ async def environment(context: RunContext, needs: Needs, *, is_kept: bool = True
                 await asyncio.to_thread(prune, folder.parent, keep=folder)
 
 
+def version_problem(text: str) -> str | None:
+    """Tell why a text is no version of Python, None when it is one."""
+    return None if _VERSION.fullmatch(text) else f"'pythonVersion' is '{text}'; it must be a version such as 3.12."
+
+
 def python_of(needs: Needs) -> str:
     """Return the program that the environment is made of, or the version that uv is to find or fetch."""
     if needs.version is None:
         return shutil.which("python3") or sys.executable
-    if not _VERSION.fullmatch(needs.version):
-        raise TaskFailed(f"'pythonVersion' is '{needs.version}'; it must be a version such as 3.12.")
+    problem = version_problem(needs.version)
+    if problem is not None:
+        raise TaskFailed(problem)
     program = shutil.which(f"python{needs.version}")
     if program is None and (needs.manager is PackageManager.PIP or shutil.which(UV) is None):
         raise TaskFailed(

@@ -30,6 +30,7 @@ class ProcessRunner(TaskRunner, frozen=True, kw_only=True):
     """Run the commands as a process of the worker, on its machine."""
 
 
+BINDING: Final = "'{text}' does not bind a port; write 'outside:inside', for example '8080:80'."
 UNLIMITED: Final = "-1"
 """What `memorySwap` says for no limit."""
 _CAMEL: Final = {
@@ -183,10 +184,26 @@ class DockerRunner(TaskRunner, frozen=True, kw_only=True):
         number = float(cpus) if isinstance(cpus, int | float) else _number(constant(cpus))
         if number is not None and number < 0:
             yield Objection(("cpu", "cpus"), f"must not be negative, but is {cpus}")
+        ports = self.port_bindings if isinstance(self.port_bindings, list) else [self.port_bindings]
+        for index, port in enumerate(constant(port) for port in ports):
+            if port is not None and not port.lstrip().startswith("[") and bound_port(port) is None:
+                yield Objection(("portBindings", index), BINDING.format(text=port))
         shared = constant(self.shm_size)
         problem = size_problem(shared) if shared is not None else None
         if problem is not None:
             yield Objection(("shmSize",), problem)
+
+
+def bound_port(text: str) -> tuple[str, dict[str, str]] | None:
+    """Read `[address:]outside:inside[/protocol]` into the engine's words; None when it is written in another way."""
+    *address, inside = text.split(":")
+    number, _, protocol = inside.partition("/")
+    if not number.isdigit() or not address or not address[-1].isdigit():
+        return None
+    outside = {"HostPort": address[-1]}
+    if len(address) > 1:
+        outside["HostIp"] = ":".join(address[:-1])
+    return f"{number}/{protocol or 'tcp'}", outside
 
 
 def _number(text: str | None) -> float | None:

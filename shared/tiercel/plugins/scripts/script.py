@@ -15,14 +15,14 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from tiercel.model.property import DEPRECATED, DYNAMIC, NOT_EMPTY
+from tiercel.model.property import DEPRECATED, DYNAMIC, NOT_EMPTY, constant
 from tiercel.model.task import Objection
 from tiercel.plugins.base import OWN_PREFIX, RunContext, RunnableTask, TaskResult, TaskRunner
 from tiercel.plugins.core.flow.workingdirectory import NamespaceFiles
 from tiercel.plugins.filename import file_objections
 from tiercel.plugins.registry import register
 from tiercel.plugins.scripts.commands import CommandRun, Plan, found, own_python
-from tiercel.plugins.scripts.environments import PackageManager
+from tiercel.plugins.scripts.environments import PackageManager, version_problem
 from tiercel.plugins.scripts.runners import DockerOptions, OlderRunner, chosen
 
 PACKAGE: Final = "io.kestra.plugin.scripts"
@@ -109,6 +109,10 @@ class ScriptTask(RunnableTask, frozen=True, kw_only=True):
         for name, runner in (("taskRunner", self.task_runner), ("docker", self.docker)):
             for objection in runner.objections() if runner is not None else ():
                 yield objection.below(name)
+        version = constant(self.python_version)
+        problem = version_problem(version) if version else None
+        if problem is not None:
+            yield Objection(("pythonVersion",), problem, refuses=False)
 
     def plan(self, commands: Any) -> Plan:
         """Return what is to be run."""

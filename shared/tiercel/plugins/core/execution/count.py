@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final
 
@@ -11,10 +12,12 @@ from tiercel.errors import TaskFailed
 from tiercel.expression.truth import says_true
 from tiercel.model.property import DYNAMIC, NOT_EMPTY, Node
 from tiercel.model.state import State
+from tiercel.model.task import Objection
 from tiercel.plugins.base import RunContext
 from tiercel.plugins.core.apitask import ApiTask
 from tiercel.plugins.registry import register
 
+NOTHING_NAMED: Final = "Nothing is named that could be counted; set 'flows' or 'namespaces'."
 EVER: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """Before any execution."""
 
@@ -47,11 +50,15 @@ class Count(ApiTask, frozen=True, kw_only=True):
     end_date: Annotated[datetime | str | None, DYNAMIC] = None
     expression: Annotated[str, DYNAMIC, NOT_EMPTY]
 
+    def objections(self) -> Iterator[Objection]:
+        if not self.flows and not self.namespaces:
+            yield Objection((), NOTHING_NAMED, refuses=False)
+
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Return the counts that the expression is true for; `total` is of these."""
         namespaces: list[str] = await context.render(self.namespaces, list[str]) or []
         if not self.flows and not namespaces:
-            raise TaskFailed("Nothing is named that could be counted; set 'flows' or 'namespaces'.")
+            raise TaskFailed(NOTHING_NAMED)
         answer = await counted(
             self,
             context,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any, Final
 
 import msgspec
 
 from tiercel.errors import TaskFailed
-from tiercel.model.property import DYNAMIC
+from tiercel.model.property import DYNAMIC, constant
 from tiercel.model.state import State
+from tiercel.model.task import Objection
 from tiercel.plugins.base import RunContext
 from tiercel.plugins.core.apitask import ApiTask
+from tiercel.plugins.core.purging import NAMESPACE_NEEDED
 from tiercel.plugins.core.storage.split import positive
 from tiercel.plugins.registry import register
 
@@ -44,6 +47,10 @@ class PurgeExecutions(ApiTask, frozen=True, kw_only=True):
     purge_storage: Annotated[bool | str, DYNAMIC] = True
     batch_size: Annotated[int | str | None, DYNAMIC] = None
 
+    def objections(self) -> Iterator[Objection]:
+        if constant(self.flow_id) and self.namespace is None:
+            yield Objection(("flowId",), NAMESPACE_NEEDED, refuses=False)
+
     async def run(self, context: RunContext) -> dict[str, int]:
         """Delete the executions batch by batch; tell how many there were of each kind of thing."""
         body: dict[str, Any] = {
@@ -59,7 +66,7 @@ class PurgeExecutions(ApiTask, frozen=True, kw_only=True):
             "size": positive(await context.render(self.batch_size, int), "batchSize") or BATCH_SIZE,
         }
         if body["flowId"] and not body["namespace"]:
-            raise TaskFailed("The property 'namespace' must be set when 'flowId' is.")
+            raise TaskFailed(NAMESPACE_NEEDED)
         plain = msgspec.to_builtins({name: value for name, value in body.items() if value is not None})
         total: Counter[str] = Counter(dict.fromkeys(_COUNTS, 0))
         async with self.asked(context) as api:

@@ -16,7 +16,7 @@ from tiercel.plugins.base import ExecutableTask, Task
 from tiercel.plugins.core.flow.branching import BranchingTask
 from tiercel.plugins.core.labels import labels_problem
 from tiercel.plugins.core.namespaces import name_objections
-from tiercel.plugins.core.storage.split import OPEN_MAX
+from tiercel.plugins.core.storage.split import OPEN_MAX, pattern_problem
 from tiercel.plugins.registry import register
 from tiercel.storage import uris
 
@@ -107,6 +107,10 @@ class ForEachItem(BranchingTask, frozen=True, kw_only=True):
             yield Objection(
                 ("items",), f"must be the URI of a file in internal storage, but is '{text}'", refuses=False
             )
+        pattern = constant(self.batch.regex_pattern)
+        problem = pattern_problem(pattern) if pattern is not None else None
+        if problem is not None:
+            yield Objection(("batch", "regexPattern"), problem, refuses=False)
 
 
 def call_objections(task: Subflow | ForEachItem) -> Iterator[Objection]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import Annotated, Any, Final
 
 from tiercel.errors import NotFound, TaskFailed
-from tiercel.model.property import DYNAMIC, NOT_EMPTY
+from tiercel.model.property import DYNAMIC, NOT_EMPTY, constant
+from tiercel.model.task import Objection
 from tiercel.model.variable import merged
 from tiercel.plugins.base import RunContext
 from tiercel.plugins.core.kv.keyvalue import KeyTask, missing
 from tiercel.plugins.registry import register
+
+NO_CHANGE: Final = "Every entry of 'value' must be a map with a 'value', and a 'key' where it goes into a map."
 
 
 @register("io.kestra.plugin.core.kv.Put")
@@ -19,6 +23,12 @@ class Put(KeyTask, frozen=True, kw_only=True):
     key: Annotated[str, DYNAMIC, NOT_EMPTY]
     value: Annotated[Any, DYNAMIC]
     error_on_missing: Annotated[bool | str, DYNAMIC] = False
+
+    def objections(self) -> Iterator[Objection]:
+        yield from super().objections()
+        for index, entry in enumerate(self.value if isinstance(self.value, list) else ()):
+            if not is_change(entry) and (not isinstance(entry, str) or constant(entry) is not None):
+                yield Objection(("value", index), NO_CHANGE)
 
     async def run(self, context: RunContext) -> None:
         """Store the changed value; what the key is for stays as it is."""
@@ -40,6 +50,11 @@ class Put(KeyTask, frozen=True, kw_only=True):
         )
 
 
+def is_change(entry: Any) -> bool:
+    """Tell whether an entry of a list of changes is one."""
+    return isinstance(entry, dict) and "value" in entry
+
+
 def changed(value: Any, change: Any) -> Any:
     """Return a value with a change in it: a map is merged, entries are set one by one, anything else replaces it."""
     if isinstance(change, dict):
@@ -47,10 +62,8 @@ def changed(value: Any, change: Any) -> Any:
     if not isinstance(change, list):
         return change
     for entry in change:
-        if not isinstance(entry, dict) or "value" not in entry:
-            raise TaskFailed(
-                "Every entry of 'value' must be a map with a 'value', and a 'key' where it goes into a map."
-            )
+        if not is_change(entry):
+            raise TaskFailed(NO_CHANGE)
         if not entry.get("key"):
             value = entry["value"]
             continue

@@ -32,6 +32,9 @@ class Write(RunnableTask, frozen=True, kw_only=True):
     extension: Annotated[str | None, DYNAMIC] = None
     """How its name ends."""
 
+    def objections(self) -> Iterator[Objection]:
+        yield from _extension_objections(self.extension)
+
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Store the text."""
         content = (await context.render(self.content) or "").encode()
@@ -39,11 +42,24 @@ class Write(RunnableTask, frozen=True, kw_only=True):
         return {"uri": uri}
 
 
+def extension_problem(text: str) -> str | None:
+    """Tell why a text cannot be how the name of a file ends, None when it can."""
+    return None if _EXTENSION.fullmatch(text) else f"'{text}' is not the extension of a file; write one such as '.csv'."
+
+
+def _extension_objections(text: str | None) -> Iterator[Objection]:
+    written = constant(text)
+    problem = extension_problem(written) if written is not None else None
+    if problem is not None:
+        yield Objection(("extension",), problem, refuses=False)
+
+
 def new_name(extension: str | None) -> str:
     """Return a name that no other file has."""
     suffix = extension or ""
-    if not _EXTENSION.fullmatch(suffix):
-        raise TaskFailed(f"'{suffix}' is not the extension of a file; write one such as '.csv'.")
+    problem = extension_problem(suffix)
+    if problem is not None:
+        raise TaskFailed(problem)
     return os.urandom(10).hex() + (suffix if not suffix or suffix.startswith(".") else f".{suffix}")
 
 
@@ -57,6 +73,9 @@ class Concat(RunnableTask, frozen=True, kw_only=True):
     """What stands between two files."""
     extension: Annotated[str, DYNAMIC] = ".tmp"
     """How the name of the result ends."""
+
+    def objections(self) -> Iterator[Objection]:
+        yield from _extension_objections(self.extension)
 
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Store the joined file."""

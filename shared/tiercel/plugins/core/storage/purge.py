@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any
 
 from tiercel.errors import NotFound, Refused
-from tiercel.model.property import DYNAMIC
+from tiercel.model.property import DYNAMIC, constant
+from tiercel.model.task import Objection
 from tiercel.plugins.base import RunContext, RunnableTask
+from tiercel.plugins.core.purging import NAMESPACE_NEEDED
 from tiercel.plugins.registry import register
 from tiercel.storage import uris
 
@@ -37,6 +40,10 @@ class PurgeStorage(RunnableTask, frozen=True, kw_only=True):
     namespace: Annotated[str | None, DYNAMIC] = None
     flow_id: Annotated[str | None, DYNAMIC] = None
     dry_run: Annotated[bool | str, DYNAMIC] = True
+
+    def objections(self) -> Iterator[Objection]:
+        if constant(self.flow_id) and self.namespace is None:
+            yield Objection(("flowId",), NAMESPACE_NEEDED, refuses=False)
 
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Look at every file; delete those between the dates, unless this is a dry run."""
@@ -69,7 +76,7 @@ class PurgeStorage(RunnableTask, frozen=True, kw_only=True):
     async def _prefix(self, context: RunContext) -> str:
         namespace, flow_id = await context.render(self.namespace), await context.render(self.flow_id)
         if flow_id and not namespace:
-            raise Refused("The property 'namespace' must be set when 'flowId' is.")
+            raise Refused(NAMESPACE_NEEDED)
         if flow_id:
             return f"{uris.flow(namespace, flow_id)}/executions"
         return uris.namespace(namespace) if namespace else "/"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -14,8 +13,8 @@ import msgspec
 from msgspec import Meta
 
 from tiercel.errors import TaskFailed
-from tiercel.expression import ion
-from tiercel.model.property import DYNAMIC, NOT_EMPTY, Written
+from tiercel.expression import ion, java_regex
+from tiercel.model.property import DYNAMIC, NOT_EMPTY, Written, constant
 from tiercel.model.size import parse_size, size_problem
 from tiercel.model.task import Objection
 from tiercel.plugins.base import RunContext, RunnableTask
@@ -32,6 +31,15 @@ STORED_AT_ONCE: Final = 4
 """Parts that are stored at a time: enough to hide latency, few enough for the disk."""
 BUFFER: Final = 64 * 1024
 """Bytes of a file that are gathered in memory; as many files as may be open have theirs."""
+
+
+def pattern_problem(pattern: str) -> str | None:
+    """Tell why a pattern cannot say where a line goes, None when it can."""
+    try:
+        groups = java_regex.compiled(pattern).groups
+    except ValueError as error:
+        return f"The pattern '{pattern}' is not valid: {error}."
+    return None if groups else f"The pattern '{pattern}' needs a group, whose text decides where a line goes."
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,15 +131,17 @@ class _Writer:
         yield from self.close()
 
     def by_group(self, rows: Iterator[bytes], pattern: str, end: bytes) -> Iterator[Path]:
-        try:
-            expression = re.compile(pattern)
-        except re.error as error:
-            raise TaskFailed(f"The pattern '{pattern}' is not valid: {error}.") from error
-        if not expression.groups:
-            raise TaskFailed(f"The pattern '{pattern}' needs a group, whose text decides where a line goes.")
+        problem = pattern_problem(pattern)
+        if problem is not None:
+            raise TaskFailed(problem)
+        expression = java_regex.compiled(pattern)
         files: dict[str, BinaryIO] = {}
         for row in rows:
-            match = expression.search(row.removesuffix(end).decode("utf-8", "replace"))
+            line = row.removesuffix(end).decode("utf-8", "replace")
+            try:
+                match = expression.search(line, timeout=java_regex.MATCH_TIME_MAX_S)
+            except TimeoutError as error:
+                raise TaskFailed(f"The pattern '{pattern}' takes too long for a line; write a simpler one.") from error
             if match is None or match[1] is None:
                 continue
             if match[1] not in files:
@@ -195,6 +205,10 @@ class Split(RunnableTask, frozen=True, kw_only=True):
     def objections(self) -> Iterator[Objection]:
         if not any((self.bytes, self.partitions, self.rows, self.regex_pattern)):
             yield Objection((), NO_RULE)
+        pattern = constant(self.regex_pattern)
+        problem = pattern_problem(pattern) if pattern is not None else None
+        if problem is not None:
+            yield Objection(("regexPattern",), problem)
 
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Store the parts."""
