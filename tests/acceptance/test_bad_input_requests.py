@@ -54,8 +54,11 @@ QUERIES: Final = (
     *("expression=%7B%7B", "flowScope=x", "scheduleDate=x", "kind=x", "newStatus=WHAT", "status=WHAT"),
 )
 ROUNDS_READING: Final = 12
+"""Requests to each route that only reads."""
 ROUNDS_WRITING: Final = 12
+"""Requests to each route that changes something."""
 AT_ONCE: Final = 8
+"""Requests under way: one that hangs must not hold up all others."""
 SIDE_WORDS: Final = ("by-query", "follow")
 """What works on everything there is, and what never ends."""
 

@@ -13,8 +13,11 @@ from typing import Any, Final
 import msgspec
 
 WIDTH: Final = 24
+"""Columns of Grafana's grid."""
 HEIGHT: Final = 7
+"""Rows of one panel."""
 PER_ROW: Final = 4
+"""Panels side by side: more cannot be read on a laptop."""
 
 
 class Panel(msgspec.Struct, frozen=True):

@@ -11,7 +11,9 @@ from typing import Final
 from tests.architecture import tree
 
 MODULE_LINES_MAX: Final = 400
+"""What fits in the head."""
 FUNCTION_LINES_MAX: Final = 70
+"""What fits on a screen."""
 BAD_NAMES: Final = frozenset({"utils", "util", "helpers", "helper", "common", "manager", "base_service"})
 UNREASONED: Final = re.compile(
     r"(except \(?(Base)?Exception\b[^#]*:|# type: ignore(\[[\w, -]+\])?|# noqa(: ?[A-Z]+\d+)?)\s*$"
@@ -119,6 +121,17 @@ def test_every_exception_to_a_rule_gives_its_reason() -> None:
         for path in (*tree.modules(), *tree.tools(), *tree.tests())
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if UNREASONED.search(line)
+    ]
+
+    assert [] == silent
+
+
+def test_every_number_gives_its_reason() -> None:
+    """A constant that is a number says what it bounds, in a text below it or a comment; so does a pair of them."""
+    silent = [
+        f"{tree.short(path)}:{line}"
+        for path in (*tree.modules(), *tree.tools())
+        for line in tree.unexplained_numbers(path)
     ]
 
     assert [] == silent

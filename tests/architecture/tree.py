@@ -78,6 +78,39 @@ def repeated(path: Path) -> list[int]:
     return found
 
 
+def unexplained_numbers(path: Path) -> list[int]:
+    """Return the lines of a module's constants that are numbers and have neither a text below nor a comment."""
+    found: list[int] = []
+    explained_at: int | None = None
+    for statement, following in reversed(list(pairwise([*ast.parse(path.read_text()).body, None]))):
+        if not isinstance(statement, ast.AnnAssign | ast.Assign) or not _is_number(statement.value):
+            continue
+        is_explained_here = _is_text(following) or is_explained(path, statement.lineno)
+        if is_explained_here or explained_at == statement.lineno + 1:
+            explained_at = statement.lineno
+        else:
+            found.append(statement.lineno)
+    return sorted(found)
+
+
+def _is_text(statement: ast.stmt | None) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def _is_number(value: ast.expr | None) -> bool:
+    """Tell whether a value is a number or a duration, written out or computed from such."""
+    match value:
+        case ast.Constant(value=number):
+            return isinstance(number, int | float) and not isinstance(number, bool)
+        case ast.BinOp(left=left, right=right):
+            return _is_number(left) and _is_number(right)
+        case ast.UnaryOp(operand=operand):
+            return _is_number(operand)
+        case ast.Call(func=ast.Name(id="timedelta"), keywords=keywords):
+            return all(_is_number(keyword.value) for keyword in keywords)
+    return False
+
+
 def timed_waits(path: Path) -> list[int]:
     """Return the lines of a module that sleep, or set a time limit to something."""
     return sorted({call.lineno for call in _calls(path) if _is_sleep(call) or _is_limit(call)})

@@ -232,6 +232,7 @@ tasks:
 FLOWS: Final = (STEPS, PARALLEL, LOOP, SCRIPT, RETRY, PAUSE, CALL, ITERATIONS, BATCHES, FILES)
 
 CLOCK_PERIOD_S: Final = 2
+"""Seconds between two dates of the schedule: many dates fall into each outage."""
 
 
 def clock(*, disabled: bool) -> str:

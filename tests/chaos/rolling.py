@@ -31,6 +31,7 @@ GAP_S: Final = 0.25
 REST_S: Final = 1.0
 """Between two replacements."""
 SETTLE_S: Final = 120.0
+"""How long the installation may take to be itself again after a replacement."""
 
 
 class Replacement(msgspec.Struct, frozen=True):

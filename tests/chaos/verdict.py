@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 EXAMPLES: Final = 10
+"""Executions that are named with each fault: enough to look one up."""
 
 
 class Verdict(msgspec.Struct, kw_only=True):

@@ -35,6 +35,7 @@ SETTLE_S: Final = 600.0
 LOOK_S: Final = 0.25
 """Between two looks: each reads whole lists from a server that has work to do."""
 READERS: Final = 8
+"""Lists that are read at a time."""
 
 NAMESPACE: Final = "wide"
 LOOP: Final = "iterations-{count}-0"

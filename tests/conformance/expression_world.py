@@ -36,6 +36,7 @@ from tiercel.model.duration import parse_duration
 
 HTTP_BASE = "http://stub.invalid"
 SUBFLOW_DEPTH_MAX = 5
+"""Kestra's bound on flows that call one another."""
 _PLACEHOLDER = re.compile(r"\$\{([^{}]+)\}")
 _NOW = re.compile(r"now(?P<sign>[+-])?(?P<shift>P[0-9A-Z.]+)?(?::(?P<format>[^|]+?))?(?P<steps>(?:\|\w+)*)")
 

@@ -28,6 +28,7 @@ FILES: Final[dict[str, tuple[str, str]]] = {
     "misc.yaml": ("misc", "run_misc_cases"),
 }
 FILE_DEADLINE_S: Final = 300.0
+"""All cases of a file, on a busy machine."""
 
 
 def run_file(folder: Folder, file: str) -> list[CaseResult]:

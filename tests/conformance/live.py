@@ -42,7 +42,9 @@ RUNS: Final[Mapping[str, Mapping[str, Run]]] = {
     "graphs.yaml": {"cases": live_texts.run_graph},
 }
 CASE_DEADLINE_S: Final = 90.0
+"""One case through all processes; most take less than a second."""
 AGAIN_MAX: Final = 15
+"""Failures that are tried once more; more than these are no accident of a busy machine."""
 
 
 def run_live(

@@ -56,6 +56,7 @@ ENVIRONMENT: Final = {
 }
 ENVS: Final = {"test1": "true", "test2": "Pass by env"}
 CASE_DEADLINE_S: Final = 90.0
+"""One case in real time; waits for time cost nothing in it."""
 URL: Final = "http://localhost:8081"
 
 

@@ -19,6 +19,7 @@ from tiercel.runtime.scratch import Scratch
 
 FILE: Final = "misc.yaml"
 CASE_DEADLINE_S: Final = 30.0
+"""One case, of which most compute only."""
 Section = Callable[[Case, Path], Awaitable[None]]
 
 SECTIONS: Final[dict[str, Section]] = {

@@ -19,6 +19,7 @@ from tiercel.messages.topics import BROADCAST
 from tiercel.queue.base import Outgoing
 
 PATIENCE_S: Final = 60
+"""Seconds of virtual time that an effect may take."""
 ANSWER: Final = json.dumps({"id": "joke", "value": "It compiles."}).encode()
 
 

@@ -39,6 +39,7 @@ from tiercel.worker.single import Bench, RunOutcome
 
 ENCRYPTION_KEY: Final = "I6EGNzRESu3X3pKZidrqCGOHQFUFC0yK"
 CASE_DEADLINE_S: Final = 60.0
+"""One task; those that install packages take longest."""
 SHELL: Final = "io.kestra.plugin.scripts.shell.Commands"
 
 

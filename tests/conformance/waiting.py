@@ -13,7 +13,9 @@ from tests.conformance.values import duration
 T = TypeVar("T")
 
 FIRST_POLL_S = 0.005
+"""The first pause between two looks; each further one is longer."""
 POLL_S_MAX = 0.05
+"""The longest pause between two looks."""
 RUN_TIMEOUT = "PT15S"
 AWAIT_TIMEOUT = "PT20S"
 SLACK = timedelta(seconds=15)

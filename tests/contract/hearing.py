@@ -13,6 +13,7 @@ from tiercel.messages.topics import EXECUTION_EVENT, WORKER_JOB
 from tiercel.queue.postgres.arrivals import Arrivals
 
 LONG_S: Final = 60.0
+"""Longer than any signal takes to arrive."""
 
 
 def counted(queue: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:

@@ -20,6 +20,7 @@ from tiercel.queue.base import Delivery, OutgoingJob, Queue
 
 ALL: Final = range(16)
 POLL_S: Final = 0.2
+"""Between two looks where nothing announces a change."""
 
 
 async def submit(backend: Process, *jobs: OutgoingJob) -> None:

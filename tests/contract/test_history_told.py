@@ -18,6 +18,7 @@ from tiercel.queue.base import Outgoing
 from tiercel.queue.postgres import node
 
 NEVER_S: Final = 3600.0
+"""Longer than any test waits."""
 
 
 @pytest.fixture(params=["postgres", "kafka"])

@@ -20,6 +20,7 @@ from tiercel.queue.kafka.producer import SOON_S, Record
 
 NAMES: Final = ("soon", "soon too", "at once")
 NEVER_S: Final = 3600.0
+"""Longer than any test waits."""
 
 
 async def test_what_goes_soon_is_overtaken_and_stays_in_order(kafka_contract: KafkaContract) -> None:

@@ -24,6 +24,7 @@ from tiercel.runtime.postgres.batch import Statement
 from tiercel.runtime.postgres.migration import CORE_PACKAGES, migrate
 
 BACKLOG = 50_000
+"""Rows that make a plan without an index visible."""
 TABLES = ("tq.worker_job", "tq.execution_event", "ts.execution", "ts.task_run")
 READ_FACTOR_MAX = 3
 """So many rows may be looked at for one that is asked for: dead ones are seen again until they are cleaned up."""

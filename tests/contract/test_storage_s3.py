@@ -29,6 +29,7 @@ from tiercel.storage.s3.storage import S3Storage
 TENANT = "main"
 FILE = "kestra:///company/team/flow/file.bin"
 PART = 5 << 20
+"""Bytes of a part: the least that S3 allows."""
 
 
 def name() -> str:

@@ -18,6 +18,7 @@ from tiercel.storage.s3.storage import S3Storage
 TENANT = "main"
 FILE = "kestra:///company/team/flow/file.bin"
 PART = 5 << 20
+"""Bytes of a part: the least that S3 allows."""
 
 
 @pytest.mark.parametrize("is_there", [True, False], ids=["it is there", "another one is there"])

@@ -30,6 +30,7 @@ from tiercel.secrets.environment import EnvironmentSecrets
 from tiercel.storage.local import LocalStorage
 
 LOOK_S: Final = 0.01
+"""Between two looks of a worker that is not woken."""
 
 Answer = Callable[[TaskJob], State]
 

@@ -20,6 +20,7 @@ from tiercel.expression.values import Float32, Long, is_map, is_number, is_seque
 # Java's MathContext.DECIMAL128; it also keeps sums of far apart exponents small.
 DECIMAL128 = Context(prec=34)
 RANGE_SIZE_MAX = 1_000_000
+"""Values of one range: as a list they must fit into memory."""
 
 
 def add(left: Any, right: Any, meter: Meter) -> Any:

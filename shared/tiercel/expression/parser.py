@@ -21,6 +21,7 @@ CHAIN_MAX: Final = 150
 
 UNARY: Final = frozenset({"not", "+", "-"})
 UNARY_PRECEDENCE: Final = 500
+"""Tighter than every operator between two operands."""
 PRECEDENCE: Final = {
     "or": 10,
     "and": 15,

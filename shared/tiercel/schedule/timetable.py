@@ -21,6 +21,7 @@ from tiercel.schedule.zone import offset_at, transitions
 YEARS_MAX: Final = 10
 """How far dates are searched; the rarest cron date, 29 February around 2100, returns after eight years."""
 _SECOND: Final = timedelta(seconds=1)
+"""The grain of cron expressions."""
 
 
 class Timetable(Protocol):

@@ -15,11 +15,14 @@ from tiercel.model import ids
 
 _NANO_ID_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
 _NANO_ID_LENGTH = 21
+"""The default of NanoID: as unlikely to collide as a random UUID."""
 _NANO_ID_LENGTH_MAX = 1000
+"""Kestra's bound."""
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 # A KSUID counts its seconds from here.
 _KSUID_EPOCH_S = 1_400_000_000
 _KSUID_LENGTH = 27
+"""Letters that the 20 bytes of a KSUID take."""
 
 
 def _now(args: Args, call: Call) -> Any:

@@ -20,6 +20,7 @@ from tiercel.model.system import CORRELATION_ID, FROM, is_system_label
 # A caller waits for the flow; Kestra has the same bound.
 SUBFLOW_TIMEOUT_MAX_S: Final = 300.0
 SUBFLOW_TIMEOUT_S: Final = 30.0
+"""Where the call names no time."""
 _JSON = "application/json"
 
 

@@ -13,6 +13,7 @@ import json
 import os
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -34,9 +35,6 @@ FRAME_HEADER: Final = 8
 FRAME_MAX: Final = 64 << 20
 """A longer piece is no piece of output, but a stream that is read at a wrong place."""
 _DEFAULT_REGISTRY: Final = "docker.io"
-_SERVER_ERROR: Final = 500
-_NOT_FOUND: Final = 404
-_CONFLICT: Final = 409
 
 
 class EngineUnavailable(TaskFailed):
@@ -89,8 +87,8 @@ class Engine:
 
     async def has_image(self, image: str) -> bool:
         """Tell whether the engine has an image."""
-        answer = await self._ask("GET", f"/images/{quote(image, safe='/:@')}/json", allowed=(_NOT_FOUND,))
-        return answer.status_code != _NOT_FOUND
+        answer = await self._ask("GET", f"/images/{quote(image, safe='/:@')}/json", allowed=(HTTPStatus.NOT_FOUND,))
+        return answer.status_code != HTTPStatus.NOT_FOUND
 
     async def pull(self, image: str, credentials: Mapping[str, str] | None) -> None:
         """Fetch an image; raise TaskFailed with the engine's reason when it cannot be had."""
@@ -110,7 +108,7 @@ class Engine:
 
     async def _pull(self, query: Mapping[str, str], headers: Mapping[str, str], image: str) -> None:
         async with self._stream("POST", "/images/create", params=query, headers=headers) as answer:
-            if answer.status_code >= _SERVER_ERROR:
+            if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise _Busy(_reason(await answer.aread()))
             if answer.is_error:
                 raise TaskFailed(f"The image '{image}' cannot be fetched: {_reason(await answer.aread())}")
@@ -155,7 +153,7 @@ class Engine:
 
     async def stop(self, container: str, grace_s: float) -> None:
         """End a container, at once or after a grace; one that has ended, or is gone, is no mistake."""
-        gone = (304, _NOT_FOUND, _CONFLICT)
+        gone = (HTTPStatus.NOT_MODIFIED, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
         if grace_s >= 1:
             await self._ask("POST", f"/containers/{container}/stop", params={"t": str(int(grace_s))}, allowed=gone)
         else:
@@ -163,8 +161,8 @@ class Engine:
 
     async def remove(self, container: str) -> None:
         """Remove a container with its volumes, running or not; one that is gone is no mistake."""
-        query = {"force": "true", "v": "true"}
-        await self._ask("DELETE", f"/containers/{container}", params=query, allowed=(_NOT_FOUND, _CONFLICT))
+        query, gone = {"force": "true", "v": "true"}, (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
+        await self._ask("DELETE", f"/containers/{container}", params=query, allowed=gone)
 
     async def put_archive(self, container: str, path: str, archive: AsyncIterator[bytes]) -> None:
         """Unpack a tar archive in a container, below a path."""
@@ -173,7 +171,7 @@ class Engine:
     async def archive(self, container: str, path: str) -> AsyncIterator[bytes]:
         """Yield a tar archive of a path in a container; nothing when it is not there."""
         async with self._stream("GET", f"/containers/{container}/archive", params={"path": path}) as answer:
-            if answer.status_code == _NOT_FOUND:
+            if answer.status_code == HTTPStatus.NOT_FOUND:
                 return
             if answer.is_error:
                 raise TaskFailed(f"The engine does not give the container's files: {_reason(await answer.aread())}")
