@@ -76,6 +76,18 @@ async def test_only_transactions_that_do_not_wait_tell_by_themselves(
     assert ["a"] == [each.key for each in await postgres.queue.read(EXECUTION_EVENT, ALL, count=10)]
 
 
+async def test_no_statistics_are_gathered_of_state(postgres: PostgresContract) -> None:
+    """Its plans look at none, and gathering them again and again makes a wide loop dearer with each value."""
+    rows = await postgres.admin.fetch(
+        b"SELECT relname::text, coalesce(array_to_string(reloptions, ' '), '') FROM pg_class"
+        b" WHERE relnamespace = 'ts'::regnamespace AND relkind = 'r'"
+    )
+    options = dict(rows)
+
+    assert "task_run" in options
+    assert [] == [table for table, given in options.items() if "autovacuum_analyze_threshold=2000000000" not in given]
+
+
 async def test_every_topic_has_its_table(postgres: PostgresContract) -> None:
     """The table of topics is the authority."""
     rows = await postgres.admin.fetch(b"SELECT tablename::text FROM pg_tables WHERE schemaname = 'tq'")

@@ -29,6 +29,8 @@ BY_TIME: Final = ("log", "metric", "audit")
 TABLES: Final = (*(table for table, _ in BY_ID), *BY_TIME)
 _LOCK: Final = 0x7469657263_03
 """The advisory lock of who makes partitions: `tierc` in hexadecimal, and a number of ours."""
+_STATISTICS: Final = " WITH (autovacuum_analyze_threshold = 1000, autovacuum_analyze_scale_factor = 1)"
+"""Statistics are gathered when a partition has doubled, which costs as much as once in all; not for each tenth."""
 _SQL: Final = statement.load("reading.sql")
 
 
@@ -89,7 +91,7 @@ async def _make(
         "end": sql.Literal(end),
     }
     for text in (
-        "CREATE TABLE {new} (LIKE {parent} INCLUDING DEFAULTS INCLUDING STORAGE)",
+        "CREATE TABLE {new} (LIKE {parent} INCLUDING DEFAULTS INCLUDING STORAGE)" + _STATISTICS,
         "WITH moved AS (DELETE FROM {rest} WHERE {column} >= {first} AND {column} < {end} RETURNING *)"
         " INSERT INTO {new} SELECT * FROM moved",
         "ALTER TABLE {parent} ATTACH PARTITION {new} FOR VALUES FROM ({first}) TO ({end})",
