@@ -7,8 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.api_stage import Stage
+from tests.integration.api_stage import Stage, running
+from tests.patience import PATIENCE_S
 from tiercel.messages.execution_event import CreateExecution
+from tiercel.webserver import reader
 
 HELLO = """
 id: hello
@@ -26,6 +28,11 @@ inputs:
 tasks:
   - id: wait
     type: io.kestra.plugin.core.flow.Pause
+"""
+OVER_AT_ONCE = """
+id: over
+namespace: company.team
+tasks: [{id: never, type: io.kestra.plugin.core.flow.Pause, runIf: "false"}]
 """
 HOOK = """
 id: hook
@@ -148,6 +155,20 @@ async def test_creating_an_execution_sends_one_event(stage: Stage) -> None:
     assert 7 == answer["inputs"]["number"]
     assert b"content" == await stage.storage.read("main", answer["inputs"]["file"])
     assert answer["id"] == (await stage.call("GET", f"executions/{answer['id']}"))["id"]
+
+
+async def test_who_asks_right_after_creating_is_answered_at_the_end(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer to a creation has shown the execution: asking again at once is waiting for its end, for a moment."""
+    monkeypatch.setattr(reader, "REPEAT_S", PATIENCE_S)
+    await stage.call("POST", "flows", content=OVER_AT_ONCE)
+
+    created = await stage.call("POST", "executions/company.team/over")
+    async with running(stage):
+        seen = await stage.call("GET", f"executions/{created['id']}")
+
+    assert ("CREATED", "SUCCESS") == (created["state"]["current"], seen["state"]["current"])
 
 
 async def test_refused_inputs_leave_no_files(stage: Stage) -> None:

@@ -79,7 +79,8 @@ class Reader:
         self._deleted: OrderedDict[str, None] = OrderedDict()
 
     def remember(self, execution: Execution) -> None:
-        """Keep an execution that was sent, for reads before an executor has saved it."""
+        """Keep an execution that was sent and shown, for reads before an executor has saved it."""
+        self._note_shown(execution.id)
         self._pending[execution.id] = execution
         if len(self._pending) > PENDING_MAX:
             self._pending.popitem(last=False)
@@ -141,8 +142,8 @@ class Reader:
         """
         Return the same to somebody who may be waiting for a change.
 
-        Who asks again at once for an execution that goes on is answered when it has ended, or after a moment: sooner
-        than by asking without a pause, which takes time from those who work on it.
+        Who asks again at once for an execution that goes on, or right after creating it, is answered when it has ended,
+        or after a moment: sooner than by asking without a pause, which takes time from those who work on it.
         """
         shown = self._shown.pop(execution_id, None)
         if shown is not None and self._clock.now() - shown < timedelta(seconds=REPEAT_S):
@@ -150,10 +151,13 @@ class Reader:
         else:
             view = await self.view(tenant_id, execution_id)
         if not view.execution.state.is_terminated:
-            self._shown[execution_id] = self._clock.now()
-            if len(self._shown) > PENDING_MAX:
-                self._shown.popitem(last=False)
+            self._note_shown(execution_id)
         return view
+
+    def _note_shown(self, execution_id: str) -> None:
+        self._shown[execution_id] = self._clock.now()
+        if len(self._shown) > PENDING_MAX:
+            self._shown.popitem(last=False)
 
     async def _view_at_end(self, tenant_id: str, execution_id: str) -> View:
         """Return the same when an execution has ended, or after a moment."""
