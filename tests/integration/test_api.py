@@ -100,6 +100,21 @@ async def test_an_invalid_flow_is_refused_with_all_problems(stage: Stage) -> Non
     assert "/api/v1/main/flows" == answer["_links"]["self"]["href"]
 
 
+async def test_what_newer_rules_refuse_is_not_saved(stage: Stage) -> None:
+    """A flow that was saved before them runs on; a new one, or a new revision, follows them."""
+    text = "id: fine\nnamespace: company.team\ntasks:\n  - {id: t, type: io.kestra.plugin.core.log.Log, message: hi}\n"
+    inputs = "inputs: [{id: i, type: STRING, required: false, defaults: x}]\n"
+    await stage.call("POST", "flows", content=text)
+
+    reserved = await stage.call("POST", "flows", 422, content=text.replace("id: fine", "id: pause"))
+    created = await stage.call("POST", "flows", 422, content=text.replace("id: fine", "id: other") + inputs)
+    updated = await stage.call("PUT", "flows/company.team/fine", 422, content=text + inputs)
+
+    assert "is a reserved keyword" in reserved["message"]
+    assert "must be required" in created["message"]
+    assert "must be required" in updated["message"]
+
+
 async def test_a_flow_may_leave_to_the_installation_what_its_defaults_give(tmp_path: Path) -> None:
     """Plugin defaults of the installation count when a flow is validated and saved."""
     text = "id: f\nnamespace: {}\ntasks:\n  - {{id: t, type: io.kestra.plugin.core.log.Log}}\n"

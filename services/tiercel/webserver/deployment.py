@@ -8,7 +8,7 @@ flows when it starts.
 from __future__ import annotations
 
 from tiercel.errors import Conflict, InvalidFlow, NotFound, Problem
-from tiercel.flowspec.parse import Outside, parse_flow, parse_flows, update_problems
+from tiercel.flowspec.parse import Outside, check_flow, parse_flow, parse_flows, update_problems
 from tiercel.messages.broadcast import FlowUpdated
 from tiercel.messages.topics import BROADCAST, TRIGGER_EVENT
 from tiercel.messages.trigger_event import FlowChanged
@@ -17,8 +17,16 @@ from tiercel.queue.base import Outgoing
 from tiercel.webserver.context import Api, Call
 
 
+def read_new_flow(call: Call, source: str) -> Flow:
+    """Read one flow that is to be saved, by all rules that there are now; raise InvalidFlow with every problem."""
+    report = check_flow(source, outside(call))
+    if report.flow is None:
+        raise InvalidFlow(report.problems)
+    return report.flow
+
+
 def read_flow(call: Call, source: str) -> Flow:
-    """Read one flow; raise InvalidFlow with every problem."""
+    """Read one flow that may have been saved before the newest rules; raise InvalidFlow with every problem."""
     return parse_flow(source, tenant_id=call.tenant_id, defaults=call.api.defaults)
 
 

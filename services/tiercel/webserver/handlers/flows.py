@@ -67,7 +67,7 @@ def row_json(row: FlowRow) -> dict[str, Any]:
 async def create_flow(request: AnyRequest) -> dict[str, Any]:
     """Create a flow from its YAML."""
     call = Call(request)
-    flow = deployment.read_flow(call, await source_of(request))
+    flow = deployment.read_new_flow(call, await source_of(request))
     if call.query.flag("draft"):
         flow = msgspec.structs.replace(flow, draft=True)
     return flow_json(await deployment.create(call.api, flow))
@@ -77,7 +77,7 @@ async def create_flow(request: AnyRequest) -> dict[str, Any]:
 async def update_flow(request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str]) -> dict[str, Any]:
     """Save the next revision of a flow; nothing changes when the text is the same."""
     call = Call(request)
-    flow = deployment.read_flow(call, await source_of(request))
+    flow = deployment.read_new_flow(call, await source_of(request))
     if call.query.flag("draft"):
         flow = msgspec.structs.replace(flow, draft=True)
     return flow_json(await deployment.update(call.api, namespace, flow_id, flow))

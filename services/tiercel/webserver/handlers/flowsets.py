@@ -150,7 +150,7 @@ async def save_namespace(request: AnyRequest, namespace: FromPath[str]) -> list[
 
 def _moved(call: Call, flow: Flow, namespace: str) -> Flow:
     source = re.sub(r"(?m)^namespace:.*$", f"namespace: {namespace}", flow.source, count=1)
-    return deployment.read_flow(call, source)
+    return deployment.read_new_flow(call, source)
 
 
 def _require_namespace(flows: Iterable[Flow], namespace: str, children: bool) -> None:

@@ -153,7 +153,7 @@ def _flow(call: Call, namespace: str, path: str, content: bytes) -> Flow:
     if len(content) > call.api.settings.body_max:
         raise TooLarge(f"'{path}' is larger than {call.api.settings.body_max} bytes.")
     source = content.decode("utf-8", "replace")
-    return deployment.read_flow(call, _NAMESPACE.sub(f"namespace: {namespace}", source, count=1))
+    return deployment.read_new_flow(call, _NAMESPACE.sub(f"namespace: {namespace}", source, count=1))
 
 
 def files_of(call: Call, namespace: str) -> NamespaceFolder:
