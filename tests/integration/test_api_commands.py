@@ -14,7 +14,7 @@ from amazon.ion import simpleion
 from tests.integration.api_stage import Stage, running
 
 PAUSE = """
-id: pause
+id: paused
 namespace: company.team
 tasks:
   - id: wait
@@ -58,7 +58,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     await stage.close()
 
 
-async def started(stage: Stage, flow: str = "pause") -> str:
+async def started(stage: Stage, flow: str = "paused") -> str:
     """Start an execution, wait until it rests, return its id."""
     answer = await stage.call("POST", f"executions/company.team/{flow}?wait=true")
     return str(answer["id"])
@@ -82,7 +82,7 @@ async def streamed(stage: Stage, path: str) -> list[tuple[str, Any]]:
 async def test_waiting_ends_when_the_execution_rests(stage: Stage) -> None:
     """The answer is the execution then, with its task runs."""
     ended = await stage.call("POST", "executions/company.team/quick?wait=true")
-    paused = await stage.call("POST", "executions/company.team/pause?wait=true")
+    paused = await stage.call("POST", "executions/company.team/paused?wait=true")
 
     assert ("SUCCESS", "PAUSED") == (ended["state"]["current"], paused["state"]["current"])
     assert ["group", "label"] == [run["taskId"] for run in ended["taskRunList"]]

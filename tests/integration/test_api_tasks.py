@@ -30,7 +30,7 @@ tasks:
       - {id: label, type: io.kestra.plugin.core.execution.Labels, labels: {done: "yes"}}
 """
 PAUSE = """
-id: pause
+id: paused
 namespace: company.team
 tasks:
   - id: wait
@@ -86,7 +86,7 @@ def line(stage: Stage, message: str, **fields: Any) -> LogEntry:
 async def test_executions_are_purged_with_what_belongs_to_them(stage: Stage, bench: Bench) -> None:
     """All that have ended, in batches; the one that waits stays, and a second purge finds nothing."""
     ended = [await executed(stage) for _ in range(3)]
-    waiting = await executed(stage, "pause")
+    waiting = await executed(stage, "paused")
     await stage.storage.put("main", f"/company/team/quick/executions/{ended[0]}/inputs/a.txt", b"x")
     await wrote(stage, line(stage, "of it", execution_id=ended[0]))
 
@@ -175,7 +175,7 @@ async def test_executions_are_counted_by_flow(stage: Stage, bench: Bench) -> Non
 
 async def test_a_paused_execution_is_resumed_with_inputs(stage: Stage, bench: Bench) -> None:
     """They are typed as its pause says; one that is not paused fails the task."""
-    waiting = await executed(stage, "pause")
+    waiting = await executed(stage, "paused")
 
     outcome = await run(bench, "core.execution.Resume", executionId=waiting, inputs={"reason": "ok", "count": 3})
     again = await run(bench, "core.execution.Resume", executionId=waiting)
@@ -205,7 +205,7 @@ async def test_earlier_revisions_of_flows_are_purged(stage: Stage, bench: Bench)
     """Those of flows that the pattern means; the newest stay."""
     for number in range(3):
         await stage.call("PUT", "flows/company.team/quick", content=f"{QUICK}description: v{number}\n")
-    await stage.call("PUT", "flows/company.team/pause", content=f"{PAUSE}description: v\n")
+    await stage.call("PUT", "flows/company.team/paused", content=f"{PAUSE}description: v\n")
 
     other = await run(bench, "core.flow.PurgeFlows", namespaces=["nothing"])
     purged = await run(
@@ -218,7 +218,7 @@ async def test_earlier_revisions_of_flows_are_purged(stage: Stage, bench: Bench)
 
     assert ({"size": 0}, {"size": 2}) == (other.outputs, purged.outputs)
     quick = await stage.call("GET", "flows/company.team/quick/revisions")
-    pause = await stage.call("GET", "flows/company.team/pause/revisions")
+    pause = await stage.call("GET", "flows/company.team/paused/revisions")
     assert ([3, 4], [1, 2]) == ([row["revision"] for row in quick], [row["revision"] for row in pause])
 
 

@@ -145,7 +145,18 @@ async def sent(task: HttpTask, context: RunContext) -> AsyncIterator[httpx.Respo
     except httpx.InvalidURL as error:
         raise TaskFailed(f"'{request['url']}' is not a URL: {error}.") from error
     except httpx.HTTPError as error:
-        raise HttpFailed(f"Request to '{request['url']}' has failed: {error or type(error).__name__}.") from error
+        raise HttpFailed(f"Request to '{request['url']}' has failed: {_reason(error)}.") from error
+
+
+def _reason(error: httpx.HTTPError) -> str:
+    """Say what went wrong; the library is silent about times that are over."""
+    match error:
+        case httpx.ConnectTimeout():
+            return "no connection within 'options.timeout.connectTimeout'"
+        case httpx.ReadTimeout():
+            return "no answer within 'options.timeout.readIdleTimeout'"
+        case _:
+            return str(error).rstrip(".") or type(error).__name__
 
 
 async def _request(task: HttpTask, context: RunContext) -> dict[str, Any]:
