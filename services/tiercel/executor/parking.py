@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from tiercel.errors import ExpressionError, Unavailable
@@ -160,21 +161,24 @@ class Parking:
 
     async def _fetch(self, wants: Sequence[Want], execution_id: str, tenant_id: str, known: dict[Want, Any]) -> None:
         for want in wants:
-            try:
-                async with self._turns:
-                    async for attempt in retry.backend("a source of facts"):
-                        with attempt:
-                            # A source that hangs must not keep one of the turns.
-                            async with asyncio.timeout(FACT_TIMEOUT_S):
-                                known[want] = await self._ask(want, execution_id, tenant_id)
-            except TimeoutError:
-                name = want.key[-1] if want.key else want.sort
-                known[want] = Failure(
-                    ExpressionError(f"Nobody has answered for {want.sort} '{name}' within {FACT_TIMEOUT_S:g} s.")
-                )
-            except Exception as error:  # reason: a bug in one source is told to the execution that asked
-                log.exception("a fact cannot be had", extra={"action": "fact_failed", "sort": want.sort})
-                known[want] = Failure(error)
+            known[want] = await self._answer(want, execution_id, tenant_id)
+
+    async def _answer(self, want: Want, execution_id: str, tenant_id: str) -> Any:
+        """Return a fact, or the Failure that the decision meets in its place; wait for a source that is away."""
+        try:
+            async with self._turns:
+                return await retry.waiting("a source of facts", partial(self._ask_once, want, execution_id, tenant_id))
+        except TimeoutError:
+            name = want.key[-1] if want.key else want.sort
+            sentence = f"Nobody has answered for {want.sort} '{name}' within {FACT_TIMEOUT_S:g} s."
+            return Failure(ExpressionError(sentence))
+        except Exception as error:  # reason: a bug in one source is told to the execution that asked
+            log.exception("a fact cannot be had", extra={"action": "fact_failed", "sort": want.sort})
+            return Failure(error)
+
+    async def _ask_once(self, want: Want, execution_id: str, tenant_id: str) -> Any:
+        async with asyncio.timeout(FACT_TIMEOUT_S):  # a source that hangs must not keep one of the turns
+            return await self._ask(want, execution_id, tenant_id)
 
     def close(self) -> None:
         """Ask for nothing any more."""

@@ -172,18 +172,22 @@ def unpack(source: IO[bytes], folder: Path) -> None:
                 target = folders.inside(folder, name)
                 if entry.isdir():
                     target.mkdir(parents=True, exist_ok=True)
-                    continue
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if target.is_symlink():
-                    target.unlink()
-                content = archive.extractfile(entry)
-                assert content is not None
-                with target.open("wb") as file:
-                    while chunk := content.read(CHUNK):
-                        file.write(chunk)
-                target.chmod(0o755 if entry.mode & 0o100 else 0o644)
+                else:
+                    _unpack_file(archive, entry, target)
     except tarfile.TarError as error:
         raise TaskFailed(f"The files of the container cannot be read: {error}.") from error
+
+
+def _unpack_file(archive: tarfile.TarFile, entry: tarfile.TarInfo, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_symlink():
+        target.unlink()
+    content = archive.extractfile(entry)
+    assert content is not None
+    with target.open("wb") as file:
+        while chunk := content.read(CHUNK):
+            file.write(chunk)
+    target.chmod(0o755 if entry.mode & 0o100 else 0o644)
 
 
 async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:

@@ -84,15 +84,19 @@ class Inbox:
         claimer.leaving = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL_S):  # a dispatcher that is gone must not hold up the stop
-                while claimer.farewell is None or claimer.received < claimer.farewell:
-                    claimer.changed.clear()
-                    self._tell(claimer)
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(FAREWELL_S / 4):  # a farewell may be lost: it is told again
-                            await claimer.changed.wait()
+                await self._take_leave(claimer)
         if claimer.farewell is None:
             log.warning("no dispatcher has said farewell", extra={"action": "farewell_missed", "worker": worker})
         return claimer.all()
+
+    async def _take_leave(self, claimer: Claimer) -> None:
+        """Say that the worker leaves until the dispatcher has said farewell and all that it sent is here."""
+        while claimer.farewell is None or claimer.received < claimer.farewell:
+            claimer.changed.clear()
+            self._tell(claimer)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL_S / 4):  # a farewell may be lost: it is told again
+                    await claimer.changed.wait()
 
     async def _join(self, worker: str, lanes: tuple[str, ...]) -> Claimer:
         """Listen to the inbox of a worker, from now on."""
