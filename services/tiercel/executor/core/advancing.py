@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tiercel.errors import FlowAuthorError
-from tiercel.executor.core import approving, batches, finishing, interrupting, interruptions, iterations, loops
+from tiercel.executor.core import approving, finishing, foreach_item, interrupting, iteration_control, iterations, loops
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import guess, list_of
 from tiercel.executor.core.facts import Facts
@@ -52,7 +52,7 @@ def _wakes(draft: Draft, facts: Facts) -> bool:
     if draft.head.waiting >= facts.around.jobs_max:
         return False
     if draft.started >= facts.around.chunk:
-        interruptions.go_on_later(draft, first)
+        iteration_control.go_on_later(draft, first)
         return False
     draft.update(stalled=tuple(rest))
     draft.ready.append(first)
@@ -89,13 +89,13 @@ def _advance_flowable(draft: Draft, facts: Facts, seq: int) -> None:
 
 def _advance_loop(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
     if draft.head.kill_requested:
-        if interruptions.kill_on(draft, facts, seq):
+        if iteration_control.kill_on(draft, facts, seq):
             end_flowable(draft, seq, node, State(draft.head.final or State.KILLED))
         return
     if _stalls(draft, seq):
         return
     try:
-        work = iterations.advance if node.kind is Kind.LOOP else batches.advance
+        work = iterations.advance if node.kind is Kind.LOOP else foreach_item.advance
         state = work(draft, facts, seq, node)
         if state is not None:
             end(draft, seq, node, state)
@@ -261,7 +261,7 @@ def _may_start(draft: Draft, facts: Facts, seq: int, limit: int | None) -> bool:
             draft.update(stalled=(*head.stalled, seq))
         return False
     if draft.started >= facts.around.chunk:
-        interruptions.go_on_later(draft, seq)
+        iteration_control.go_on_later(draft, seq)
         return False
     return True
 

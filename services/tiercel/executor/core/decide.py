@@ -9,7 +9,7 @@ from tiercel.executor.core import (
     approving,
     breakpoints,
     correcting,
-    interruptions,
+    iteration_control,
     killing,
     lifecycle,
     pausing,
@@ -85,7 +85,7 @@ def decide(base: Aggregate | Draft | None, event: ExecutionOnly, facts: Facts) -
     if draft.exists and facts.plan is not None and facts.plan.flow.sla:
         sla.check(draft, facts)
         settle(draft, facts)
-    interruptions.tell_pause(draft, base)
+    iteration_control.tell_pause(draft, base)
     return draft
 
 
@@ -127,7 +127,7 @@ def _apply(draft: Draft, facts: Facts, event: ExecutionOnly) -> None:
         case events.ChildEnded():
             reports.child_ended(draft, facts, event)
         case events.IterationPaused():
-            interruptions.paused(draft, event)
+            iteration_control.paused(draft, event)
         case events.ContinueRequested(seq=seq):
             draft.ready.append(seq)
         case events.TimerDue():

@@ -7,7 +7,7 @@ the table of states. The flowable itself goes on with its `errors` and `finally`
 
 from __future__ import annotations
 
-from tiercel.executor.core import interruptions, intervals, killing
+from tiercel.executor.core import intervals, iteration_control, killing
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.plan import Kind, Node
@@ -83,12 +83,12 @@ def _tell(draft: Draft, facts: Facts, below: list[RunRecord]) -> None:
     for record in below:
         node = facts.node_of(record.run.task_id)
         if node is not None and node.kind is Kind.SUBFLOW and record.child_id is not None:
-            interruptions.send(draft, KillRequested(execution_id=record.child_id, at=draft.at))
+            iteration_control.send(draft, KillRequested(execution_id=record.child_id, at=draft.at))
         elif node is not None and node.kind.iterates and record.branch is not None:
             # At most as many as an execution may have jobs: the others have not begun.
             for index in intervals.gaps(record.branch.data.get("ended", []), 0, record.branch.next):
-                child = interruptions.child_id(record.run, index)
-                interruptions.send(draft, KillRequested(execution_id=child, at=draft.at))
+                child = iteration_control.child_id(record.run, index)
+                iteration_control.send(draft, KillRequested(execution_id=child, at=draft.at))
 
 
 def _go_on(draft: Draft) -> None:

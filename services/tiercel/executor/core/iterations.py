@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from tiercel.errors import ExpressionError
-from tiercel.executor.core import interruptions, intervals, loops
+from tiercel.executor.core import intervals, iteration_control, loops
 from tiercel.executor.core.claims import checked_in
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import guess, keep_outputs, set_outputs
@@ -148,7 +148,7 @@ def _may_start(draft: Draft, facts: Facts, seq: int, task: Loop) -> bool:
 def has_room(draft: Draft, facts: Facts, seq: int) -> bool:
     """Tell whether the event may start another iteration; one of its own goes on with the loop when not."""
     if draft.started >= facts.around.chunk or draft.started_bytes >= CHUNK_BYTES:
-        interruptions.go_on_later(draft, seq)
+        iteration_control.go_on_later(draft, seq)
         return False
     return True
 
@@ -162,9 +162,10 @@ def start_next(draft: Draft, seq: int, create: Callable[[int], CreateExecution])
     if again is not None:
         data = {**branch.data, "again": intervals.remove(branch.data["again"], again)}
         draft.set_branch(seq, replace(branch, live=branch.live + 1, data=data))
-        interruptions.send(draft, RestartRequested(execution_id=interruptions.child_id(run, again), at=draft.at))
+        child = iteration_control.child_id(run, again)
+        iteration_control.send(draft, RestartRequested(execution_id=child, at=draft.at))
         return
-    interruptions.send(draft, create(branch.next))
+    iteration_control.send(draft, create(branch.next))
     draft.set_branch(seq, replace(branch, live=branch.live + 1, next=branch.next + 1))
 
 
@@ -181,7 +182,7 @@ def _create(draft: Draft, facts: Facts, seq: int, node: Node, index: int) -> Cre
     assert isinstance(task, Loop)
     is_file = "uri" in draft.branch(seq).data
     return CreateExecution(
-        execution_id=interruptions.child_id(run, index),
+        execution_id=iteration_control.child_id(run, index),
         at=draft.at,
         tenant_id=execution.tenant_id,
         namespace=execution.namespace,
@@ -242,7 +243,7 @@ def count(draft: Draft, event: ChildEnded) -> bool:
     elif event.state in ENDED_BADLY:
         changes["killed"] = branch.killed + 1
     draft.set_branch(event.seq, replace(branch, data=data, **changes))
-    interruptions.resumed(draft, event.seq, index)
+    iteration_control.resumed(draft, event.seq, index)
     return True
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from tiercel.executor.core import interruptions, pausing
+from tiercel.executor.core import iteration_control, pausing
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import count_end, end_attempt, fold
 from tiercel.executor.core.facts import Facts
@@ -61,7 +61,7 @@ def _end_runs(draft: Draft, facts: Facts, *, cascade: bool) -> bool:
         node = facts.node_of(record.run.task_id)
         state = record.run.state
         if node is not None and node.kind.iterates and record.branch is not None:
-            waits = interruptions.kill(draft, record, cascade=cascade or node.kind is Kind.LOOP) or waits
+            waits = iteration_control.kill(draft, record, cascade=cascade or node.kind is Kind.LOOP) or waits
             continue
         is_open = node is not None and (node.kind.has_children or record.branch is not None)
         if is_open and state is not State.PAUSED:
@@ -142,7 +142,7 @@ def give_up(draft: Draft, facts: Facts) -> None:
         if node is None or not (node.kind.has_children or record.branch is not None):
             end_killed(draft, record.run.seq, node)
         elif node.kind.iterates:
-            interruptions.give_up(draft, record.run.seq)
+            iteration_control.give_up(draft, record.run.seq)
     for record in list(draft.live_runs()):
         draft.ready.append(record.run.seq)
     draft.ready.append(ROOT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tiercel.executor.core import breakpoints, interruptions, killing, pausing, quotas, restarting, sla
+from tiercel.executor.core import breakpoints, iteration_control, killing, pausing, quotas, restarting, sla
 from tiercel.executor.core.draft import Draft
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.finishing import after_done, finish
@@ -203,7 +203,7 @@ def delete(draft: Draft, facts: Facts, event: DeleteRequested) -> None:
         draft.move(State.KILLING)
         draft.move(State.KILLED)
         after_done(draft)
-    if interruptions.delete_iterations(draft, facts, event):
+    if iteration_control.delete_iterations(draft, facts, event):
         draft.deletion = event
 
 

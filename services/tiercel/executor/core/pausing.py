@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tiercel.executor.core import interruptions
+from tiercel.executor.core import iteration_control
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import end_attempt, set_outputs
 from tiercel.executor.core.facts import Facts
@@ -75,7 +75,7 @@ def resume(draft: Draft, facts: Facts, inputs: dict[str, Any] | None, by: str | 
         if is_pause(record, plan.nodes.get(record.run.task_id)):
             release(draft, record.run.seq, inputs, by)
             break
-        if interruptions.pass_resume(draft, record, plan.nodes.get(record.run.task_id), inputs, by):
+        if iteration_control.pass_resume(draft, record, plan.nodes.get(record.run.task_id), inputs, by):
             break
     if draft.execution.state is State.PAUSED and not draft.head.paused:
         draft.move(State.RESTARTED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tiercel.errors import FlowAuthorError
-from tiercel.executor.core import batches, correcting, iterations, jobs, retrying, subflow
+from tiercel.executor.core import correcting, foreach_item, iterations, jobs, retrying, subflow
 from tiercel.executor.core.claims import checked_in
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import allowed, begin_attempt, count_end, end_attempt, fold, keep_outputs
@@ -261,7 +261,7 @@ def child_ended(draft: Draft, facts: Facts, event: ChildEnded) -> None:
         return
     node = facts.node_of(record.run.task_id)
     if node is not None and node.kind.iterates:
-        count = iterations.child_ended if node.kind is Kind.LOOP else batches.child_ended
+        count = iterations.child_ended if node.kind is Kind.LOOP else foreach_item.child_ended
         count(draft, facts, event, node)
         return
     if record.child_id != event.child_id:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from tiercel.errors import ExpressionError, FlowAuthorError
 from tiercel.executor.core import (
     approving,
-    batches,
+    foreach_item,
     iterations,
     jobs,
     loops,
@@ -106,7 +106,7 @@ def _begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
             draft.ready.append(seq)
         case Kind.ITEMS:
             _running(draft, seq)
-            batches.begin(draft, facts, seq, node)
+            foreach_item.begin(draft, facts, seq, node)
             draft.ready.append(seq)
         case Kind.UNKNOWN:
             raise FlowAuthorError(f"Tasks of type '{node.task.type}' cannot be run by this version.")

@@ -17,4 +17,14 @@ Who owns which number, so that nothing is lost or doubled whoever dies between t
   written in one transaction of the dispatcher. What the worker may be sent is told by its **granted**, a count since
   its start; both only grow, so that a message about them may be lost, repeated or late.
 * A process without a database keeps what is not confirmed in memory, numbered, and is told when that is too much.
+
+Where to look, by the way of a message:
+
+    queue        the port: what services call
+    link         the clients of a process: `producer`, `consumer`, `offsets`, `depth`; `layout` knows the topics
+    mail         what a transaction of the state store takes and sends; `outbox` keeps its rows until they are confirmed
+    shelf        the KEYED partitions that a process reads, a `backlog` each
+    hub          BROADCAST: the lines of all subscribers; without a database `heard` drops repetitions
+    dispatcher   hands out jobs to the workers of the `roster`; `handout` does so in the transaction that makes them
+    inbox        a worker's side: jobs as they come, counted by its `claimer`
 """

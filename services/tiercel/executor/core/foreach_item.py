@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tiercel.errors import ExpressionError
-from tiercel.executor.core import interruptions, iterations, subflow
+from tiercel.executor.core import iteration_control, iterations, subflow
 from tiercel.executor.core.context import path_of, records_of, taskrun_of
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import set_outputs
@@ -105,7 +105,7 @@ def _create(draft: Draft, facts: Facts, seq: int, node: Node, index: int) -> Cre
     plan = subflow.child_plan(facts, namespace, flow_id, task.revision)
     values: Mapping[str, Any] = rendering.mapping(task.inputs, "inputs") if task.inputs is not None else {}
     labels = subflow.child_labels(draft, plan, rendering.holds(task.inherit_labels), labels_of(task.labels, rendering))
-    child_id = interruptions.child_id(run, index)
+    child_id = iteration_control.child_id(run, index)
     return CreateExecution(
         execution_id=child_id,
         at=draft.at,
