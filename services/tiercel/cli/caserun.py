@@ -27,6 +27,7 @@ from tiercel.messages.execution_event import CreateExecution
 from tiercel.model.execution import ExecutionKind, TaskFixture, TriggerInfo
 from tiercel.model.flow import CheckBehavior, Flow
 from tiercel.model.state import State
+from tiercel.model.tenant import MAIN_TENANT
 from tiercel.repository.base import Page
 from tiercel.repository.filter import Field, Filter
 from tiercel.storage import uris
@@ -35,7 +36,6 @@ from tiercel.webserver.context import Api
 from tiercel.webserver.follower import Version
 from tiercel.webserver.reader import View
 
-TENANT: Final = "main"
 ERRORS_SHOWN_MAX: Final = 10
 """Lines of errors that are shown with a case that failed."""
 LOGS_WAIT_S: Final = 2.0
@@ -77,7 +77,7 @@ class CaseRun:
             event = await self._event(case, execution_id, at)
             await creation.send(self._api, event)
             await self._end(execution_id)
-            view = await self._api.reader.view(TENANT, execution_id)
+            view = await self._api.reader.view(MAIN_TENANT, execution_id)
             judgements = tuple([each for claim in case.assertions for each in await self._judged(claim, view)])
         except TiercelError as error:
             return CaseResult(
@@ -154,14 +154,14 @@ class CaseRun:
                 found[name] = uris.uri(uris.namespace_file(namespace or self._flow.namespace, path))
             else:
                 path = f"{folder}/{name.strip('/')}"
-                found[name] = await self._api.storage.put(TENANT, path, content.encode())
+                found[name] = await self._api.storage.put(MAIN_TENANT, path, content.encode())
         return found
 
     async def _rendered(self, value: Any, context: Mapping[str, Any]) -> Any:
         """Render plain data; a lone expression keeps the kind of its value."""
         if isinstance(value, str):
             return await self._api.expressions.rendered(
-                TENANT, self._flow.dialect, lambda renderer: plain(renderer.render_typed(value, context))
+                MAIN_TENANT, self._flow.dialect, lambda renderer: plain(renderer.render_typed(value, context))
             )
         if isinstance(value, Mapping):
             return {name: await self._rendered(each, context) for name, each in value.items()}
@@ -174,7 +174,7 @@ class CaseRun:
             return version is not None and (version[1].is_terminated or version[1] in RESTING)
 
         if not await self._api.followers.until(execution_id, is_done, self._timeout_s):
-            head = await self._api.reader.head(TENANT, execution_id)
+            head = await self._api.reader.head(MAIN_TENANT, execution_id)
             raise Refused(
                 f"The execution is still {head.state} after {self._timeout_s:g} seconds; give it more with --timeout."
             )
@@ -208,7 +208,7 @@ class CaseRun:
         filters = [Filter(field=Field.EXECUTION_ID, value=execution_id)]
         deadline = time.monotonic() + (LOGS_WAIT_S if state in BAD_ENDS else 0.0)
         while True:
-            lines = await self._api.repository.logs(TENANT, filters, Page(size=1000, total=False))
+            lines = await self._api.repository.logs(MAIN_TENANT, filters, Page(size=1000, total=False))
             errors = [f"{line.task_id or '-'} | {line.message}" for line in lines.results if line.level == "ERROR"]
             if errors or time.monotonic() > deadline:
                 return tuple(errors[-ERRORS_SHOWN_MAX:])

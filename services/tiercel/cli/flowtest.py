@@ -18,12 +18,13 @@ import uvloop
 
 from tiercel import assembly
 from tiercel.cli import flow, junit, options
-from tiercel.cli.caserun import TENANT, CaseResult, CaseRun
+from tiercel.cli.caserun import CaseResult, CaseRun
 from tiercel.cli.suite import Suite, is_suite, read_suite
 from tiercel.errors import InvalidFlow, Problem, Refused
 from tiercel.flowspec.parse import check_flows
 from tiercel.flowspec.yaml import Document, read_documents
 from tiercel.model.flow import Flow
+from tiercel.model.tenant import MAIN_TENANT
 from tiercel.runtime import logging as logs
 from tiercel.runtime import wiring
 from tiercel.runtime.scratch import Scratch
@@ -131,7 +132,7 @@ async def _run(arguments: argparse.Namespace, found: Collected) -> list[SuiteRes
             for each in found.flows.values():
                 await deployment.save(api, each)
             for target, path in namespace_files(arguments.namespace_files):
-                await api.storage.put(TENANT, target, path)
+                await api.storage.put(MAIN_TENANT, target, path)
             for name, suite in found.suites:
                 results.append(await _suite(arguments, api, name, suite))
                 show(results[-1], sys.stdout)
@@ -155,7 +156,7 @@ async def installation(settings: Settings) -> AsyncIterator[Api]:
 
 
 async def _suite(arguments: argparse.Namespace, api: Api, name: str, suite: Suite) -> SuiteResult:
-    tested = await api.definitions.flow(TENANT, suite.namespace, suite.flow_id)
+    tested = await api.definitions.flow(MAIN_TENANT, suite.namespace, suite.flow_id)
     wanted = [case for case in suite.test_cases if not arguments.case or case.id in arguments.case]
     if tested is None:
         reason = f"The flow '{suite.namespace}.{suite.flow_id}' is in no file that was named, nor beside the suite."

@@ -28,13 +28,13 @@ from tiercel.cli.main import SERVICES
 from tiercel.errors import Refused
 from tiercel.flowspec.parse import check_flows
 from tiercel.model.state import State
+from tiercel.model.tenant import MAIN_TENANT
 from tiercel.runtime import logging as logs
 from tiercel.runtime import wiring
 from tiercel.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
 
-START_ORDER: Final = SERVICES
 GOOD_ENDS: Final = frozenset({State.SUCCESS, State.WARNING, State.PAUSED})
 
 
@@ -75,7 +75,7 @@ async def _run(arguments: argparse.Namespace, sources: list[str]) -> int:
             await stack.enter_async_context(in_process(settings))
             user = f"{settings.server.basic_auth.username}:{settings.server.basic_auth.password}"
             api = Api(f"http://127.0.0.1:{settings.server.port}", user)
-            files_in = settings.storage_path / "main" if settings.storage.type == "local" else None
+            files_in = settings.storage_path / MAIN_TENANT if settings.storage.type == "local" else None
         stack.push_async_callback(api.close)
         for source in reversed(sources):  # what a flow calls must exist before it
             await api.put_flow(source)
@@ -106,7 +106,7 @@ async def in_process(settings: Settings) -> AsyncIterator[None]:
     """Run all services in this process until the block ends."""
     async with AsyncExitStack() as stack:
         adapters = await wiring.in_memory(settings, stack)
-        for name in START_ORDER:
+        for name in SERVICES:
             await stack.enter_async_context(assembly.make(name, settings, adapters))
         yield
 

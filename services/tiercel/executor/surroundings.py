@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from tiercel.errors import ExpressionError, InvalidSettings
 from tiercel.executor.core.facts import Ignored, Surroundings
 from tiercel.executor.settings import ExecutorSettings
 from tiercel.expression.encryption import unsealed
 from tiercel.expression.rendering import Engine
+from tiercel.model.tenant import MAIN_TENANT
 from tiercel.secrets.encryption import Encryption
-
-TENANT: Final = "main"
-"""The tenant of what is written without one."""
 
 
 def surroundings_of(settings: ExecutorSettings) -> Surroundings:
@@ -51,7 +49,7 @@ def _places(texts: Iterable[str], parts: tuple[str, ...], setting: str) -> froze
             raise InvalidSettings(
                 f"'executor.ignored-{setting}' takes '{form}' or 'tenant|{form}', but one of it is '{text}'."
             )
-        found.add(text if len(given) > len(parts) else f"{TENANT}|{text}")
+        found.add(text if len(given) > len(parts) else f"{MAIN_TENANT}|{text}")
     return frozenset(found)
 
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 from tiercel.condition.evaluate import Render
 from tiercel.expression.rendering import Renderer
 from tiercel.model.flow import Dialect, Flow
+from tiercel.model.tenant import MAIN_TENANT
 from tiercel.runtime import expressions
 
 T = TypeVar("T")
@@ -23,5 +24,5 @@ class Expressions(expressions.Expressions):
 
     async def decided_by(self, flow: Flow | None, at: datetime, decision: Callable[[Renderer], T]) -> T:
         """Make a decision that needs more of the renderer than texts."""
-        tenant_id, dialect = (flow.tenant_id, flow.dialect) if flow is not None else ("main", Dialect.V2)
+        tenant_id, dialect = (flow.tenant_id, flow.dialect) if flow is not None else (MAIN_TENANT, Dialect.V2)
         return await self.rendered(tenant_id, dialect, decision, at=at)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from litestar import Litestar, Request, Response
+from litestar import Litestar, Response
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.openapi import OpenAPIConfig
@@ -23,6 +23,7 @@ from tiercel.webserver import audit, metrics, problem
 from tiercel.webserver.context import Api
 from tiercel.webserver.gate import SAFE, Gate, headers_of
 from tiercel.webserver.handlers import HANDLERS, creation
+from tiercel.webserver.request import AnyRequest, tenant_of
 from tiercel.webserver.settings import WebserverSettings
 
 _PREFIX: Final = "/api/v1/"
@@ -111,7 +112,7 @@ class WebApp:
             return True
         if ids.instant_of(first) is not None:
             return False
-        return await self.api.flows.flow(scope.get("tiercel.tenant", "main"), first, second) is not None
+        return await self.api.flows.flow(tenant_of(scope), first, second) is not None
 
     def _without_tenant(self, scope: Any, path: str) -> tuple[Any, str]:
         if not path.startswith(_PREFIX):
@@ -167,7 +168,7 @@ async def respond(send: Any, status: int, body: bytes, headers: Sequence[tuple[b
     await send({"type": "http.response.body", "body": body})
 
 
-def _on_error(request: Request[Any, Any, State], error: Exception) -> Response[Any]:
+def _on_error(request: AnyRequest, error: Exception) -> Response[Any]:
     scope: Any = request.scope
     status, body = problem.answer(error, scope.get("tiercel.path", scope["path"]))
     return Response(content=body, status_code=status, media_type="application/json")

@@ -18,6 +18,7 @@ from tiercel.model import ids
 from tiercel.queue.base import Outgoing
 from tiercel.webserver import metrics
 from tiercel.webserver.context import Api
+from tiercel.webserver.request import tenant_of
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def _record(api: Api, scope: Any, actor: str, status: int, body: bytes) -> Audit
     return AuditRecord(
         id=ids.new_id(at),
         at=at,
-        tenant_id=scope.get("tiercel.tenant", "main"),
+        tenant_id=tenant_of(scope),
         actor=actor,
         action=f"{scope['method']} {scope['path_template'].removeprefix('/api/v1')}",
         subject=scope["path"].removeprefix("/api/v1"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tiercel.flowspec.defaults import read_outer
 from tiercel.messages.topics import HISTORY
@@ -19,11 +19,8 @@ from tiercel.webserver.flowcache import FlowCache
 from tiercel.webserver.follower import Followers
 from tiercel.webserver.query import Query
 from tiercel.webserver.reader import Reader
+from tiercel.webserver.request import AnyRequest, tenant_of
 from tiercel.webserver.settings import WebserverSettings
-
-if TYPE_CHECKING:
-    from litestar import Request
-    from litestar.datastructures import State
 
 
 class Api:
@@ -81,11 +78,11 @@ class Api:
 class Call:
     """One request, as handlers see it: the tenant, the form of the API that was asked for, and the query."""
 
-    def __init__(self, request: Request[Any, Any, State]) -> None:
+    def __init__(self, request: AnyRequest) -> None:
         self.api: Api = request.app.state.api
         self.request = request
         scope: Any = request.scope
-        self.tenant_id: str = scope.get("tiercel.tenant", "main")
+        self.tenant_id: str = tenant_of(scope)
         self.is_new: bool = scope.get("tiercel.new", False)
         """True when the path names the tenant: answers then have the form of 2.0 where the two differ."""
         self.query = Query(scope["query_string"])

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from tiercel.model.tenant import MAIN_TENANT
+
 
 class WebserverSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Addresses, limits and waits of the API."""
@@ -21,7 +23,7 @@ class WebserverSettings(msgspec.Struct, frozen=True, kw_only=True):
     open_urls: tuple[str, ...] = ("/ping", "/api/v1/executions/webhook/", "/api/v1/configs")
     allowed_origins: tuple[str, ...] = ()
     """Sites whose pages a browser may let ask and change things here, as `https://host`; `*` for all."""
-    tenants: tuple[str, ...] = ("main",)
+    tenants: tuple[str, ...] = (MAIN_TENANT,)
     """Tenants that a path may name."""
     command_wait_s: float = 5.0
     """How long an answer to a command waits for its effect; then it shows the state as it is."""

@@ -18,6 +18,7 @@ from tiercel.errors import TiercelError
 from tiercel.expression.plain import plain
 from tiercel.model.execution import LogEntry, MetricEntry
 from tiercel.model.state import State
+from tiercel.model.tenant import MAIN_TENANT
 from tiercel.plugins.base import KeyValues, RunnableTask
 from tiercel.runtime.clock import Clock, SystemClock
 from tiercel.secrets.base import Secrets
@@ -86,7 +87,7 @@ class Bench:
         flow, execution, run = (_map(given.get(name)) for name in ("flow", "execution", "taskrun"))
         task_id = str((task or _map(given.get("task"))).get("id", "task"))
         origin = Origin(
-            tenant_id=str(flow.get("tenantId") or "main"),
+            tenant_id=str(flow.get("tenantId") or MAIN_TENANT),
             namespace=str(flow.get("namespace", "company.team")),
             flow_id=str(flow.get("id", "flow")),
             execution_id=str(execution.get("id", "execution")),

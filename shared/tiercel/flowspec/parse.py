@@ -22,6 +22,7 @@ from tiercel.flowspec.validate import Extras, note_removed_inputs, validate_flow
 from tiercel.flowspec.yaml import Document, read_documents
 from tiercel.model.flow import Dialect, Flow
 from tiercel.model.task import Task
+from tiercel.model.tenant import MAIN_TENANT
 
 _OLD_EXPRESSION: Final = re.compile(r"\{[{%][^}]*(?:\b(?:json|currentEachOutput)\s*\(|\|\s*json\b)")
 """Functions and a filter that 2.0 took away: an expression that uses one is of the older dialect."""
@@ -63,7 +64,7 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     Without `newer_rules`, what they refuse is a warning: a flow that was saved before them still runs.
     """
 
-    tenant_id: str = "main"
+    tenant_id: str = MAIN_TENANT
     revision: int | None = None
     defaults: OuterDefaults = OuterDefaults()
     strict: bool = True
@@ -74,7 +75,7 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
 def parse_flow(
     source: str,
     *,
-    tenant_id: str = "main",
+    tenant_id: str = MAIN_TENANT,
     revision: int | None = None,
     defaults: OuterDefaults | None = None,
     strict: bool = True,

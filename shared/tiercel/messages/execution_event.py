@@ -24,6 +24,7 @@ from tiercel.model.execution import (
 )
 from tiercel.model.live import OutputRecord, RunRecord, TimerKind
 from tiercel.model.state import State, StateChange
+from tiercel.model.tenant import MAIN_TENANT
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
@@ -36,7 +37,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=T
 class CreateExecution(Event, frozen=True, kw_only=True):
     """Start an execution of a flow's revision. Inputs are typed already and SECRET ones encrypted."""
 
-    tenant_id: str = "main"
+    tenant_id: str = MAIN_TENANT
     namespace: str
     flow_id: str
     flow_revision: int
@@ -339,7 +340,7 @@ class UpstreamChanged(Event, frozen=True, kw_only=True):
 class WindowEnded(Event, frozen=True, kw_only=True):
     """A window of a Flow trigger has ended: it is to be judged whether it was missed."""
 
-    tenant_id: str = "main"
+    tenant_id: str = MAIN_TENANT
     namespace: str
     flow_id: str
     trigger_id: str

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from tiercel.model.execution import Execution, LogEntry, MetricEntry, OutputRef, TaskRun
+from tiercel.model.tenant import MAIN_TENANT
 
 
 class ExecutionChanged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
@@ -54,7 +55,7 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
     id: str
     at: datetime
-    tenant_id: str = "main"
+    tenant_id: str = MAIN_TENANT
     actor: str
     action: str
     subject: str

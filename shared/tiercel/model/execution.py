@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from tiercel.model.state import EXECUTION_TRANSITIONS, TASK_RUN_TRANSITIONS, State, StateChange
+from tiercel.model.tenant import MAIN_TENANT
 
 
 class ExecutionKind(StrEnum):
@@ -101,7 +102,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, r
     """
 
     id: str
-    tenant_id: str = "main"
+    tenant_id: str = MAIN_TENANT
     namespace: str
     flow_id: str
     flow_revision: int
@@ -197,7 +198,7 @@ class OutputRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
 class LogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel", gc=False):
     """One line of log, of an execution, a task run or a trigger."""
 
-    tenant_id: str = "main"
+    tenant_id: str = MAIN_TENANT
     namespace: str
     flow_id: str
     timestamp: datetime
@@ -214,7 +215,7 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
 class MetricEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel", gc=False):
     """One measurement that a task published: a counter's increment or a timer's duration in seconds."""
 
-    tenant_id: str = "main"
+    tenant_id: str = MAIN_TENANT
     namespace: str
     flow_id: str
     timestamp: datetime

@@ -43,6 +43,7 @@ from tiercel.model.task import (
     WorkerSelector,
     walk,
 )
+from tiercel.model.tenant import MAIN_TENANT
 
 __all__ = [
     "DYNAMIC",
@@ -214,7 +215,7 @@ class Flow(Node, frozen=True, kw_only=True):
     """The flow's name, unique in its namespace; it never changes."""
     namespace: Annotated[str, Meta(pattern=NAMESPACE, min_length=1, max_length=150)]
     """Where the flow belongs, for example `company.team`; it never changes."""
-    tenant_id: str = "main"
+    tenant_id: str = MAIN_TENANT
     revision: Annotated[int, Meta(ge=1)] | None = None
     """Counted by the server; what is written here is left out."""
     updated: Any = None

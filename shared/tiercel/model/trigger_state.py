@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from tiercel.model.state import State
+from tiercel.model.tenant import MAIN_TENANT
 
 
 class Backfill(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -32,7 +33,7 @@ class TriggerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """
 
     uid: str
-    tenant_id: str = "main"
+    tenant_id: str = MAIN_TENANT
     namespace: str
     flow_id: str
     trigger_id: str

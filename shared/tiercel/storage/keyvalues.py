@@ -16,6 +16,7 @@ from typing import Any, Final
 from tiercel.errors import Conflict, NotFound, Refused
 from tiercel.expression import ion
 from tiercel.model.duration import later, parse_duration
+from tiercel.model.tenant import MAIN_TENANT
 from tiercel.runtime.clock import Clock, SystemClock
 from tiercel.storage import uris
 from tiercel.storage.base import FileAttributes, KeyValueEntry, Storage
@@ -63,7 +64,7 @@ def ancestry(namespace: str) -> Iterator[str]:
 class StorageKeyValues:
     """The key-value pairs of one tenant's namespaces."""
 
-    def __init__(self, storage: Storage, tenant_id: str = "main", clock: Clock | None = None) -> None:
+    def __init__(self, storage: Storage, tenant_id: str = MAIN_TENANT, clock: Clock | None = None) -> None:
         self._storage = storage
         self._tenant_id = tenant_id
         self._clock = clock or SystemClock()

@@ -36,6 +36,7 @@ from tiercel.messages import execution_event as events
 from tiercel.messages.history import LogBatch
 from tiercel.messages.topics import EXECUTION_EVENT, HISTORY, partition_of
 from tiercel.model.live import Timer
+from tiercel.model.tenant import MAIN_TENANT
 from tiercel.queue.base import Delivery, Lease, Outgoing, Queue
 from tiercel.statestore.base import Scope, StateStore
 
@@ -389,4 +390,4 @@ def _failure(event: Any, reason: str) -> ExecutionOnly | None:
 def _tenant(event: ExecutionOnly, entry: Entry) -> str:
     if isinstance(event, events.CreateExecution):
         return event.tenant_id
-    return entry.aggregate.head.execution.tenant_id if entry.aggregate is not None else "main"
+    return entry.aggregate.head.execution.tenant_id if entry.aggregate is not None else MAIN_TENANT

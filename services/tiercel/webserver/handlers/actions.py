@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
-from litestar import Request, Response, delete, post
-from litestar.datastructures import State as AppState
+from litestar import Response, delete, post
 from litestar.params import FromPath
 
 from tiercel.errors import Conflict, NotFound, Refused
@@ -24,8 +23,8 @@ from tiercel.webserver import command, creation, inputs, multipart, query
 from tiercel.webserver.command import Command
 from tiercel.webserver.context import Call
 from tiercel.webserver.problem import BadQuery
+from tiercel.webserver.request import AnyRequest
 
-AnyRequest = Request[Any, Any, AppState]
 _ID: Final = "/api/v1/executions/{execution_id:str}"
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from litestar import Request, get
-from litestar.datastructures import State as AppState
+from litestar import get
 
 from tiercel.messages.history import AuditRecord
 from tiercel.webserver import query
 from tiercel.webserver.context import Call
-
-AnyRequest = Request[Any, Any, AppState]
+from tiercel.webserver.request import AnyRequest
 
 
 def record_json(record: AuditRecord) -> dict[str, Any]:

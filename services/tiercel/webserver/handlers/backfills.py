@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from litestar import Request, Response, post, put
-from litestar.datastructures import State as AppState
+from litestar import Response, post, put
 
 from tiercel.errors import Refused
 from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.triggers import by_query, by_triggers, commanded, trigger_json, uid_of
 from tiercel.webserver.query import label_list, read_instant
+from tiercel.webserver.request import AnyRequest
 
-AnyRequest = Request[Any, Any, AppState]
 _BASE: Final = "/api/v1/triggers/backfill"
 
 

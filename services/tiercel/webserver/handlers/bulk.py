@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from litestar import Request, Response, delete, post
-from litestar.datastructures import State as AppState
+from litestar import Response, delete, post
 
 from tiercel.errors import Refused
 from tiercel.model import ids
@@ -16,8 +15,8 @@ from tiercel.webserver import command, query
 from tiercel.webserver.command import Command
 from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.actions import delete_files, deletion, new_labels, read_state
+from tiercel.webserver.request import AnyRequest
 
-AnyRequest = Request[Any, Any, AppState]
 _BASE: Final = "/api/v1/executions"
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from litestar import Request, get, put
-from litestar.datastructures import State as AppState
+from litestar import get, put
 from litestar.params import FromPath
 
 from tiercel.errors import NotFound, Refused
@@ -19,8 +18,8 @@ from tiercel.messages.topics import EXECUTION_EVENT
 from tiercel.queue.base import Outgoing
 from tiercel.statestore.base import Scope
 from tiercel.webserver.context import Call
+from tiercel.webserver.request import AnyRequest
 
-AnyRequest = Request[Any, Any, AppState]
 _BASE: Final = "/api/v1/concurrency-limit"
 SCOPES_MAX: Final = 10_000
 """Limits that a search looks at."""

@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import msgspec
-from litestar import Request, post
-from litestar.datastructures import State as AppState
+from litestar import post
 from litestar.params import FromPath
 
 from tiercel.errors import Refused
@@ -19,15 +18,15 @@ from tiercel.webserver import creation, inputs, multipart
 from tiercel.webserver.context import Api, Call
 from tiercel.webserver.follower import Version
 from tiercel.webserver.problem import TooBusy
+from tiercel.webserver.request import AnyRequest, tenant_of
 
-AnyRequest = Request[Any, Any, AppState]
 _RESTING: Final = frozenset({State.PAUSED, State.BREAKPOINT})
 """States in which a waiting request is answered although the execution has not ended."""
 
 
 async def create(api: Api, scope: Any, receive: Any, namespace: str, flow_id: str) -> tuple[int, dict[str, Any]]:
     """Create an execution; return the status and the answer."""
-    tenant_id = scope.get("tiercel.tenant", "main")
+    tenant_id = tenant_of(scope)
     is_new = scope.get("tiercel.new", False)
     if api.is_behind:
         raise TooBusy("The history of executions is written too slowly; try again when an indexer has caught up.")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from litestar import Request, Response, get, post
-from litestar.datastructures import State as AppState
+from litestar import Response, get, post
 from litestar.params import FromPath
 
 from tiercel.errors import NotFound, Refused
@@ -18,8 +17,8 @@ from tiercel.webserver import evaluation, query
 from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.actions import flow_of
 from tiercel.webserver.inputs import input_json
+from tiercel.webserver.request import AnyRequest
 
-AnyRequest = Request[Any, Any, AppState]
 _ID: Final = "/api/v1/executions/{execution_id:str}"
 
 

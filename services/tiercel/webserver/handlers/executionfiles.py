@@ -12,8 +12,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
-from litestar import Request, get
-from litestar.datastructures import State as AppState
+from litestar import get
 from litestar.params import FromPath
 from litestar.response import Stream
 
@@ -24,8 +23,8 @@ from tiercel.plugins.core.storage.rows import ion_rows
 from tiercel.runtime.scratch import Scratch
 from tiercel.storage import uris
 from tiercel.webserver.context import Call
+from tiercel.webserver.request import AnyRequest
 
-AnyRequest = Request[Any, Any, AppState]
 _ID: Final = "/api/v1/executions/{execution_id:str}/file"
 _OWNER: Final = re.compile(r"/(?P<namespace>.+)/(?P<flow>[^/]+)/executions/(?P<execution>[^/]+)/.+")
 PREVIEW_MAX: Final = 2 << 20

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from litestar import Request, get
-from litestar.datastructures import State as AppState
+from litestar import get
 from litestar.params import FromPath
 
 from tiercel.model.execution_json import execution_json
 from tiercel.repository.filter import Field, Filter
 from tiercel.webserver import query
 from tiercel.webserver.context import Call
-
-AnyRequest = Request[Any, Any, AppState]
+from tiercel.webserver.request import AnyRequest
 
 
 @get("/api/v1/executions/search", tags=["Executions"])

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from litestar import Request, delete, get, post, put
-from litestar.datastructures import State as AppState
+from litestar import delete, get, post, put
 from litestar.params import FromPath
 
 from tiercel.definitions.base import FlowRow
@@ -17,8 +16,8 @@ from tiercel.webserver import deployment
 from tiercel.webserver.context import Call
 from tiercel.webserver.flowsearch import search
 from tiercel.webserver.problem import TooLarge
+from tiercel.webserver.request import AnyRequest
 
-AnyRequest = Request[Any, Any, AppState]
 SOURCE_MAX: Final = 16 << 20
 """Bytes of a flow's text: more than the characters that the parser takes, most of which have one byte."""
 

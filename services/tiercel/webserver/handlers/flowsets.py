@@ -8,8 +8,7 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from litestar import Request, Response, delete, get, post
-from litestar.datastructures import State as AppState
+from litestar import Response, delete, get, post
 from litestar.params import FromPath
 
 from tiercel.definitions.base import FlowRow
@@ -25,8 +24,8 @@ from tiercel.webserver.flowsearch import search
 from tiercel.webserver.handlers.actions import read_form
 from tiercel.webserver.handlers.flows import flow_json, source_of
 from tiercel.webserver.problem import TooLarge
+from tiercel.webserver.request import AnyRequest
 
-AnyRequest = Request[Any, Any, AppState]
 _BASE: Final = "/api/v1/flows"
 _DISABLED: Final = re.compile(r"(?m)^disabled:.*$")
 

@@ -8,8 +8,7 @@ from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from litestar import Request, get
-from litestar.datastructures import State as AppState
+from litestar import get
 from litestar.params import FromPath
 from litestar.response import Stream
 
@@ -22,8 +21,8 @@ from tiercel.webserver import sse
 from tiercel.webserver.context import Call
 from tiercel.webserver.follower import Watch
 from tiercel.webserver.handlers.logs import all_lines, filters_of, line_json
+from tiercel.webserver.request import AnyRequest
 
-AnyRequest = Request[Any, Any, AppState]
 LOG_INTERVAL_S: Final = 0.25
 """Lines are looked for this often while an execution runs: they come through the indexer."""
 LOG_GRACE: Final = 8

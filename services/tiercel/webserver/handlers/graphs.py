@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from litestar import Request, get, post
-from litestar.datastructures import State as AppState
+from litestar import get, post
 from litestar.params import FromPath
 
 from tiercel.errors import NotFound
@@ -23,8 +22,8 @@ from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.actions import flow_of
 from tiercel.webserver.handlers.flows import source_of
 from tiercel.webserver.reader import View
+from tiercel.webserver.request import AnyRequest
 
-AnyRequest = Request[Any, Any, AppState]
 _FLOW: Final = "/api/v1/flows/{namespace:str}/{flow_id:str}"
 FLOWS_MAX: Final = 2000
 """Flows that are compared with one another."""

@@ -8,8 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
-from litestar import Request, delete, get, put
-from litestar.datastructures import State as AppState
+from litestar import delete, get, put
 from litestar.params import FromPath
 
 from tiercel.errors import Refused
@@ -17,8 +16,8 @@ from tiercel.model.duration import format_duration, parse_duration
 from tiercel.storage.base import KeyValueEntry
 from tiercel.storage.keyvalues import StorageKeyValues, ancestry
 from tiercel.webserver.context import Call
+from tiercel.webserver.request import AnyRequest
 
-AnyRequest = Request[Any, Any, AppState]
 _BASE: Final = "/api/v1/namespaces/{namespace:str}/kv"
 
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from litestar import Request, get, post
-from litestar.datastructures import State as AppState
+from litestar import get, post
 
 from tiercel.errors import NotFound, Refused
 from tiercel.expression.context import CONTEXT_PATHS, Facts, build
@@ -20,8 +19,8 @@ from tiercel.webserver import deployment, evaluation
 from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.actions import flow_of
 from tiercel.webserver.handlers.flows import source_of
+from tiercel.webserver.request import AnyRequest
 
-AnyRequest = Request[Any, Any, AppState]
 EXPRESSIONS_MAX: Final = 500
 """Expressions of one request."""
 

@@ -10,8 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from litestar import Request, Response, get
-from litestar.datastructures import State as AppState
+from litestar import Response, get
 
 from tiercel.definitions.base import FlowRow
 from tiercel.flowspec.parse import check_flow
@@ -23,8 +22,8 @@ from tiercel.webserver.context import Call
 from tiercel.webserver.flowsearch import FLOWS_MAX, search
 from tiercel.webserver.handlers.flows import row_json
 from tiercel.webserver.handlers.triggers import found_states, trigger_json
+from tiercel.webserver.request import AnyRequest
 
-AnyRequest = Request[Any, Any, AppState]
 TURN_FLOWS: Final = 10
 """Flows that are checked in one go: each takes a millisecond or so."""
 FRAGMENTS_MAX: Final = 3

@@ -7,8 +7,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import msgspec
-from litestar import Request, Response, delete, get
-from litestar.datastructures import State as AppState
+from litestar import Response, delete, get
 from litestar.params import FromPath
 from litestar.response import Stream
 
@@ -17,8 +16,8 @@ from tiercel.repository.base import Page
 from tiercel.repository.filter import Field, Filter
 from tiercel.webserver import query
 from tiercel.webserver.context import Call
+from tiercel.webserver.request import AnyRequest
 
-AnyRequest = Request[Any, Any, AppState]
 LINES_MAX: Final = 10_000
 """Lines of one answer; a file of all of them is `download`."""
 _PIECE: Final = 1000

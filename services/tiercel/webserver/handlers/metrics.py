@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Final
 
-from litestar import Request, get
-from litestar.datastructures import State as AppState
+from litestar import get
 from litestar.params import FromPath
 
 from tiercel.errors import Refused
@@ -14,8 +13,8 @@ from tiercel.model.execution import MetricEntry
 from tiercel.repository.filter import Field, Filter, Op
 from tiercel.webserver import query
 from tiercel.webserver.context import Call
+from tiercel.webserver.request import AnyRequest
 
-AnyRequest = Request[Any, Any, AppState]
 _BASE: Final = "/api/v1/metrics"
 SPAN_DEFAULT: Final = timedelta(days=30)
 """What is summed up when the request names no beginning."""

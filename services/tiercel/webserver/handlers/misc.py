@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from litestar import Request, get
-from litestar.datastructures import State as AppState
+from litestar import get
 
 from tiercel.runtime import version
 from tiercel.webserver.context import Call
-
-AnyRequest = Request[Any, Any, AppState]
+from tiercel.webserver.request import AnyRequest
 
 
 @get("/ping", tags=["Misc"], media_type="text/plain")

@@ -12,8 +12,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
-from litestar import Request, Response, delete, get, post, put
-from litestar.datastructures import State as AppState
+from litestar import Response, delete, get, post, put
 from litestar.params import FromPath
 from litestar.response import Stream
 
@@ -28,8 +27,8 @@ from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.actions import read_form
 from tiercel.webserver.handlers.executionfiles import file_stream
 from tiercel.webserver.problem import TooLarge
+from tiercel.webserver.request import AnyRequest
 
-AnyRequest = Request[Any, Any, AppState]
 _FILES: Final = "/api/v1/namespaces/{namespace:str}/files"
 EXPORT_MAX: Final = 256 << 20
 """Bytes of the files of one exported archive."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from litestar import Request, get, post
-from litestar.datastructures import State as AppState
+from litestar import get, post
 from litestar.params import FromPath
 
 from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.keyvalues import with_parents
+from tiercel.webserver.request import AnyRequest
 
-AnyRequest = Request[Any, Any, AppState]
 _BASE: Final = "/api/v1/namespaces"
 
 

@@ -7,8 +7,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
-from litestar import Request, Response, get
-from litestar.datastructures import State as AppState
+from litestar import Response, get
 from litestar.params import FromPath
 
 from tiercel.errors import NotFound
@@ -19,8 +18,8 @@ from tiercel.model.task import Condition, Task, Trigger
 from tiercel.plugins.base import TaskRunner
 from tiercel.runtime import version
 from tiercel.webserver.context import Call
+from tiercel.webserver.request import AnyRequest
 
-AnyRequest = Request[Any, Any, AppState]
 JSON: Final = "application/json"
 _SCHEMAS_KEPT: Final = 32
 """Encoded schemas: one per kind, with and without `arrayOf`; there are few kinds."""

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
-from litestar import Request, post
-from litestar.datastructures import State as AppState
+from litestar import post
 
 from tiercel.errors import Refused
 from tiercel.model.execution import Execution
@@ -22,8 +21,8 @@ from tiercel.repository.filter import Field, Filter, Op, level_rank
 from tiercel.storage import uris
 from tiercel.webserver import command, query
 from tiercel.webserver.context import Call
+from tiercel.webserver.request import AnyRequest
 
-AnyRequest = Request[Any, Any, AppState]
 LINES_MAX: Final = 50_000
 """Log lines that one request deletes."""
 FLOWS_MAX: Final = 1000

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from litestar import Request, Response, post
-from litestar.datastructures import State as AppState
+from litestar import Response, post
 from litestar.params import FromPath
 
 from tiercel.errors import Conflict, Refused
@@ -17,6 +16,7 @@ from tiercel.webserver import command, evaluation, inputs, multipart
 from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.actions import all_tasks, flow_of, obeyed, read_form
 from tiercel.webserver.problem import BadQuery
+from tiercel.webserver.request import AnyRequest
 
 _DECIDED: Final = (Decision.APPROVED, Decision.DENIED)
 _NEEDED: Final = {
@@ -27,7 +27,7 @@ _NEEDED: Final = {
 
 
 @post("/api/v1/executions/{execution_id:str}/actions/review", status_code=200, tags=["Executions"])
-async def review_execution(request: Request[Any, Any, AppState], execution_id: FromPath[str]) -> Response[Any]:
+async def review_execution(request: AnyRequest, execution_id: FromPath[str]) -> Response[Any]:
     """Approve or deny (`decision`) what an Approval asks for: that of `taskRunId`, or the first that waits."""
     call = Call(request)
     decision, comment = _decision(call.query.one("decision")), call.query.one("comment")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from litestar import Request, delete, get, post, put
-from litestar.datastructures import State as AppState
+from litestar import delete, get, post, put
 from litestar.params import FromPath
 
 from tiercel.errors import Conflict, NotFound, Refused
 from tiercel.flowspec.template import place_of, read_template
 from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.flows import source_of
+from tiercel.webserver.request import AnyRequest
 
-AnyRequest = Request[Any, Any, AppState]
 _BASE: Final = "/api/v1/templates"
 _ONE: Final = f"{_BASE}/{{namespace:str}}/{{template_id:str}}"
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from litestar import Request, Response, delete, get, post, put
-from litestar.datastructures import State as AppState
+from litestar import Response, delete, get, post, put
 from litestar.params import FromPath
 
 from tiercel.errors import Conflict, NotFound, Refused
@@ -19,8 +18,8 @@ from tiercel.repository.filter import Field, Filter, Op, matches
 from tiercel.webserver import query
 from tiercel.webserver.context import Call
 from tiercel.webserver.handlers import bulk
+from tiercel.webserver.request import AnyRequest
 
-AnyRequest = Request[Any, Any, AppState]
 _BASE: Final = "/api/v1/triggers"
 CHANGE_WAIT_S: Final = 2.0
 """How long an answer waits for the scheduler."""

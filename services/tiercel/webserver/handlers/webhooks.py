@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
-from litestar import HttpMethod, Request, Response, route
-from litestar.datastructures import State as AppState
+from litestar import HttpMethod, Response, route
 from litestar.params import FromPath
 
 from tiercel.condition.evaluate import Subject, all_hold, upstream_of, when_holds
@@ -29,10 +28,10 @@ from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.creation import wait_for_end
 from tiercel.webserver.problem import BadBody, TooLarge
 from tiercel.webserver.reader import View
+from tiercel.webserver.request import AnyRequest
 
 log = logging.getLogger(__name__)
 
-AnyRequest = Request[Any, Any, AppState]
 _PATH: Final = "/api/v1/executions/webhook/{namespace:str}/{flow_id:str}/{key:str}"
 _METHODS: Final = [HttpMethod.GET, HttpMethod.POST, HttpMethod.PUT]
 
