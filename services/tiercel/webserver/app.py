@@ -81,19 +81,18 @@ class WebApp:
             headers = headers_of(scope)
             if not headers.get(b"content-type", b"").startswith(b"multipart/"):
                 receive = _bounded(receive, self.api.settings.body_max)
-            if not self._gate.is_open(path) and not self._gate.is_preflight(scope["method"], headers):
-                if not self._gate.knows(headers):
-                    await self._ask_for_credentials(send, path)
-                    return
-                if self._gate.is_foreign(scope["method"], headers):
-                    await _turn_away(send, path)
-                    return
-            if scope["method"] == "POST" and path.startswith(_CREATE):
-                parts = path[len(_CREATE) :].split("/")
-                if len(parts) == 2 and parts[0] not in _ACTIONS and await self._is_creation(scope, *parts):
-                    status, body = await creation.create(self.api, scope, receive, parts[0], parts[1])
-                    await respond(send, status, _ENCODE(body))
-                    return
+            is_guarded = not self._gate.is_open(path) and not self._gate.is_preflight(scope["method"], headers)
+            if is_guarded and not self._gate.knows(headers):
+                await self._ask_for_credentials(send, path)
+                return
+            if is_guarded and self._gate.is_foreign(scope["method"], headers):
+                await _turn_away(send, path)
+                return
+            names = path[len(_CREATE) :].split("/") if scope["method"] == "POST" and path.startswith(_CREATE) else []
+            if len(names) == 2 and names[0] not in _ACTIONS and await self._is_creation(scope, *names):
+                status, body = await creation.create(self.api, scope, receive, *names)
+                await respond(send, status, _ENCODE(body))
+                return
         except Exception as error:  # every error becomes an answer, as in Litestar's own handlers
             status, body = problem.answer(error, scope.get("tiercel.path", path))
             await respond(send, status, _ENCODE(body))
