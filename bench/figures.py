@@ -16,7 +16,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 def instant(text: str) -> float:
     """Return an instant of the API in seconds."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    return datetime.fromisoformat(text).timestamp()
 
 
 def since(thing: Mapping[str, Any], state: str) -> float:

@@ -141,7 +141,7 @@ class LiveView:
 
 def instant(text: str) -> datetime:
     """Read an instant of the API."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return datetime.fromisoformat(text)
 
 
 def stored_files(value: Any) -> Iterator[str]:

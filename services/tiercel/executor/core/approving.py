@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from tiercel.executor.core.draft import Draft
@@ -12,6 +11,7 @@ from tiercel.executor.core.plan import Kind, Node
 from tiercel.executor.core.rendering import Rendering
 from tiercel.messages.execution_event import ReviewRequested
 from tiercel.model.duration import later
+from tiercel.model.instant import iso_text
 from tiercel.model.live import Branch, TimerKind
 from tiercel.model.state import State
 from tiercel.plugins.core.flow.approval import Approval, Behavior, Decision
@@ -52,7 +52,7 @@ def ask(draft: Draft, facts: Facts, seq: int, node: Node) -> bool:
     if timeout is not None:
         due = later(draft.at, timeout)
         draft.set_timer(TimerKind.PAUSE_END, seq, due)
-        outputs["due"] = _instant(due)
+        outputs["due"] = iso_text(due)
     draft.set_branch(seq, Branch(name="", data={"waits_for": "decision", **outputs}))
     draft.turn(seq, State.PAUSED)
     draft.update(paused=draft.head.paused + 1)
@@ -73,7 +73,7 @@ def review(draft: Draft, facts: Facts, event: ReviewRequested) -> None:
         ):
             more = {"by": event.by, "comment": event.comment, "inputs": event.inputs}
             told = {name: value for name, value in more.items() if value is not None}
-            _wake(draft, record.run.seq, node, Decision(event.decision), {"on": _instant(draft.at), **told})
+            _wake(draft, record.run.seq, node, Decision(event.decision), {"on": iso_text(draft.at), **told})
             return
 
 
@@ -81,7 +81,7 @@ def expire(draft: Draft, seq: int, node: Node) -> None:
     """Nobody has decided in time."""
     record = draft.run(seq)
     if record is not None and record.run.state is State.PAUSED:
-        _wake(draft, seq, node, Decision.EXPIRED, {"on": _instant(draft.at)})
+        _wake(draft, seq, node, Decision.EXPIRED, {"on": iso_text(draft.at)})
 
 
 def outcome(draft: Draft, facts: Facts, seq: int, node: Node, state: State) -> State:
@@ -140,7 +140,3 @@ def _link(draft: Draft, facts: Facts) -> dict[str, Any]:
     execution = draft.execution
     place = f"{execution.tenant_id}/executions/{execution.namespace}/{execution.flow_id}/{execution.id}"
     return {"url": f"{str(url).rstrip('/')}/ui/{place}"} if url else {}
-
-
-def _instant(date: datetime) -> str:
-    return date.isoformat().replace("+00:00", "Z")

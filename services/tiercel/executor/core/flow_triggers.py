@@ -41,6 +41,7 @@ from tiercel.messages.topics import EXECUTION_EVENT
 from tiercel.model import ids
 from tiercel.model.execution import LogEntry, TriggerInfo
 from tiercel.model.flow import Dialect, Flow
+from tiercel.model.instant import iso_text
 from tiercel.model.state import State
 from tiercel.plugins.core.trigger.flow import FlowTrigger
 from tiercel.queue.base import Outgoing
@@ -209,19 +210,15 @@ def _times_and_tasks(asking: _Asking) -> dict[str, Any]:
     if flow.dialect is not Dialect.V2:
         return {}
     over = upstream.state.is_terminated or upstream.state is State.PAUSED
-    found: dict[str, Any] = {"startDate": _instant(upstream.history[0].date)}
+    found: dict[str, Any] = {"startDate": iso_text(upstream.history[0].date)}
     if over:
-        found["endDate"] = _instant(upstream.history[-1].date)
+        found["endDate"] = iso_text(upstream.history[-1].date)
     if any(name in flow.source for name in _TASKS):
         runs = [record.run for record in asking.facts.ask("runs_of", upstream.id)]
         failed = [run.task_id for run in runs if run.state.is_failed]
         found |= {"firstFailedTaskId": failed[0]} if failed else {}
         found |= {"lastTaskId": runs[-1].task_id} if runs else {}
     return found
-
-
-def _instant(date: datetime) -> str:
-    return date.isoformat().replace("+00:00", "Z")
 
 
 def _outputs(asking: _Asking, collected: Collected) -> dict[str, Any]:

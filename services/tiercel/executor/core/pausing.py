@@ -11,6 +11,7 @@ from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.plan import ROOT, Node
 from tiercel.executor.core.rendering import Rendering
 from tiercel.model.duration import later
+from tiercel.model.instant import iso_text
 from tiercel.model.live import Branch, RunRecord, TimerKind
 from tiercel.model.state import State
 from tiercel.plugins.core.flow.pause import Pause, PauseBehavior
@@ -57,7 +58,7 @@ def release(draft: Draft, seq: int, inputs: dict[str, Any] | None, by: str | Non
     if branch.total:
         draft.turn(seq, State.RUNNING)
     draft.set_branch(seq, replace(branch, data={**branch.data, "resumed": True}))
-    resumed = {"on": draft.at.isoformat().replace("+00:00", "Z"), **({"by": by} if by else {})}
+    resumed = {"on": iso_text(draft.at), **({"by": by} if by else {})}
     set_outputs(draft, seq, {"onResume": inputs or {}, "resumed": resumed})
     draft.update(paused=max(0, draft.head.paused - 1))
     draft.ready.append(seq)

@@ -13,6 +13,7 @@ from litestar.params import FromPath
 
 from tiercel.errors import Refused
 from tiercel.model.duration import format_duration, parse_duration
+from tiercel.model.instant import iso_text
 from tiercel.storage.base import KeyValueEntry
 from tiercel.storage.keyvalues import StorageKeyValues, ancestry
 from tiercel.webserver.context import Call
@@ -83,7 +84,7 @@ def typed(value: Any) -> tuple[str, Any]:
         case Decimal():
             return "NUMBER", float(value)
         case datetime():
-            return "DATETIME", _instant_text(value)
+            return "DATETIME", iso_text(value if value.tzinfo is None else value.astimezone(UTC))
         case date():
             return "DATE", value
         case timedelta():
@@ -94,11 +95,6 @@ def typed(value: Any) -> tuple[str, Any]:
             return "NULL", None
         case _:
             return "STRING", str(value)
-
-
-def _instant_text(value: datetime) -> str:
-    text = value.isoformat() if value.tzinfo is None else value.astimezone(UTC).isoformat()
-    return text.replace("+00:00", "Z")
 
 
 @put(f"{_BASE}/{{key:str}}", status_code=200, tags=["KV"])
