@@ -45,6 +45,15 @@ def test_every_module_says_why_it_exists() -> None:
     assert [] == [tree.short(path) for path in tree.modules() if not ast.get_docstring(ast.parse(path.read_text()))]
 
 
+def test_every_method_of_a_port_says_what_is_promised() -> None:
+    """An adapter's docstring may be short, because its port's is not: a port is a Protocol in a module `base`."""
+    ports = [path for path in tree.modules() if path.name == "base.py"]
+
+    silent = [f"{tree.short(path)}:{line}" for path in ports for line in tree.silent_promises(path)]
+
+    assert [] == silent
+
+
 def test_every_service_opens_with_its_card() -> None:
     """IN, OUT, OWNS and NEVER, in the service's package."""
     packages = [tree.SOURCE_ROOTS[1] / name for name in tree.SERVICES]

@@ -78,6 +78,17 @@ def repeated(path: Path) -> list[int]:
     return found
 
 
+def silent_promises(path: Path) -> list[int]:
+    """Return the lines of methods of Protocols in a module that have no docstring."""
+    return [
+        member.lineno
+        for statement in ast.parse(path.read_text()).body
+        if isinstance(statement, ast.ClassDef) and "Protocol" in map(ast.unparse, statement.bases)
+        for member in statement.body
+        if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef) and not ast.get_docstring(member)
+    ]
+
+
 def unexplained_numbers(path: Path) -> list[int]:
     """Return the lines of a module's constants that are numbers and have neither a text below nor a comment."""
     found: list[int] = []

@@ -39,7 +39,9 @@ log = logging.getLogger(__name__)
 class Reports(Protocol):
     """Where a run's events go."""
 
-    def event(self, event: Event, size: int = 0, /) -> None: ...
+    def event(self, event: Event, size: int = 0, /) -> None:
+        """Tell of an event whose outputs have so many bytes."""
+        ...
 
 
 class Owner(Protocol):
@@ -53,7 +55,9 @@ class Owner(Protocol):
     def binder(self) -> Binder: ...
     @property
     def outbox(self) -> Reports: ...
-    def ended(self, run: JobRun) -> None: ...
+    def ended(self, run: JobRun) -> None:
+        """Hear that a run has reported."""
+        ...
 
 
 class JobRun:

@@ -225,7 +225,9 @@ class RunContext(Protocol):
         """Call `action` when the run is killed or times out, before it is cancelled."""
         ...
 
-    def now(self) -> datetime: ...
+    def now(self) -> datetime:
+        """Tell the time, as the worker does."""
+        ...
 
 
 class RunnableTask(Task, frozen=True, kw_only=True):
@@ -253,6 +255,7 @@ class FlowableTask(Task, frozen=True, kw_only=True):
         return iter(())
 
     def children(self) -> Iterator[Task]:
+        """Yield the tasks of all branches, in order."""
         for _, tasks in self.branches():
             yield from tasks
 

@@ -10,8 +10,13 @@ from typing import Protocol
 class Clock(Protocol):
     """Tells the time (UTC) and waits."""
 
-    def now(self) -> datetime: ...
-    async def sleep(self, seconds: float) -> None: ...
+    def now(self) -> datetime:
+        """Return the present, in UTC."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return when so many seconds have passed."""
+        ...
 
 
 class SystemClock:
