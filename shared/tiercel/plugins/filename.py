@@ -11,6 +11,7 @@ import msgspec
 
 from tiercel.model.property import constant
 from tiercel.model.task import Objection
+from tiercel.plugins.objection import list_objections, map_objections
 from tiercel.storage.patterns import GLOB, REGEX
 
 
@@ -22,7 +23,9 @@ def outside_problem(name: str) -> str | None:
 
 
 def file_objections(input_name: str, inputs: Any, output_name: str, outputs: Any) -> Iterator[Objection]:
-    """Yield what is wrong with constant names of files that two properties hold: those that lead out of the folder."""
+    """Yield what is wrong with constants of two properties that name files: such as lead out of the folder."""
+    yield from list_objections(**{output_name: outputs})
+    yield from map_objections(**{input_name: inputs})
     named = _decoded(inputs)
     for name in named if isinstance(named, dict) else ():
         text = constant(name)

@@ -174,6 +174,32 @@ def test_constants_that_can_only_fail_are_refused_where_they_stand(task: str, pa
             "flowId: The property 'namespace' must be set when 'flowId' is.",
         ),
         ("io.kestra.plugin.scripts.python.Script, script: a, pythonVersion: new", "it must be a version such as 3.12."),
+        (
+            f"{SHELL}, commands: [a], outputFiles: out.csv",
+            "outputFiles: must be a list, or one written as JSON, but is",
+        ),
+        (f"{SHELL}, commands: [a], inputFiles: in.csv", "inputFiles: must be a map, or one written as JSON, but is"),
+        (
+            f"{SHELL}, commands: [a], namespaceFiles: {{include: '**.sql'}}",
+            "namespaceFiles.include: must be a list, or one written as JSON, but is '**.sql'",
+        ),
+        (f"{CORE}.storage.Concat, files: a", "files: must be a list, or one written as JSON, but is 'a'"),
+        (f"{CORE}.storage.Concat, files: ['http://a']", "files: 'http://a' is not a URI of internal storage"),
+        (f"{CORE}.storage.Size, uri: a/../b", "uri: The path 'a/../b' must not contain '..'."),
+        (f"{CORE}.metric.Publish, metrics: a", "metrics: must be a list, or one written as JSON, but is 'a'"),
+        (
+            f"{CORE}.execution.Count, namespaces: [a], startDate: '2026-01-01', expression: a, states: FAILED",
+            "states: must be a list, or one written as JSON, but is 'FAILED'",
+        ),
+        (
+            f"{CORE}.log.Fetch, namespace: a, flowId: b",
+            "'namespace' and 'flowId' name no execution; set 'executionId' too",
+        ),
+        (f"{CORE}.execution.Resume, namespace: a, executionId: b", "Both 'namespace' and 'flowId' must be set"),
+        (f"{CORE}.log.Fetch, kestraUrl: here", "kestraUrl: 'here' is not an address of HTTP"),
+        (f"{CORE}.state.Set, name: a b, data: {{a: 1}}", "name: 'a b' can be no part of a key: Key must start"),
+        (f"{CORE}.templating.TemplatedTask, spec: 'a: ['", "spec: The rendered 'spec' is not YAML"),
+        (f"{CORE}.templating.TemplatedTask, spec: 'type: {CORE}.flow.Pause'", "must be a runnable task"),
         (f"{CORE}.execution.Labels, labels: b", "labels: must be a map, or a list of maps with 'key' and 'value'"),
         (f"{CORE}.execution.Labels, labels: {{system.x: b}}", "offending label: system.x."),
         (f'{CORE}.execution.Labels, labels: \'[{{"key": "system.x"}}]\'', "offending label: system.x."),
@@ -185,7 +211,7 @@ def test_constants_that_a_flow_may_mean_to_fail_with_are_warned_of(task: str, wa
 
     assert () == report.problems
     (said,) = report.warnings
-    assert said.startswith("tasks[0].")
+    assert said.startswith("tasks[0]")
     assert warning in said
 
 
@@ -222,6 +248,12 @@ def test_constants_that_a_flow_may_mean_to_fail_with_are_warned_of(task: str, wa
         f'{CORE}.execution.Labels, labels: \'{{"a": "b"}}\'',
         f"{CORE}.storage.Reverse, from: a, charset: ISO-8859-1",
         f"{CORE}.storage.Split, from: a, regexPattern: '(?<name>a++)'",
+        f"{SHELL}, commands: a, beforeCommands: b, interpreter: '[\"sh\"]', namespaceFiles: {{include: [c]}}",
+        f"{CORE}.storage.Concat, files: '[\"kestra:///a\"]'",
+        f"{CORE}.namespace.DownloadFiles, namespace: b, files: '**.sql'",
+        f"{CORE}.log.Fetch, namespace: a, flowId: b, executionId: '{{{{ outputs.a }}}}'",
+        f"{CORE}.templating.TemplatedTask, spec: '{{type: {CORE}.log.Log, message: a}}'",
+        f"{CORE}.state.Set, name: a_b, data: {{a: 1}}",
         f"{CORE}.kv.Put, key: a, value: [{{key: b, value: c}}, '{{{{ vars.change }}}}']",
         f"{CORE}.flow.PurgeFlows, namespaces: [a], behavior: {{keepAmount: 1}}",
         f"{CORE}.log.PurgeLogs, endDate: '2026-01-31T10:00:00+01:00[Europe/Paris]'",

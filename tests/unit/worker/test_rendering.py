@@ -77,6 +77,8 @@ async def test_a_property_becomes_what_the_task_asks_for(
         ("soon", timedelta, "is not a duration"),
         ("LOUD", LogLevel, "is not one of TRACE, DEBUG, INFO, WARN, ERROR"),
         ("[1", list[int], "is not JSON"),
+        ("a.csv", list[str], "'a.csv' is not a list, and no JSON of one"),
+        ("a=b", dict[str, int], "'a=b' is not a map, and no JSON of one"),
         ("{{ missing }}", str, "Unable to find `missing`"),
     ],
 )

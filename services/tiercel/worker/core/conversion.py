@@ -99,6 +99,8 @@ def _first_of(choices: list[Convert]) -> Convert:
 def _items(kind: Any, item: Convert) -> Convert:
     def convert(value: Any) -> Any:
         if isinstance(value, str):
+            if not value.lstrip().startswith("["):
+                raise _wrong(value, "a list, and no JSON of one")
             value = parse_json(value)
         if isinstance(value, dict) or not isinstance(value, (list, tuple, set, frozenset)):
             raise _wrong(value, "a list")
@@ -112,6 +114,8 @@ def _items(kind: Any, item: Convert) -> Convert:
 def _entries(entry: Convert) -> Convert:
     def convert(value: Any) -> Any:
         if isinstance(value, str):
+            if not value.lstrip().startswith("{"):
+                raise _wrong(value, "a map, and no JSON of one")
             value = parse_json(value)
         if not isinstance(value, dict):
             raise _wrong(value, "a map")

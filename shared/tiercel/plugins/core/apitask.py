@@ -8,14 +8,19 @@ it names one: Kestra's own tasks for this came with the same three properties.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Annotated
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated, Final
 
 from tiercel.client.base import Api
 from tiercel.client.http import HttpApiClient
 from tiercel.errors import TaskFailed
-from tiercel.model.property import DYNAMIC, Node
+from tiercel.model.property import DYNAMIC, Node, constant
+from tiercel.model.task import Objection
 from tiercel.plugins.base import RunContext, RunnableTask
+from tiercel.plugins.core.http.sender import uri_problem
+
+NO_EXECUTION: Final = "'namespace' and 'flowId' name no execution; set 'executionId' too, or none of them."
+HALF_A_FLOW: Final = "Both 'namespace' and 'flowId' must be set to name an execution of another flow."
 
 
 class ApiAuth(Node, frozen=True, kw_only=True):
@@ -33,6 +38,12 @@ class ApiTask(RunnableTask, frozen=True, kw_only=True):
     kestra_url: Annotated[str | None, DYNAMIC] = None
     auth: ApiAuth | None = None
     tenant_id: Annotated[str | None, DYNAMIC] = None
+
+    def objections(self) -> Iterator[Objection]:
+        url = constant(self.kestra_url)
+        problem = uri_problem(url) if url else None
+        if problem is not None:
+            yield Objection(("kestraUrl",), problem, refuses=False)
 
     @contextlib.asynccontextmanager
     async def asked(self, context: RunContext) -> AsyncIterator[Api]:
@@ -59,6 +70,15 @@ class ApiTask(RunnableTask, frozen=True, kw_only=True):
         return HttpApiClient(url, username=username, password=password, token=token)
 
 
+def execution_objections(namespace: object, flow_id: object, execution_id: object) -> Iterator[Objection]:
+    """Yield a warning when the same properties are there, or are constants, in a way that names no execution."""
+    written = bool(constant(namespace) or constant(flow_id))
+    if written and execution_id is None:
+        yield Objection((), NO_EXECUTION, refuses=False)
+    elif written and (namespace is None or flow_id is None):
+        yield Objection((), HALF_A_FLOW, refuses=False)
+
+
 def execution_of(
     context: RunContext, namespace: str | None, flow_id: str | None, execution_id: str | None
 ) -> tuple[str, str, str]:
@@ -69,8 +89,8 @@ def execution_of(
     """
     if execution_id is None:
         if namespace is not None or flow_id is not None:
-            raise TaskFailed("'namespace' and 'flowId' name no execution; set 'executionId' too, or none of them.")
+            raise TaskFailed(NO_EXECUTION)
         return context.namespace, context.flow_id, context.execution_id
     if (namespace is None) is not (flow_id is None):
-        raise TaskFailed("Both 'namespace' and 'flowId' must be set to name an execution of another flow.")
+        raise TaskFailed(HALF_A_FLOW)
     return namespace or context.namespace, flow_id or context.flow_id, execution_id

@@ -15,6 +15,7 @@ from tiercel.model.property import DYNAMIC, Node, constant
 from tiercel.model.task import Objection
 from tiercel.plugins.base import RunContext, RunnableTask
 from tiercel.plugins.core.namespaces import with_flows
+from tiercel.plugins.objection import list_objections
 from tiercel.storage import uris
 
 NAMESPACE_NEEDED: Final = "The property 'namespace' must be set when 'flowId' is."
@@ -68,6 +69,7 @@ class PurgeTask(RunnableTask, frozen=True, kw_only=True):
     include_child_namespaces: Annotated[bool | str, DYNAMIC] = True
 
     def objections(self) -> Iterator[Objection]:
+        yield from list_objections(namespaces=self.namespaces)
         named = isinstance(self.namespaces, list) or constant(self.namespaces)
         if named and constant(self.namespace_pattern):
             yield Objection((), BOTH)

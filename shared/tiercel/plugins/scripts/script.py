@@ -20,6 +20,7 @@ from tiercel.model.task import Objection
 from tiercel.plugins.base import OWN_PREFIX, RunContext, RunnableTask, TaskResult, TaskRunner
 from tiercel.plugins.core.flow.workingdirectory import NamespaceFiles
 from tiercel.plugins.filename import file_objections
+from tiercel.plugins.objection import list_objections
 from tiercel.plugins.registry import register
 from tiercel.plugins.scripts.commands import CommandRun, Plan, found, own_python
 from tiercel.plugins.scripts.environments import PackageManager, version_problem
@@ -106,6 +107,9 @@ class ScriptTask(RunnableTask, frozen=True, kw_only=True):
 
     def objections(self) -> Iterator[Objection]:
         yield from file_objections("inputFiles", self.input_files, "outputFiles", self.output_files)
+        yield from list_objections(interpreter=self.interpreter)
+        for objection in self.namespace_files.objections() if self.namespace_files is not None else ():
+            yield objection.below("namespaceFiles")
         for name, runner in (("taskRunner", self.task_runner), ("docker", self.docker)):
             for objection in runner.objections() if runner is not None else ():
                 yield objection.below(name)

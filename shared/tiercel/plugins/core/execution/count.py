@@ -15,6 +15,7 @@ from tiercel.model.state import State
 from tiercel.model.task import Objection
 from tiercel.plugins.base import RunContext
 from tiercel.plugins.core.apitask import ApiTask
+from tiercel.plugins.objection import list_objections
 from tiercel.plugins.registry import register
 
 NOTHING_NAMED: Final = "Nothing is named that could be counted; set 'flows' or 'namespaces'."
@@ -51,6 +52,8 @@ class Count(ApiTask, frozen=True, kw_only=True):
     expression: Annotated[str, DYNAMIC, NOT_EMPTY]
 
     def objections(self) -> Iterator[Objection]:
+        yield from super().objections()
+        yield from list_objections(namespaces=self.namespaces, states=self.states)
         if not self.flows and not self.namespaces:
             yield Objection((), NOTHING_NAMED, refuses=False)
 
@@ -90,6 +93,10 @@ class CountAll(ApiTask, frozen=True, kw_only=True):
     start_date: Annotated[datetime | str | None, DYNAMIC] = None
     end_date: Annotated[datetime | str | None, DYNAMIC] = None
     expression: Annotated[str | None, DYNAMIC] = None
+
+    def objections(self) -> Iterator[Objection]:
+        yield from super().objections()
+        yield from list_objections(namespaces=self.namespaces, states=self.states)
 
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Return the count."""

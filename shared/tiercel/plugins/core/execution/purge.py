@@ -17,6 +17,7 @@ from tiercel.plugins.base import RunContext
 from tiercel.plugins.core.apitask import ApiTask
 from tiercel.plugins.core.purging import NAMESPACE_NEEDED
 from tiercel.plugins.core.storage.split import positive
+from tiercel.plugins.objection import list_objections
 from tiercel.plugins.registry import register
 
 BATCH_SIZE: Final = 100
@@ -48,6 +49,8 @@ class PurgeExecutions(ApiTask, frozen=True, kw_only=True):
     batch_size: Annotated[int | str | None, DYNAMIC] = None
 
     def objections(self) -> Iterator[Objection]:
+        yield from super().objections()
+        yield from list_objections(states=self.states)
         if constant(self.flow_id) and self.namespace is None:
             yield Objection(("flowId",), NAMESPACE_NEEDED, refuses=False)
 

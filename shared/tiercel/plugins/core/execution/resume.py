@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar
 
 from tiercel.expression.printing import text_of
 from tiercel.model.property import DYNAMIC
+from tiercel.model.task import Objection
 from tiercel.plugins.base import RunContext
-from tiercel.plugins.core.apitask import ApiTask, execution_of
+from tiercel.plugins.core.apitask import ApiTask, execution_objections, execution_of
 from tiercel.plugins.registry import register
 
 
@@ -19,6 +21,10 @@ class ResumeExecution(ApiTask, frozen=True, kw_only=True):
     flow_id: Annotated[str | None, DYNAMIC] = None
     execution_id: Annotated[str | None, DYNAMIC] = None
     inputs: Annotated[dict[str, Any] | str | None, DYNAMIC] = None
+
+    def objections(self) -> Iterator[Objection]:
+        yield from super().objections()
+        yield from execution_objections(self.namespace, self.flow_id, self.execution_id)
 
     async def run(self, context: RunContext) -> None:
         """Give the command; an execution that is not paused fails the task."""

@@ -11,6 +11,7 @@ from tiercel.model.property import DYNAMIC, NOT_EMPTY, Node
 from tiercel.model.task import Objection
 from tiercel.plugins.core.flow.branching import TaskList
 from tiercel.plugins.filename import file_objections
+from tiercel.plugins.objection import list_objections
 from tiercel.plugins.registry import register
 
 
@@ -46,6 +47,10 @@ class NamespaceFiles(Node, frozen=True, kw_only=True):
     folder_per_namespace: Annotated[bool | str, DYNAMIC] = False
     """Whether each namespace gets a folder of its own."""
 
+    def objections(self) -> Iterator[Objection]:
+        """Yield texts where lists are wanted."""
+        yield from list_objections(include=self.include, exclude=self.exclude, namespaces=self.namespaces)
+
 
 @register(
     "io.kestra.plugin.core.flow.WorkingDirectory",
@@ -80,3 +85,5 @@ class WorkingDirectory(TaskList, frozen=True, kw_only=True):
 
     def objections(self) -> Iterator[Objection]:
         yield from file_objections("inputFiles", self.input_files, "outputFiles", self.output_files)
+        for objection in self.namespace_files.objections() if self.namespace_files is not None else ():
+            yield objection.below("namespaceFiles")

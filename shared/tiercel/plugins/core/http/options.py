@@ -13,6 +13,7 @@ from typing import Annotated, Final
 
 from tiercel.model.property import DYNAMIC, Node, constant
 from tiercel.model.task import Objection
+from tiercel.plugins.objection import list_objections
 
 DIRECT: Final = "DIRECT"
 """The type of a proxy that is none."""
@@ -88,7 +89,8 @@ class HttpOptions(Node, frozen=True, kw_only=True):
     basic_auth_password: Annotated[str | None, DYNAMIC] = None
 
     def objections(self) -> Iterator[Objection]:
-        """Yield what is wrong with the port of a proxy that is used."""
+        """Yield what is wrong with the port of a proxy that is used, and with codes that are no list."""
+        yield from list_objections(allowedResponseCodes=self.allowed_response_codes)
         path: tuple[str, ...] = ("proxyPort",) if self.proxy is None else ("proxy", "port")
         kind = self.proxy_type if self.proxy is None else self.proxy.type
         port = self.proxy_port if self.proxy is None else self.proxy.port

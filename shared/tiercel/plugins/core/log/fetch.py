@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final
 
 from tiercel.client.base import Api
 from tiercel.model.flow import LogLevel
 from tiercel.model.property import DYNAMIC
+from tiercel.model.task import Objection
 from tiercel.plugins.base import RunContext
-from tiercel.plugins.core.apitask import ApiTask, execution_of
+from tiercel.plugins.core.apitask import ApiTask, execution_objections, execution_of
 from tiercel.plugins.core.storage.rows import write_row
+from tiercel.plugins.objection import list_objections
 from tiercel.plugins.registry import register
 
 PAGE_SIZE: Final = 1000
@@ -31,6 +33,11 @@ class FetchLogs(ApiTask, frozen=True, kw_only=True):
     execution_id: Annotated[str | None, DYNAMIC] = None
     tasks_id: Annotated[list[str] | str | None, DYNAMIC] = None
     level: Annotated[str | LogLevel, DYNAMIC] = LogLevel.INFO
+
+    def objections(self) -> Iterator[Objection]:
+        yield from super().objections()
+        yield from list_objections(tasksId=self.tasks_id)
+        yield from execution_objections(self.namespace, self.flow_id, self.execution_id)
 
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Read the lines page by page, the oldest first."""

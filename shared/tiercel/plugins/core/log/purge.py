@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -10,9 +11,11 @@ import msgspec
 from tiercel.client.base import Api
 from tiercel.model.flow import LogLevel
 from tiercel.model.property import DYNAMIC
+from tiercel.model.task import Objection
 from tiercel.plugins.base import RunContext
 from tiercel.plugins.core.apitask import ApiTask
 from tiercel.plugins.core.storage.split import positive
+from tiercel.plugins.objection import list_objections
 from tiercel.plugins.registry import register
 
 BATCH_SIZE: Final = 10_000
@@ -31,6 +34,10 @@ class PurgeLogs(ApiTask, frozen=True, kw_only=True):
     purge_execution_logs: Annotated[bool | str, DYNAMIC] = True
     purge_non_execution_logs: Annotated[bool | str, DYNAMIC] = True
     batch_size: Annotated[int | str | None, DYNAMIC] = None
+
+    def objections(self) -> Iterator[Objection]:
+        yield from super().objections()
+        yield from list_objections(logLevels=self.log_levels)
 
     async def run(self, context: RunContext) -> dict[str, int]:
         """Delete the lines batch by batch; tell how many they were."""

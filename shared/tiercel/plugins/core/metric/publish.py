@@ -12,6 +12,7 @@ from tiercel.model.duration import parse_duration
 from tiercel.model.property import DYNAMIC, NOT_EMPTY, constant
 from tiercel.model.task import Objection
 from tiercel.plugins.base import RunContext, RunnableTask
+from tiercel.plugins.objection import list_objections
 from tiercel.plugins.registry import register
 
 INCOMPLETE: Final = "Every metric needs a 'name' and a 'value'."
@@ -34,6 +35,7 @@ class Publish(RunnableTask, frozen=True, kw_only=True):
     metrics: Annotated[list[dict[str, Any]] | str, DYNAMIC, NOT_EMPTY]
 
     def objections(self) -> Iterator[Objection]:
+        yield from list_objections(metrics=self.metrics)
         for index, metric in enumerate(self.metrics if isinstance(self.metrics, list) else ()):
             for name, message in _problems(metric) if isinstance(metric, Mapping) else ():
                 yield Objection(("metrics", index, name) if name else ("metrics", index), message)

@@ -6,15 +6,18 @@ Newer flows use the key-value tasks for this.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Final
 
 from tiercel.errors import NotFound
 from tiercel.model import ids
-from tiercel.model.property import DYNAMIC
+from tiercel.model.property import DYNAMIC, constant
+from tiercel.model.task import Objection
 from tiercel.plugins.base import RunContext, RunnableTask
 from tiercel.plugins.registry import register
 from tiercel.storage import uris
 from tiercel.storage.hashing import murmur3
+from tiercel.storage.keyvalues import key_problem
 
 STATE: Final = "tasks-states"
 
@@ -28,6 +31,12 @@ class StateTask(RunnableTask, frozen=True, kw_only=True):
     name: Annotated[str, DYNAMIC] = "default"
     namespace: Annotated[bool | str, DYNAMIC] = False
     taskrun_value: Annotated[bool | str, DYNAMIC] = True
+
+    def objections(self) -> Iterator[Objection]:
+        name = constant(self.name)
+        problem = key_problem(state_key(STATE, name, None, None)) if name else None
+        if problem is not None:
+            yield Objection(("name",), f"'{name}' can be no part of a key: {problem}", refuses=False)
 
     async def key_of(self, context: RunContext) -> str:
         """Return the key that holds the state: of the flow or the namespace, and of the iteration."""

@@ -17,6 +17,7 @@ from tiercel.model.property import DYNAMIC, NOT_EMPTY, constant
 from tiercel.model.task import Objection
 from tiercel.plugins.base import RunContext, RunnableTask
 from tiercel.plugins.core.storage.rows import pieces
+from tiercel.plugins.objection import list_objections, uri_objections
 from tiercel.plugins.registry import register
 from tiercel.storage import uris
 
@@ -75,6 +76,9 @@ class Concat(RunnableTask, frozen=True, kw_only=True):
     """How the name of the result ends."""
 
     def objections(self) -> Iterator[Objection]:
+        yield from list_objections(files=self.files)
+        for uri in self.files if isinstance(self.files, list) else ():
+            yield from uri_objections("files", uri)
         yield from _extension_objections(self.extension)
 
     async def run(self, context: RunContext) -> dict[str, Any]:
@@ -99,6 +103,7 @@ class Reverse(RunnableTask, frozen=True, kw_only=True):
     charset: Annotated[str, DYNAMIC] = "UTF-8"
 
     def objections(self) -> Iterator[Objection]:
+        yield from uri_objections("from", self.from_)
         name = constant(self.charset)
         if name and not _is_charset(name):
             yield Objection(("charset",), f"The charset '{name}' is unknown.", refuses=False)
@@ -150,6 +155,9 @@ class Size(RunnableTask, frozen=True, kw_only=True):
 
     uri: Annotated[str, DYNAMIC, NOT_EMPTY]
 
+    def objections(self) -> Iterator[Objection]:
+        yield from uri_objections("uri", self.uri)
+
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Ask storage."""
         uri = await context.render(self.uri)
@@ -162,6 +170,9 @@ class Delete(RunnableTask, frozen=True, kw_only=True):
 
     uri: Annotated[str, DYNAMIC, NOT_EMPTY]
     error_on_missing: Annotated[bool | str, DYNAMIC] = False
+
+    def objections(self) -> Iterator[Objection]:
+        yield from uri_objections("uri", self.uri)
 
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Delete it and tell whether it was there."""

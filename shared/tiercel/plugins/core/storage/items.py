@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from enum import StrEnum
 from hashlib import blake2b
 from pathlib import Path
@@ -15,8 +15,10 @@ import msgspec
 from tiercel.errors import ExpressionError, TaskFailed
 from tiercel.expression.truth import means_true
 from tiercel.model.property import DYNAMIC, NOT_EMPTY
+from tiercel.model.task import Objection
 from tiercel.plugins.base import RunContext, RunnableTask
 from tiercel.plugins.core.storage.rows import written_rows
+from tiercel.plugins.objection import uri_objections
 from tiercel.plugins.registry import register
 
 TURN_ROWS: Final = 200
@@ -65,6 +67,9 @@ class FilterItems(RunnableTask, frozen=True, kw_only=True):
     filter_type: Annotated[str | FilterType, DYNAMIC] = FilterType.INCLUDE
     error_or_null_behavior: Annotated[str | OnError, DYNAMIC] = OnError.FAIL
 
+    def objections(self) -> Iterator[Objection]:
+        yield from uri_objections("from", self.from_)
+
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Write the kept rows into a new file."""
         path = await context.fetch(await context.render(self.from_))
@@ -106,6 +111,9 @@ class DeduplicateItems(RunnableTask, frozen=True, kw_only=True):
 
     from_: Annotated[str, DYNAMIC, NOT_EMPTY] = msgspec.field(name="from")
     expr: Annotated[str, DYNAMIC, NOT_EMPTY]
+
+    def objections(self) -> Iterator[Objection]:
+        yield from uri_objections("from", self.from_)
 
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Write the last rows into a new file, in their order."""

@@ -19,6 +19,7 @@ from tiercel.model.size import parse_size, size_problem
 from tiercel.model.task import Objection
 from tiercel.plugins.base import RunContext, RunnableTask
 from tiercel.plugins.core.storage.rows import ended, ion_rows, is_binary
+from tiercel.plugins.objection import uri_objections
 from tiercel.plugins.registry import register
 from tiercel.storage import uris
 
@@ -203,6 +204,7 @@ class Split(RunnableTask, frozen=True, kw_only=True):
     regex_pattern: Annotated[str | None, DYNAMIC] = None
 
     def objections(self) -> Iterator[Objection]:
+        yield from uri_objections("from", self.from_)
         if not any((self.bytes, self.partitions, self.rows, self.regex_pattern)):
             yield Objection((), NO_RULE)
         pattern = constant(self.regex_pattern)
