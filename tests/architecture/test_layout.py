@@ -123,6 +123,13 @@ def test_every_sleep_of_a_test_gives_its_reason() -> None:
     assert [] == silent
 
 
+def test_an_assertion_names_first_what_is_expected() -> None:
+    """`assert expected == actual`, everywhere: who reads a failure knows which side is which."""
+    turned = [f"{tree.short(path)}:{line}" for path in tree.tests() for line in tree.turned_assertions(path)]
+
+    assert [] == turned
+
+
 def test_every_exception_to_a_rule_gives_its_reason() -> None:
     """Who catches everything, or silences a checker, says why on the same line."""
     silent = [

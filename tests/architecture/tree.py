@@ -78,6 +78,20 @@ def repeated(path: Path) -> list[int]:
     return found
 
 
+def turned_assertions(path: Path) -> list[int]:
+    """Return the lines of a module's assertions whose literal value stands last."""
+    literal = (ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.Set)
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Assert)
+        and isinstance(node.test, ast.Compare)
+        and isinstance(node.test.ops[0], ast.Eq)
+        and isinstance(node.test.comparators[0], literal)
+        and not isinstance(node.test.left, (*literal, ast.BinOp, ast.Name))
+    ]
+
+
 def silent_promises(path: Path) -> list[int]:
     """Return the lines of methods of Protocols in a module that have no docstring."""
     return [

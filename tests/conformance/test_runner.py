@@ -139,8 +139,8 @@ def test_dates_compare_as_instants() -> None:
 def test_durations_are_read_and_written_as_java_does() -> None:
     """Days become hours, and nothing is PT0S."""
     assert timedelta(days=1, hours=2) == duration("P1DT2H")
-    assert iso(timedelta(days=1, seconds=1)) == "PT24H1S"
-    assert iso(timedelta()) == "PT0S"
+    assert "PT24H1S" == iso(timedelta(days=1, seconds=1))
+    assert "PT0S" == iso(timedelta())
     assert instant("2026-03-01T10:20:30+01:00[Europe/Paris]") == instant("2026-03-01T09:20:30Z")
 
 
@@ -188,11 +188,11 @@ def test_typed_values(tmp_path: Path) -> None:
     (tmp_path / "inputs.yaml").write_text("bases: {one: {a: 1, b: 2}}")
     folder = Folder(tmp_path)
 
-    assert build({"$float32": 1.5}, folder) == 1.5
-    assert build({"$repeat": ["ab", 3]}, folder) == "ababab"
-    assert build({"$base": "inputs.yaml#bases.one", "override": {"b": 3}}, folder) == {"a": 1, "b": 3}
+    assert 1.5 == build({"$float32": 1.5}, folder)
+    assert "ababab" == build({"$repeat": ["ab", 3]}, folder)
+    assert {"a": 1, "b": 3} == build({"$base": "inputs.yaml#bases.one", "override": {"b": 3}}, folder)
     assert build({"$file": "x/y.txt"}, folder) == str(tmp_path / "x/y.txt")
-    assert build([{"$duration": "PT5S"}], folder) == [timedelta(seconds=5)]
+    assert [timedelta(seconds=5)] == build([{"$duration": "PT5S"}], folder)
 
 
 def test_rewound_execution_is_as_the_action_left_it() -> None:
@@ -201,9 +201,9 @@ def test_rewound_execution_is_as_the_action_left_it() -> None:
 
     before = rewound(snapshot, "RESTARTED")
 
-    assert before.state == "RESTARTED"
-    assert before.history == ["CREATED", "RUNNING", "FAILED", "RESTARTED"]
-    assert [run.run.task_id for run in before.runs] == ["a", "b"]
+    assert "RESTARTED" == before.state
+    assert ["CREATED", "RUNNING", "FAILED", "RESTARTED"] == before.history
+    assert ["a", "b"] == [run.run.task_id for run in before.runs]
 
 
 def test_every_entry_of_the_list_names_a_case() -> None:
@@ -225,11 +225,11 @@ def test_report_counts_by_file() -> None:
 
     found = report.summary(lines, "memory")
 
-    assert found["files"] == {
+    assert {
         "corpus/cases.yaml": {"total": 2, "passed": 1, "failed": 1, "left_out": 0},
         "corpus/tasks.yaml": {"total": 1, "passed": 0, "failed": 0, "left_out": 1},
-    }
-    assert found["cases"][1] == {"id": "b", "file": "corpus/cases.yaml", "result": "failed", "why": "why"}
+    } == found["files"]
+    assert {"id": "b", "file": "corpus/cases.yaml", "result": "failed", "why": "why"} == found["cases"][1]
 
 
 def test_when_processes_have_shown_a_case_then_the_report_counts_it_apart() -> None:

@@ -127,4 +127,4 @@ async def test_questions_about_offsets_share_one_client(
     answers = [await asyncio.to_thread(asking.ends, [place]) for _ in range(3)]
 
     assert answers == [answers[0]] * 3
-    assert len(made) == 1
+    assert 1 == len(made)

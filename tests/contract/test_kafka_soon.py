@@ -36,7 +36,7 @@ async def test_what_goes_soon_is_overtaken_and_stays_in_order(kafka_contract: Ka
     async with asyncio.timeout(PATIENCE_S):
         await asyncio.gather(*futures)
 
-    assert confirmed == ["at once", "soon", "soon too"]
+    assert ["at once", "soon", "soon too"] == confirmed
     assert loop.time() - began >= SOON_S
 
 

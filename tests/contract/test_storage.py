@@ -43,8 +43,8 @@ async def test_a_stored_file_is_read_back(storage: Storage) -> None:
     """What is put is what is read, and the URI that put returns names it."""
     uri = await storage.put(TENANT, "/a/b.txt", b"content")
 
-    assert uri == "kestra:///a/b.txt"
-    assert await storage.read(TENANT, uri) == b"content"
+    assert "kestra:///a/b.txt" == uri
+    assert b"content" == await storage.read(TENANT, uri)
 
 
 async def test_a_stream_and_a_file_are_stored_as_bytes_are(storage: Storage, tmp_path: Path) -> None:
@@ -53,14 +53,14 @@ async def test_a_stream_and_a_file_are_stored_as_bytes_are(storage: Storage, tmp
     path.write_bytes(b"from a path")
 
     await storage.put(TENANT, FILE, path)
-    assert await storage.read(TENANT, FILE) == b"from a path"
+    assert b"from a path" == await storage.read(TENANT, FILE)
     path.write_bytes(b"from an open file")
     with path.open("rb") as file:
         await storage.put(TENANT, FILE, file)
-        assert await storage.read(TENANT, FILE) == b"from an open file"
+        assert b"from an open file" == await storage.read(TENANT, FILE)
         assert not file.closed
     await storage.put(TENANT, FILE, _chunks(b"from ", b"a stream"))
-    assert await storage.read(TENANT, FILE) == b"from a stream"
+    assert b"from a stream" == await storage.read(TENANT, FILE)
 
 
 async def test_a_large_file_comes_in_chunks(storage: Storage) -> None:
@@ -230,8 +230,8 @@ async def test_tenants_do_not_see_each_other(storage: Storage) -> None:
     await storage.put("one", FILE, b"1")
     await storage.put("two", FILE, b"2")
 
-    assert await storage.read("one", FILE) == b"1"
-    assert await storage.read("two", FILE) == b"2"
+    assert b"1" == await storage.read("one", FILE)
+    assert b"2" == await storage.read("two", FILE)
 
 
 async def test_a_failed_stream_leaves_the_old_file(storage: Storage) -> None:
@@ -244,8 +244,8 @@ async def test_a_failed_stream_leaves_the_old_file(storage: Storage) -> None:
 
     with pytest.raises(RuntimeError):
         await storage.put(TENANT, FILE, broken())
-    assert await storage.read(TENANT, FILE) == b"old"
-    assert [file.file_name for file in await storage.children(TENANT, "/company/team/flow")] == ["file.txt"]
+    assert b"old" == await storage.read(TENANT, FILE)
+    assert ["file.txt"] == [file.file_name for file in await storage.children(TENANT, "/company/team/flow")]
 
 
 async def test_metadata_is_kept_with_the_file_and_replaced_with_it(storage: Storage) -> None:
@@ -255,17 +255,17 @@ async def test_metadata_is_kept_with_the_file_and_replaced_with_it(storage: Stor
     await storage.put(TENANT, FILE, b"22")
     second = await storage.attributes(TENANT, FILE)
 
-    assert first.metadata == {"expirationDate": "2026-01-01T00:00:00+00:00"}
+    assert {"expirationDate": "2026-01-01T00:00:00+00:00"} == first.metadata
     assert (first.size, first.type, first.file_name) == (1, "File", "file.txt")
     assert second.metadata is None
-    assert second.size == 2
+    assert 2 == second.size
 
 
 async def test_a_read_over_its_limit_is_refused(storage: Storage) -> None:
     """A limit guards memory; a file of exactly that size is read."""
     await storage.put(TENANT, FILE, b"12345")
 
-    assert await storage.read(TENANT, FILE, limit=5) == b"12345"
+    assert b"12345" == await storage.read(TENANT, FILE, limit=5)
     with pytest.raises(Refused, match="larger than 4 bytes"):
         await storage.read(TENANT, FILE, limit=4)
 
@@ -276,13 +276,13 @@ async def test_listing_shows_files_and_folders_but_no_notes(storage: Storage) ->
     await storage.put(TENANT, "/f/sub/c.txt", b"")
     await storage.put(TENANT, "/f/a.txt", b"")
 
-    assert [(child.file_name, child.type) for child in await storage.children(TENANT, "/f")] == [
+    assert [
         ("a.txt", "File"),
         ("b.txt", "File"),
         ("sub", "Directory"),
-    ]
-    assert await storage.by_prefix(TENANT, "/f") == ["kestra:///f/a.txt", "kestra:///f/b.txt", "kestra:///f/sub/c.txt"]
-    assert await storage.by_prefix(TENANT, "/nothing") == []
+    ] == [(child.file_name, child.type) for child in await storage.children(TENANT, "/f")]
+    assert ["kestra:///f/a.txt", "kestra:///f/b.txt", "kestra:///f/sub/c.txt"] == await storage.by_prefix(TENANT, "/f")
+    assert [] == await storage.by_prefix(TENANT, "/nothing")
 
 
 async def test_deleting_tells_whether_something_was_there(storage: Storage) -> None:
@@ -292,7 +292,7 @@ async def test_deleting_tells_whether_something_was_there(storage: Storage) -> N
 
     assert await storage.delete(TENANT, "/f/a")
     assert not await storage.delete(TENANT, "/f/a")
-    assert await storage.delete_by_prefix(TENANT, "/f") == ["kestra:///f/g/b"]
+    assert ["kestra:///f/g/b"] == await storage.delete_by_prefix(TENANT, "/f")
     assert not await storage.exists(TENANT, "/f/g/b")
     with pytest.raises(Refused):
         await storage.delete(TENANT, "/")
@@ -302,9 +302,9 @@ async def test_a_moved_file_keeps_its_metadata(storage: Storage) -> None:
     """Moving gives another path, nothing else."""
     await storage.put(TENANT, "/f/a", b"1", metadata={"k": "v"})
 
-    assert await storage.move(TENANT, "/f/a", "/g/b") == "kestra:///g/b"
-    assert await storage.read(TENANT, "/g/b") == b"1"
-    assert (await storage.attributes(TENANT, "/g/b")).metadata == {"k": "v"}
+    assert "kestra:///g/b" == await storage.move(TENANT, "/f/a", "/g/b")
+    assert b"1" == await storage.read(TENANT, "/g/b")
+    assert {"k": "v"} == (await storage.attributes(TENANT, "/g/b")).metadata
     assert not await storage.exists(TENANT, "/f/a")
     with pytest.raises(NotFound):
         await storage.move(TENANT, "/f/a", "/g/c")

@@ -103,7 +103,7 @@ async def test_lists_are_spreadsheets_in_which_nothing_is_a_formula(stage: Stage
     rows = (await stage.call("GET", "flows/export/by-query/csv?filters[flowId][EQUALS]=four")).splitlines()
     triggers = await stage.call("GET", "triggers/export/by-query/csv")
 
-    assert rows[0] == "id,namespace,revision,disabled,description,labels,updated"
+    assert "id,namespace,revision,disabled,description,labels,updated" == rows[0]
     assert rows[1].startswith("four,dev,1,false,'=1+1,team:z,")
     assert triggers.startswith("namespace,flowId,triggerId,")
 

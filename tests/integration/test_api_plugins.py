@@ -46,6 +46,6 @@ async def test_properties_and_inputs_are_described(stage: Stage) -> None:
     text = await stage.call("GET", "plugins/inputs/STRING")
     await stage.call("GET", "plugins/inputs/SONG", 404)
 
-    assert properties["timeout"]["description"] == "How long one attempt may take."
+    assert "How long one attempt may take." == properties["timeout"]["description"]
     assert {"type": "STRING", "cls": "STRING"} in inputs
     assert "displayName" in text["schema"]["properties"]["properties"]

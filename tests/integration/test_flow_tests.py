@@ -110,7 +110,7 @@ def test_a_suite_is_run_and_judged(folder: Path, capsys: pytest.CaptureFixture[s
     assert "      the execution ended FAILED" in lines
     assert any(line.startswith("      fetch | ") for line in lines)
     assert any("does not have: 'fetsh'" in line for line in lines)
-    assert lines[-1] == "7 cases: 2 SUCCESS, 2 FAILED, 2 ERROR, 1 SKIPPED"
+    assert "7 cases: 2 SUCCESS, 2 FAILED, 2 ERROR, 1 SKIPPED" == lines[-1]
     suite = ElementTree.parse(report).getroot()[0]
     assert ("7", "2", "2", "1") == tuple(suite.attrib[key] for key in ("tests", "failures", "errors", "skipped"))
     failures = [each.attrib["message"] for each in suite.findall("testcase[@name='wrong']/failure")]

@@ -22,7 +22,7 @@ async def test_a_job_is_started_run_and_reported(world: World) -> None:
     assert (started.seq, started.attempt, started.worker) == (0, 1, world.worker.worker)
     assert finished.state is State.SUCCESS
     assert finished.outputs is not None
-    assert finished.outputs.value == {"value": "Hello World"}
+    assert {"value": "Hello World"} == finished.outputs.value
 
 
 async def test_who_sees_the_end_can_read_the_log(world: World) -> None:
@@ -30,7 +30,7 @@ async def test_who_sees_the_end_can_read_the_log(world: World) -> None:
     await world.send({"id": "t", "type": LOG, "message": ["a", "b"]})
     await world.send({"id": "r", "type": RETURN, "format": "x"}, "e2")
     await world.finished()
-    assert await world.logs() == [("INFO", "a"), ("INFO", "b")]
+    assert [("INFO", "a"), ("INFO", "b")] == await world.logs()
     await world.finished("e2")
 
     found = await world.queue.read(HISTORY, range(world.queue.partitions), count=100)
@@ -46,7 +46,7 @@ async def test_a_failing_task_says_why(world: World) -> None:
 
     assert finished.state is State.FAILED
     assert "Unable to find `nothing`" in (finished.error or "")
-    assert await world.logs() == [("ERROR", finished.error)]
+    assert [("ERROR", finished.error)] == await world.logs()
 
 
 async def test_a_task_that_cannot_be_run_fails(world: World) -> None:
@@ -67,9 +67,9 @@ async def test_large_outputs_go_to_storage(world: World) -> None:
 
     ref = finished.outputs
     assert ref is not None
-    assert ref.uri == "kestra:///company/team/flow/executions/e1/tasks/t/run-e1/outputs-1.json"
+    assert "kestra:///company/team/flow/executions/e1/tasks/t/run-e1/outputs-1.json" == ref.uri
     assert ref.value is None
-    assert await claimcheck.check_out(world.storage, "main", ref.uri, ref.digest) == {"value": "x" * 100_000}
+    assert {"value": "x" * 100_000} == await claimcheck.check_out(world.storage, "main", ref.uri, ref.digest)
 
 
 async def test_outputs_over_the_cap_fail_the_task(tmp_path: Path) -> None:
@@ -96,4 +96,4 @@ async def test_no_more_jobs_are_claimed_than_there_are_slots(tmp_path: Path) -> 
         running += isinstance(event, TaskStarted)
         running -= isinstance(event, TaskFinished)
         most = max(most, running)
-    assert most == 2
+    assert 2 == most

@@ -90,7 +90,7 @@ async def test_what_may_touch_the_world_is_not_run_ahead(
 
     assert Ahead(world.worker.crew).told(job) is None
     await world.send({"id": "t", **definition}, **fields)
-    assert (await world.finished()).seq == 0
+    assert 0 == (await world.finished()).seq
 
 
 async def test_what_was_killed_is_not_run_ahead(world: World) -> None:

@@ -33,21 +33,21 @@ async def test_a_folder_runs_its_tasks_one_by_one(world: World) -> None:
     finished = await world.finished()
 
     children = [event for event in await world.events() if isinstance(event, ChildRunReported)]
-    assert [(child.task_id, child.state) for child in children] == [
+    assert [
         ("skipped", State.RUNNING),
         ("skipped", State.SKIPPED),
         ("first", State.RUNNING),
         ("first", State.SUCCESS),
         ("second", State.RUNNING),
         ("second", State.SUCCESS),
-    ]
+    ] == [(child.task_id, child.state) for child in children]
     assert children[-1].outputs is not None
-    assert children[-1].outputs.value == {"value": "1 second"}
+    assert {"value": "1 second"} == children[-1].outputs.value
     assert finished.state is State.SUCCESS
     assert finished.outputs is not None
     assert finished.outputs.value is not None
     uri = finished.outputs.value["outputFiles"]["out.txt"]
-    assert await world.storage.read("main", uri) == b"World"
+    assert b"World" == await world.storage.read("main", uri)
 
 
 async def test_a_folder_ends_with_its_first_failed_task(world: World) -> None:
@@ -74,7 +74,7 @@ async def test_a_folder_tries_a_task_again_as_its_retry_says(world: World) -> No
     finished = await world.finished()
 
     children = [event for event in await world.events() if isinstance(event, ChildRunReported)]
-    assert [(child.task_id, child.state) for child in children] == [
+    assert [
         ("again", State.RUNNING),
         ("again", State.RETRYING),
         ("again", State.RUNNING),
@@ -87,7 +87,7 @@ async def test_a_folder_tries_a_task_again_as_its_retry_says(world: World) -> No
         ("never", State.RETRYING),
         ("never", State.RUNNING),
         ("never", State.FAILED),
-    ]
+    ] == [(child.task_id, child.state) for child in children]
     assert children[5].outputs is not None
     assert children[5].outputs.value is not None
     assert {"tries": "0 1"} == children[5].outputs.value["vars"]
@@ -110,7 +110,7 @@ async def test_a_folder_remembers_files_between_executions(world: World) -> None
         await world.send(definition, f"e{number}")
         assert (await world.finished(f"e{number}")).state is State.SUCCESS
 
-    assert [message.strip() for level, message in await world.logs() if level == "INFO"] == ["1", "2", "3"]
+    assert ["1", "2", "3"] == [message.strip() for level, message in await world.logs() if level == "INFO"]
 
 
 async def test_the_log_may_go_into_a_file(world: World) -> None:
@@ -120,7 +120,7 @@ async def test_the_log_may_go_into_a_file(world: World) -> None:
 
     assert finished.log_file is not None
     assert (await world.storage.read("main", finished.log_file)).decode().endswith(" INFO in the file\n")
-    assert await world.logs() == []
+    assert [] == await world.logs()
 
 
 async def test_cached_outputs_serve_a_run_with_the_same_properties(world: World) -> None:
@@ -130,7 +130,7 @@ async def test_cached_outputs_serve_a_run_with_the_same_properties(world: World)
         await world.send({**cached, "message": message, "description": f"number {number}"}, f"e{number}")
         assert (await world.finished(f"e{number}")).state is State.SUCCESS
 
-    assert [message for level, message in await world.logs() if level == "INFO"] == ["World", "other"]
+    assert ["World", "other"] == [message for level, message in await world.logs() if level == "INFO"]
 
 
 async def test_a_worker_removes_the_folders_of_workers_that_were_killed(tmp_path: Path) -> None:

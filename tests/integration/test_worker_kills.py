@@ -57,7 +57,7 @@ async def test_a_kill_ends_what_runs(world: World) -> None:
     await world.kill()
 
     assert (await world.finished()).state is State.KILLED
-    assert world.worker.crew.running_count == 0
+    assert 0 == world.worker.crew.running_count
 
 
 async def test_a_kill_names_attempts(world: World) -> None:
@@ -103,7 +103,7 @@ async def test_a_kill_that_comes_during_the_claim_holds(tmp_path: Path) -> None:
         await heard(world, "e1")
         queue.go.set()
         assert (await world.finished()).state is State.KILLED
-    assert await world.logs() == []
+    assert [] == await world.logs()
 
 
 async def test_a_kill_ends_a_folder_and_its_task(world: World) -> None:
@@ -115,7 +115,7 @@ async def test_a_kill_ends_a_folder_and_its_task(world: World) -> None:
 
     assert (await world.finished()).state is State.KILLED
     children = [event for event in await world.events() if isinstance(event, ChildRunReported)]
-    assert [(child.task_id, child.state) for child in children] == [("t", State.RUNNING), ("t", State.KILLED)]
+    assert [("t", State.RUNNING), ("t", State.KILLED)] == [(child.task_id, child.state) for child in children]
 
 
 async def test_a_kill_ends_a_folder_whose_task_waits_to_be_tried_again(world: World) -> None:
@@ -142,8 +142,8 @@ async def test_a_task_that_blocks_has_a_thread_of_its_own(tmp_path: Path) -> Non
 
     assert finished.error is None
     assert finished.outputs is not None
-    assert finished.outputs.value == {"text": "content", "thread": "task-run-e1"}
-    assert len(await world.logs()) == 3000
+    assert {"text": "content", "thread": "task-run-e1"} == finished.outputs.value
+    assert 3000 == len(await world.logs())
     child = next(event for event in await world.events() if isinstance(event, ChildRunReported))
     assert (child.task_id, child.dynamic, child.state) == ("step", True, State.SUCCESS)
 

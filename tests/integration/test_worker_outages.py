@@ -27,7 +27,7 @@ async def test_a_stopping_worker_lets_tasks_end(tmp_path: Path) -> None:
 
     assert (await world.finished()).state is State.SUCCESS
     await world.send({"id": "t", "type": RETURN}, "e2")
-    assert len(await world.events()) == 2
+    assert 2 == len(await world.events())
 
 
 async def test_what_does_not_end_within_the_grace_is_given_to_others(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ async def test_a_job_that_was_claimed_while_stopping_is_handed_back(tmp_path: Pa
         world.worker.request_stop()
         queue.go.set()
 
-    assert [type(event) for event in await world.events()] == [TaskStarted, JobReturned]
+    assert [TaskStarted, JobReturned] == [type(event) for event in await world.events()]
 
 
 class Interrupted(MemoryBackend):
@@ -79,7 +79,7 @@ async def test_reports_wait_for_a_lost_queue(tmp_path: Path) -> None:
         await world.worker.crew.idle()
         queue.away = False
         assert (await world.finished()).state is State.SUCCESS
-    assert len(await world.events()) == 2
+    assert 2 == len(await world.events())
 
 
 async def test_a_silent_worker_claims_no_more_and_then_ends_what_it_runs(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ async def test_a_silent_worker_claims_no_more_and_then_ends_what_it_runs(tmp_pat
         for _ in range(7):
             await _tick(clock)
         assert world.worker.heart.is_mute
-        assert world.worker.crew.running_count == 1
+        assert 1 == world.worker.crew.running_count
         for _ in range(4):
             await _tick(clock)
         await world.worker.crew.idle()

@@ -38,5 +38,5 @@ def test_settings_of_the_installation_reach_the_service(name: str, tmp_path: Pat
 
     given = assembly.common_fields(name, read)
 
-    assert given.get("encryption_key", "a2V5") == "a2V5"
+    assert "a2V5" == given.get("encryption_key", "a2V5")
     assert set(given) <= set(assembly.settings_class(name).__struct_fields__)

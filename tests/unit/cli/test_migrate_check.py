@@ -81,13 +81,13 @@ def test_names_that_are_not_the_newest_are_shown_with_their_places(
     code, said = check(capsys, str(file))
 
     assert 0 == code
-    assert said.splitlines()[:5] == [
+    assert [
         f"{file}: demo.older runs, with older names",
         f"       6:5  older name of a type: io.kestra.core.tasks.log.Log, now {LOG}",
         "       9:5  deprecated type: io.kestra.plugin.core.debug.Echo",
         "      13:5  older name of a property: delay, now pauseDuration",
         "      15:5  type gone in 2.0: io.kestra.plugin.core.flow.ForEach",
-    ]
+    ] == said.splitlines()[:5]
 
 
 def test_what_is_missing_here_is_shown_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,7 +99,7 @@ def test_what_is_missing_here_is_shown_and_counted(tmp_path: Path, capsys: pytes
     code, said = check(capsys, str(tmp_path))
 
     assert 1 == code
-    assert said.splitlines()[1:] == [
+    assert [
         f"{tmp_path}/missing.yaml: demo.missing lacks something",
         "       5:5  unknown type: io.kestra.plugin.jdbc.postgresql.Query",
         "      10:5  unknown property: colour",
@@ -108,7 +108,7 @@ def test_what_is_missing_here_is_shown_and_counted(tmp_path: Path, capsys: pytes
         "       1  io.kestra.plugin.jdbc.postgresql.Query",
         "",
         "2 flows: 1 runs as it is, 1 lacks something",
-    ]
+    ] == said.splitlines()[1:]
 
 
 def test_what_is_no_flow_is_said_and_fails_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,13 +120,13 @@ def test_what_is_no_flow_is_said_and_fails_nothing(tmp_path: Path, capsys: pytes
     code, said = check(capsys, str(tmp_path))
 
     assert 0 == code
-    assert said.splitlines() == [
+    assert [
         f"{tmp_path}/a.yaml: demo.s is a suite of flow tests: see 'tiercel flow test'",
         f"{tmp_path}/compose.yml: ? is no flow",
         f"{tmp_path}/fine.yaml: demo.fine runs as it is",
         "",
         "1 flow: 1 runs as it is",
-    ]
+    ] == said.splitlines()
 
 
 def test_types_of_inputs_that_are_gone_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,7 +187,7 @@ def test_a_file_that_cannot_be_read_is_reported_beside_the_others(
     code, said = check(capsys, str(tmp_path), str(tmp_path / "none.yaml"))
 
     assert 1 == code
-    assert said.splitlines() == [
+    assert [
         f"{tmp_path}/a.yaml: ? cannot be read",
         f"         -  problem: Cannot read the flow file '{tmp_path}/a.yaml': it is not UTF-8 text.",
         f"{tmp_path}/fine.yaml: demo.fine runs as it is",
@@ -195,7 +195,7 @@ def test_a_file_that_cannot_be_read_is_reported_beside_the_others(
         f"         -  problem: Cannot read the flow file '{tmp_path}/none.yaml': No such file or directory.",
         "",
         "1 flow: 1 runs as it is, 2 cannot be read",
-    ]
+    ] == said.splitlines()
 
 
 @pytest.mark.parametrize(

@@ -79,4 +79,4 @@ def test_when_a_method_would_make_a_huge_text_then_it_is_stopped() -> None:
 
 def test_when_a_method_is_called_on_outputs_then_the_analysis_sees_them() -> None:
     """What a method is called on, and its arguments, belong to what an expression may reach."""
-    assert analysis.reach("{{ outputs.a.files.get(inputs.n) }}").roots == {"outputs", "inputs"}
+    assert {"outputs", "inputs"} == analysis.reach("{{ outputs.a.files.get(inputs.n) }}").roots

@@ -102,7 +102,7 @@ def test_when_a_macro_is_given_the_context_then_it_sees_what_is_around(render: R
     """A macro sees its arguments only; `_context` holds all that can be seen where it stands."""
     text = '{% set foo = "bar" %}{% macro show(_context) %}{{ _context.foo }}{{ _context.i }}{% endmacro %}'
 
-    assert render(text + "{{ show(_context) }}", i=5) == "bar5"
+    assert "bar5" == render(text + "{{ show(_context) }}", i=5)
     assert analysis.reach("{{ _context.outputs.a }}").is_dynamic
 
 
@@ -111,4 +111,4 @@ def test_when_a_macro_names_what_is_around_then_it_is_missing(render: Render) ->
     with pytest.raises(ExpressionError, match="Unable to find `i`"):
         render("{% macro show() %}{{ i }}{% endmacro %}{{ show() }}", i=5)
 
-    assert render("{% macro show() %}{{ render('{{ i }}') }}{% endmacro %}{{ show() }}", i=5) == "5"
+    assert "5" == render("{% macro show() %}{{ render('{{ i }}') }}{% endmacro %}{{ show() }}", i=5)

@@ -99,6 +99,6 @@ def test_a_flow_is_read_with_the_defaults_of_its_namespace() -> None:
 
     flow = parse_flow(text.format("company.team"), defaults=outer)
 
-    assert flow.tasks[0].message == "hi"
+    assert "hi" == flow.tasks[0].message
     with pytest.raises(InvalidFlow, match="must not be null"):
         parse_flow(text.format("other"), defaults=outer)

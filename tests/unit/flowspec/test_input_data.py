@@ -30,7 +30,7 @@ def test_when_an_input_is_typed_then_the_execution_keeps_what_flows_see(
     kind: InputType, given: str, expected: Any
 ) -> None:
     """Dates, times and durations are texts in Kestra's form; all else stays."""
-    assert as_data({"x": cast(kind, given)}) == {"x": expected}
+    assert {"x": expected} == as_data({"x": cast(kind, given)})
 
 
 def test_when_typed_values_are_nested_then_all_of_them_become_data() -> None:
@@ -39,7 +39,7 @@ def test_when_typed_values_are_nested_then_all_of_them_become_data() -> None:
         "a": [timedelta(hours=1)],
         "b": {"c": datetime(2024, 1, 1, tzinfo=UTC), "d": (date(2024, 1, 2), time(1, 2))},
     }
-    assert as_data(given) == {"a": ["PT1H"], "b": {"c": "2024-01-01T00:00:00Z", "d": ["2024-01-02", "01:02:00"]}}
+    assert {"a": ["PT1H"], "b": {"c": "2024-01-01T00:00:00Z", "d": ["2024-01-02", "01:02:00"]}} == as_data(given)
 
 
 @pytest.mark.parametrize(

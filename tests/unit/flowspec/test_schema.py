@@ -87,7 +87,7 @@ def test_there_are_examples() -> None:
 def test_every_example_flow_fits_and_is_valid(name: str) -> None:
     """A flow of the documentation is accepted by the schema and by the server."""
     assert why(EXAMPLES[name]) is None
-    assert [str(problem) for problem in check_document(EXAMPLES[name]).problems] == []
+    assert [] == [str(problem) for problem in check_document(EXAMPLES[name]).problems]
 
 
 def all_types() -> list[tuple[str, str]]:
@@ -195,12 +195,12 @@ def test_documentation_comes_from_the_classes() -> None:
     """Titles, what properties mean, defaults and examples are those of the class; older names are marked."""
     schema = generate.schema_of_type(LOG)
 
-    assert schema["title"] == "Log a message, or several."
-    assert schema["properties"]["type"] == {
-        "enum": [LOG, "io.kestra.core.tasks.log.Log", "io.kestra.core.tasks.debugs.Log"]
-    }
-    assert schema["properties"]["message"]["description"] == "The line, or several."
-    assert schema["properties"]["level"]["default"] == "INFO"
+    assert "Log a message, or several." == schema["title"]
+    assert {"enum": [LOG, "io.kestra.core.tasks.log.Log", "io.kestra.core.tasks.debugs.Log"]} == schema["properties"][
+        "type"
+    ]
+    assert "The line, or several." == schema["properties"]["message"]["description"]
+    assert "INFO" == schema["properties"]["level"]["default"]
     assert schema["properties"]["allowFailure"]["description"]
     assert schema["examples"][0]["type"] == LOG
     assert schema["required"] == ["id", "message"] or set(schema["required"]) == {"id", "type", "message"}
@@ -229,7 +229,7 @@ def test_every_property_of_a_flow_and_of_all_tasks_is_explained() -> None:
 
 def test_a_class_made_at_run_time_is_documented_by_its_annotations() -> None:
     """What a plugin's author says with `Meta(description=…)` counts; a class without a text has none."""
-    assert documentation.of_properties(Log)["level"] == "The level of the lines."
+    assert "The level of the lines." == documentation.of_properties(Log)["level"]
 
 
 def test_an_unknown_kind_or_type_is_named() -> None:

@@ -42,7 +42,7 @@ async def test_return_gives_its_text_and_measures_it(bench: Bench) -> None:
     """The output keeps the text, the counter its length."""
     outcome = await run(bench, "debug.Return", format="n is {{ n }}")
 
-    assert outcome.outputs == {"value": "n is 3"}
+    assert {"value": "n is 3"} == outcome.outputs
     assert (outcome.metrics[0]["name"], outcome.metrics[0]["value"]) == ("length", 6)
 
 
@@ -50,7 +50,7 @@ async def test_output_values_are_rendered_in_maps_and_lists(bench: Bench) -> Non
     """Texts are rendered, other values stay what they are."""
     outcome = await run(bench, "output.OutputValues", values={"a": "{{ n }}", "b": [1, "{{ n }}"], "c": {"d": True}})
 
-    assert outcome.outputs == {"values": {"a": "3", "b": [1, "3"], "c": {"d": True}}}
+    assert {"values": {"a": "3", "b": [1, "3"], "c": {"d": True}}} == outcome.outputs
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ async def test_assert_tries_all_conditions(bench: Bench) -> None:
     outcome = await run(bench, "execution.Assert", conditions=conditions, errorMessage="n={{ n }}")
 
     assert outcome.state is State.FAILED
-    assert outcome.error == "2 assertions failed!\nn=3"
+    assert "2 assertions failed!\nn=3" == outcome.error
     assert any("{{ n == 4 }}" in entry.message for entry in outcome.logs)
 
 
@@ -90,9 +90,9 @@ async def test_files_are_written_joined_turned_measured_and_deleted(bench: Bench
     turned = (await run(bench, "storage.Reverse", **{"from": joined})).outputs["uri"]
 
     assert first.endswith(".txt")
-    assert await read(bench, joined) == b"1\n2\nn=3\n"
-    assert await read(bench, turned) == b"n=3\n2\n1\n"
-    assert (await run(bench, "storage.Size", uri=joined)).outputs == {"size": 8}
+    assert b"1\n2\nn=3\n" == await read(bench, joined)
+    assert b"n=3\n2\n1\n" == await read(bench, turned)
+    assert {"size": 8} == (await run(bench, "storage.Size", uri=joined)).outputs
     assert (await run(bench, "storage.Delete", uri=joined)).outputs["deleted"]
     assert (await run(bench, "storage.Delete", uri=joined, errorOnMissing=True)).state is State.FAILED
 
@@ -153,7 +153,7 @@ async def test_an_empty_text_is_false_and_null_no_answer(bench: Bench) -> None:
     by_text = await run(bench, "storage.FilterItems", **{"from": uri}, filterCondition="{{ a }}")
     by_null = await run(bench, "storage.FilterItems", **{"from": uri}, filterCondition="{{ b }}")
 
-    assert await read(bench, by_text.outputs["uri"]) == b'{"a": "x"}\n'
+    assert b'{"a": "x"}\n' == await read(bench, by_text.outputs["uri"])
     assert by_null.state is State.FAILED
 
 
@@ -207,7 +207,7 @@ async def test_rows_are_filtered_by_their_fields(bench: Bench) -> None:
     )
 
     assert (outcome.outputs["processedItemsTotal"], outcome.outputs["droppedItemsTotal"]) == (3, 2)
-    assert await read(bench, outcome.outputs["uri"]) == b'{value:2,as_type:"b"}\n'
+    assert b'{value:2,as_type:"b"}\n' == await read(bench, outcome.outputs["uri"])
 
 
 async def test_keys_are_set_listed_changed_and_deleted(bench: Bench) -> None:
@@ -216,15 +216,15 @@ async def test_keys_are_set_listed_changed_and_deleted(bench: Bench) -> None:
     await run(bench, "kv.Set", key="age", value="P1DT5S", kvType="DURATION")
     await run(bench, "kv.Put", key="map", value=[{"key": "b.c", "value": "{{ n }}"}])
 
-    assert (await run(bench, "kv.Get", key="map")).outputs == {"value": {"a": 3, "b": {"c": "3"}}}
-    assert (await run(bench, "kv.Get", key="age")).outputs == {"value": timedelta(days=1, seconds=5)}
+    assert {"value": {"a": 3, "b": {"c": "3"}}} == (await run(bench, "kv.Get", key="map")).outputs
+    assert {"value": timedelta(days=1, seconds=5)} == (await run(bench, "kv.Get", key="age")).outputs
     entry = await bench.surroundings.key_values_of("main").entry("company.team", "map")
     assert entry is not None
-    assert entry.description == "why"
+    assert "why" == entry.description
     assert entry.expiration_date is not None
-    assert (await run(bench, "kv.GetKeys", prefix="m")).outputs == {"keys": ["map"]}
-    assert (await run(bench, "kv.Delete", key="map")).outputs == {"deleted": True}
-    assert (await run(bench, "kv.Get", key="map")).outputs == {"value": None}
+    assert {"keys": ["map"]} == (await run(bench, "kv.GetKeys", prefix="m")).outputs
+    assert {"deleted": True} == (await run(bench, "kv.Delete", key="map")).outputs
+    assert {"value": None} == (await run(bench, "kv.Get", key="map")).outputs
     assert (await run(bench, "kv.Get", key="map", errorOnMissing=True)).state is State.FAILED
 
 
@@ -232,16 +232,16 @@ async def test_namespace_files_go_both_ways(bench: Bench) -> None:
     """Uploaded files are found by patterns, copied, and deleted with folders that are empty then."""
     await run(bench, "namespace.UploadFiles", filesMap={"a/one.sql": "1", "two.txt": "2"}, destination="/sub")
     found = await run(bench, "namespace.DownloadFiles", namespace="company.team", files="**.sql")
-    assert set(found.outputs["files"]) == {"/sub/a/one.sql"}
+    assert {"/sub/a/one.sql"} == set(found.outputs["files"])
     again = await run(bench, "namespace.UploadFiles", filesMap={"two.txt": "x"}, destination="/sub", conflict="ERROR")
     assert "already exists" in (again.error or "")
 
     await run(bench, "namespace.DeleteFiles", files=["**/one.sql"], deleteParentFolder=True)
     storage = bench.surroundings.storage
-    assert await storage.by_prefix("main", "/company/team/_files", directories=True) == [
+    assert [
         "kestra:///company/team/_files/sub/",
         "kestra:///company/team/_files/sub/two.txt",
-    ]
+    ] == await storage.by_prefix("main", "/company/team/_files", directories=True)
 
 
 async def test_files_of_an_execution_are_purged(bench: Bench) -> None:
@@ -249,7 +249,7 @@ async def test_files_of_an_execution_are_purged(bench: Bench) -> None:
     own = await put(bench, "/company/team/my-flow/executions/e1/tasks/t/r/a.txt", b"")
     other = await put(bench, "/company/team/my-flow/executions/e2/tasks/t/r/a.txt", b"")
 
-    assert (await run(bench, "storage.PurgeCurrentExecutionFiles")).outputs == {"uris": [own]}
+    assert {"uris": [own]} == (await run(bench, "storage.PurgeCurrentExecutionFiles")).outputs
     assert await bench.surroundings.storage.exists("main", other)
 
 
@@ -259,7 +259,7 @@ async def test_a_templated_task_is_the_task_it_describes(bench: Bench) -> None:
         bench, "templating.TemplatedTask", spec="type: io.kestra.plugin.core.debug.Return\nformat: '{{ n }}'"
     )
 
-    assert outcome.outputs == {"value": "3"}
+    assert {"value": "3"} == outcome.outputs
 
 
 async def test_an_http_request_without_an_answer_fails_with_its_address(bench: Bench) -> None:

@@ -52,7 +52,7 @@ async def test_lines_are_logged_and_marked_lines_are_outputs(bench: Bench) -> No
     )
 
     assert outcome.state is State.SUCCESS
-    assert outcome.outputs["vars"] == {"a": 1}
+    assert {"a": 1} == outcome.outputs["vars"]
     assert (outcome.outputs["exitCode"], outcome.outputs["stdOutLineCount"], outcome.outputs["stdErrLineCount"]) == (
         0,
         4,
@@ -60,8 +60,8 @@ async def test_lines_are_logged_and_marked_lines_are_outputs(bench: Bench) -> No
     )
     # The two streams are read side by side: their lines have no order between them.
     assert {(entry.level, entry.message) for entry in outcome.logs} >= {("INFO", "Hello World"), ("ERROR", "oops")}
-    assert sum(entry.level == "WARN" for entry in outcome.logs) == 2
-    assert outcome.metrics == [{"type": "counter", "name": "m", "value": 2.0, "tags": {"k": "v"}}]
+    assert 2 == sum(entry.level == "WARN" for entry in outcome.logs)
+    assert [{"type": "counter", "name": "m", "value": 2.0, "tags": {"k": "v"}}] == outcome.metrics
 
 
 async def test_outputs_that_are_to_be_encrypted_are(tmp_path: Path) -> None:
@@ -75,9 +75,9 @@ async def test_outputs_that_are_to_be_encrypted_are(tmp_path: Path) -> None:
 
     assert outcome.state is State.SUCCESS, outcome.error
     hidden = outcome.outputs["vars"].pop("b")
-    assert outcome.outputs["vars"] == {"a": 1}
+    assert {"a": 1} == outcome.outputs["vars"]
     assert is_sealed(hidden)
-    assert Encryption(KEY).decrypt(hidden["value"]) == "hush"
+    assert "hush" == Encryption(KEY).decrypt(hidden["value"])
 
     outcome = await shell(Bench(LocalStorage(tmp_path), settings=WorkerSettings(temporary_folder=folders)), line)
 
@@ -90,8 +90,8 @@ async def test_a_failing_command_fails_the_task_and_keeps_its_outputs(bench: Ben
     outcome = await shell(bench, """echo '::{"outputs":{"a":1}}::'""", "false", "echo never")
 
     assert outcome.state is State.FAILED
-    assert outcome.error == "Command failed with exit code 1"
-    assert outcome.outputs["vars"] == {"a": 1}
+    assert "Command failed with exit code 1" == outcome.error
+    assert {"a": 1} == outcome.outputs["vars"]
     assert "never" not in [entry.message for entry in outcome.logs]
 
 
@@ -127,9 +127,9 @@ async def test_files_go_in_and_out(bench: Bench) -> None:
 
     assert outcome.state is State.SUCCESS, outcome.error
     files = outcome.outputs["outputFiles"]
-    assert set(files) == {"out.txt", "single", "kept.txt", "link-source.txt", "with space.txt"}
+    assert {"out.txt", "single", "kept.txt", "link-source.txt", "with space.txt"} == set(files)
     storage = bench.surroundings.storage
-    assert await storage.read("main", files["out.txt"]) == b"stored and World"
+    assert b"stored and World" == await storage.read("main", files["out.txt"])
     assert (await storage.read("main", files["single"])).endswith(b"/single")
 
 
@@ -142,7 +142,7 @@ async def test_namespace_files_are_there(bench: Bench) -> None:
         bench, "find . -type f | sort", namespaceFiles={"enabled": True, "include": ["**/*.sql"], "exclude": ["a.sql"]}
     )
 
-    assert [entry.message for entry in outcome.logs] == ["./sub/b.sql"]
+    assert ["./sub/b.sql"] == [entry.message for entry in outcome.logs]
 
 
 async def test_a_file_name_that_leads_out_is_refused(bench: Bench) -> None:
@@ -177,7 +177,7 @@ async def test_a_script_of_a_language_is_run_by_its_program(bench: Bench) -> Non
         VARIABLES,
     )
 
-    assert [entry.message for entry in outcome.logs] == ["World True"]
+    assert ["World True"] == [entry.message for entry in outcome.logs]
 
 
 async def test_a_task_runner_that_is_not_there_is_replaced_and_named(bench: Bench) -> None:
@@ -195,22 +195,22 @@ async def test_secrets_of_the_worker_are_not_in_the_environment(bench: Bench, mo
     monkeypatch.setenv("PLAIN", "yes")
     outcome = await shell(bench, "echo ${SECRET_X:-none} ${TIERCEL_POSTGRES_URL:-none} $PLAIN")
 
-    assert [entry.message for entry in outcome.logs] == ["none none yes"]
+    assert ["none none yes"] == [entry.message for entry in outcome.logs]
 
 
 async def test_output_before_the_commands_is_for_debugging(bench: Bench) -> None:
     """What `beforeCommands` print is logged at DEBUG; the lines that say so are neither logged nor counted."""
     outcome = await shell(bench, "echo main", beforeCommands=["echo before"])
 
-    assert [(entry.level, entry.message) for entry in outcome.logs] == [("DEBUG", "before"), ("INFO", "main")]
-    assert outcome.outputs["stdOutLineCount"] == 2
+    assert [("DEBUG", "before"), ("INFO", "main")] == [(entry.level, entry.message) for entry in outcome.logs]
+    assert 2 == outcome.outputs["stdOutLineCount"]
 
 
 async def test_a_long_script_is_run_from_a_file(bench: Bench) -> None:
     """Commands may be longer than the system allows for one argument."""
     outcome = await shell(bench, ": '" + "x" * 200_000 + "'", "echo done")
 
-    assert [entry.message for entry in outcome.logs] == ["done"]
+    assert ["done"] == [entry.message for entry in outcome.logs]
 
 
 async def test_a_huge_line_costs_bounded_memory(bench: Bench) -> None:
@@ -218,7 +218,7 @@ async def test_a_huge_line_costs_bounded_memory(bench: Bench) -> None:
     outcome = await shell(bench, "head -c 50000000 /dev/zero | tr '\\0' x", "echo after")
 
     assert outcome.state is State.SUCCESS
-    assert outcome.outputs["stdOutLineCount"] == 1
+    assert 1 == outcome.outputs["stdOutLineCount"]
     assert len(outcome.logs[0].message) < 40_000
 
 
@@ -228,16 +228,16 @@ async def test_lines_without_an_end_are_counted_when_nobody_keeps_them(tmp_path:
     bench = Bench(LocalStorage(tmp_path / "storage"), settings=settings)
     outcome = await shell(bench, "yes | head -n 5000000", """echo '::{"outputs":{"a":1}}::'""")
 
-    assert outcome.outputs["stdOutLineCount"] == 5_000_001
-    assert outcome.outputs["vars"] == {"a": 1}
-    assert len(outcome.logs) == 101
+    assert 5_000_001 == outcome.outputs["stdOutLineCount"]
+    assert {"a": 1} == outcome.outputs["vars"]
+    assert 101 == len(outcome.logs)
 
 
 async def test_carriage_returns_end_lines(bench: Bench) -> None:
     """Progress bars are lines; a pair of return and feed is one end."""
     outcome = await shell(bench, r"printf '1\r2\r\n3\n\n4'")
 
-    assert [entry.message for entry in outcome.logs] == ["1", "2", "3", "", "4"]
+    assert ["1", "2", "3", "", "4"] == [entry.message for entry in outcome.logs]
 
 
 async def test_a_task_that_ignores_the_request_to_end_is_killed(bench: Bench, tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ async def test_a_task_that_ignores_the_request_to_end_is_killed(bench: Bench, tm
 
     assert outcome.state is State.FAILED
     assert "Timeout after PT2S" in (outcome.error or "")
-    assert [pid for pid in map(int, pids.read_text().split()) if is_running(pid)] == []
+    assert [] == [pid for pid in map(int, pids.read_text().split()) if is_running(pid)]
 
 
 async def test_a_background_process_does_not_outlive_its_task(bench: Bench, tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ async def test_a_file_of_the_worker_is_given_only_from_allowed_folders(tmp_path:
     bench = Bench(LocalStorage(tmp_path / "storage"), settings=settings)
 
     outcome = await shell(bench, "cat a.txt", inputFiles={"a.txt": f"file://{tmp_path}/allowed/a.txt"})
-    assert [entry.message for entry in outcome.logs] == ["given"]
+    assert ["given"] == [entry.message for entry in outcome.logs]
     for path in ("other.txt", "allowed/link.txt", "allowed/../other.txt"):
         outcome = await shell(bench, "cat a.txt", inputFiles={"a.txt": f"file://{tmp_path}/{path}"})
         assert outcome.state is State.FAILED

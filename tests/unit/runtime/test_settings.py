@@ -27,7 +27,7 @@ def written(folder: Path, text: str) -> Path:
 
 def test_without_a_file_everything_has_a_default() -> None:
     """Nothing needs to be set to start."""
-    assert settings.load().queue.type == "postgres"
+    assert "postgres" == settings.load().queue.type
 
 
 @pytest.mark.parametrize("key", ["management-port", "management_port", "managementPort"])

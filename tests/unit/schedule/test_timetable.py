@@ -75,7 +75,7 @@ def test_six_fields_need_the_word_of_the_author() -> None:
         parse_cron("* * * * * *", with_seconds=False)
     with pytest.raises(InvalidCron):
         parse_cron("* * * * *", with_seconds=True)
-    assert parse_cron("@daily", with_seconds=True).text == "@daily"
+    assert "@daily" == parse_cron("@daily", with_seconds=True).text
 
 
 def test_a_date_that_never_comes_is_no_date() -> None:

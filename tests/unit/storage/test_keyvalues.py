@@ -52,7 +52,7 @@ async def test_the_file_is_where_other_tools_look_for_it(tmp_path: Path, values:
     """A value is Ion text in the namespace's folder."""
     await values.put(NAMESPACE, "my-key", "some-value")
 
-    assert (tmp_path / "main/company/team/_kv/my-key.ion").read_text() == '"some-value"'
+    assert '"some-value"' == (tmp_path / "main/company/team/_kv/my-key.ion").read_text()
 
 
 async def test_an_expired_value_is_gone(values: StorageKeyValues, clock: FakeClock) -> None:
@@ -61,9 +61,9 @@ async def test_an_expired_value_is_gone(values: StorageKeyValues, clock: FakeClo
     await values.put(NAMESPACE, "long", 2)
     clock.advance(301)
 
-    assert await values.keys(NAMESPACE) == ["long"]
+    assert ["long"] == await values.keys(NAMESPACE)
     assert await values.entry(NAMESPACE, "short") is None
-    assert [entry.key for entry in await values.entries(NAMESPACE, expired=True)] == ["long", "short"]
+    assert ["long", "short"] == [entry.key for entry in await values.entries(NAMESPACE, expired=True)]
     with pytest.raises(KeyExpired, match="The requested value has expired"):
         await values.get(NAMESPACE, "short")
     with pytest.raises(NotFound, match="No value found for key 'short'"):
@@ -86,7 +86,7 @@ async def test_an_existing_key_is_overwritten_only_when_that_is_allowed(
     assert (entry.creation_date, entry.expiration_date) == (made, clock.now() + timedelta(seconds=10))
     clock.advance(11)
     await values.put(NAMESPACE, "key", 4, overwrite=False)
-    assert await values.get(NAMESPACE, "key") == 4
+    assert 4 == await values.get(NAMESPACE, "key")
 
 
 @pytest.mark.parametrize("key", ["a/b", "", "-a", "../x", "a b"])
@@ -102,9 +102,9 @@ async def test_the_nearest_namespace_above_answers(values: StorageKeyValues) -> 
     """Inherited values come from the nearest namespace that has one."""
     await values.put("company", "key", "far")
 
-    assert await values.find(NAMESPACE, "key") == "far"
+    assert "far" == await values.find(NAMESPACE, "key")
     await values.put(NAMESPACE, "key", "near")
-    assert await values.find(NAMESPACE, "key") == "near"
+    assert "near" == await values.find(NAMESPACE, "key")
 
 
 async def test_earlier_values_stay_as_versions(values: StorageKeyValues) -> None:

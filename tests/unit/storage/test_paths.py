@@ -12,18 +12,18 @@ from tiercel.storage.patterns import PathPatterns
 
 def test_every_kind_of_file_has_its_place() -> None:
     """The layout is that of reference 7.2: ids of flows and tasks are slugs, those of runs are not."""
-    assert uris.task("a.b", "My_Flow", "Exec1", "Task_1", "Run1") == "/a/b/my-flow/executions/Exec1/tasks/task-1/Run1"
-    assert uris.trigger("a", "f", "e", "T") == "/a/f/executions/e/trigger/t"
-    assert uris.input_file("a", "f", "e", "in", "x.csv") == "/a/f/executions/e/inputs/in/x.csv"
-    assert uris.cache("namespace", "flowid", "taskid") == "/namespace/flowid/taskid/cache/cache.zip"
-    assert uris.cache("n", "f", "t", "value") == "/n/f/t/cache/7d04fd3bbbc0946dc06caf7356fdf051/cache.zip"
-    assert uris.key_value("io.kestra", "k") == "/io/kestra/_kv/k.ion"
-    assert uris.namespace_file("io.kestra", "./sub/x.sql") == "/io/kestra/_files/sub/x.sql"
+    assert "/a/b/my-flow/executions/Exec1/tasks/task-1/Run1" == uris.task("a.b", "My_Flow", "Exec1", "Task_1", "Run1")
+    assert "/a/f/executions/e/trigger/t" == uris.trigger("a", "f", "e", "T")
+    assert "/a/f/executions/e/inputs/in/x.csv" == uris.input_file("a", "f", "e", "in", "x.csv")
+    assert "/namespace/flowid/taskid/cache/cache.zip" == uris.cache("namespace", "flowid", "taskid")
+    assert "/n/f/t/cache/7d04fd3bbbc0946dc06caf7356fdf051/cache.zip" == uris.cache("n", "f", "t", "value")
+    assert "/io/kestra/_kv/k.ion" == uris.key_value("io.kestra", "k")
+    assert "/io/kestra/_files/sub/x.sql" == uris.namespace_file("io.kestra", "./sub/x.sql")
 
 
 def test_hashes_are_those_of_existing_installations() -> None:
     """Cached folders and states are found by this hash."""
-    assert murmur3("random") == "52a21b70c71a4e7819b310ddc9f83874"
+    assert "52a21b70c71a4e7819b310ddc9f83874" == murmur3("random")
 
 
 @pytest.mark.parametrize(("text", "slug"), [("test test ", "test-test"), ("--Test\t\t\ntest9*", "test-test9")])

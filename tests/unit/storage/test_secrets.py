@@ -12,8 +12,8 @@ def test_a_secret_is_found_whatever_the_case_of_its_name() -> None:
     """`SECRET_MY_KEY` is `my_key`, and line breaks in its base64 do not matter."""
     secrets = EnvironmentSecrets({"SECRET_MY_KEY": "aGVs\nbG8=", "OTHER": "x"})
 
-    assert secrets.get("main", "any", "my_key") == "hello"
-    assert secrets.names("main", "any") == ["MY_KEY"]
+    assert "hello" == secrets.get("main", "any", "my_key")
+    assert ["MY_KEY"] == secrets.names("main", "any")
     with pytest.raises(NotFound, match="Cannot find secret for key 'OTHER'"):
         secrets.get("main", "any", "OTHER")
 

@@ -44,8 +44,8 @@ def test_flow_runs_on_a_scripted_worker(tmp_path: Path) -> None:
     state, jobs = run_virtual(main())
 
     assert state == State.SUCCESS
-    assert [job.task_id for job in jobs] == ["first", "second"]
-    assert jobs[1].context["outputs"] == {"first": {"value": "first"}}
+    assert ["first", "second"] == [job.task_id for job in jobs]
+    assert {"first": {"value": "first"}} == jobs[1].context["outputs"]
 
 
 def test_execution_that_does_not_end_is_a_timeout(tmp_path: Path) -> None:

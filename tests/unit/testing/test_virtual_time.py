@@ -35,7 +35,7 @@ def test_sleepers_wake_in_the_order_of_their_deadlines() -> None:
 
     run_virtual(main())
 
-    assert woken == [1, 2, 3]
+    assert [1, 2, 3] == woken
 
 
 def test_time_does_not_jump_while_a_child_process_runs() -> None:
@@ -46,7 +46,7 @@ def test_time_does_not_jump_while_a_child_process_runs() -> None:
         await asyncio.wait_for(process.wait(), 60)
         return process.returncode
 
-    assert run_virtual(main()) == 0
+    assert 0 == run_virtual(main())
 
 
 def test_time_does_not_jump_while_a_thread_works() -> None:
@@ -57,4 +57,4 @@ def test_time_does_not_jump_while_a_thread_works() -> None:
             await asyncio.to_thread(time.sleep, 0.1)
         return "done"
 
-    assert run_virtual(main()) == "done"
+    assert "done" == run_virtual(main())

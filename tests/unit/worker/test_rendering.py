@@ -96,9 +96,9 @@ async def test_questions_are_answered_between_two_passes(bench: Bench, context: 
     uri = await context.store("a.txt", b"content")
 
     text = await context.render("{{ secret('PASSWORD') }} {{ kv('greeting') }} {{ read('" + uri + "') }}")
-    assert text == "password hello content"
+    assert "password hello content" == text
     context.log("INFO", text)
-    assert bench.logs[-1].message == "****** hello content"
+    assert "****** hello content" == bench.logs[-1].message
 
 
 async def test_open_files_are_stored_from_where_they_stand(context: TaskContext, tmp_path: Path) -> None:
@@ -128,8 +128,8 @@ async def test_a_large_output_is_loaded_when_it_is_touched(context: TaskContext)
     place_large(variables, ("outputs", "gone"), "kestra:///not/there")
     context.variables = variables
 
-    assert await context.render("{{ x }}") == "3"
-    assert await context.render("{{ outputs.task.value.deep[1] }} {{ outputs.task }}") == '2 {"value":{"deep":[1,2]}}'
+    assert "3" == await context.render("{{ x }}")
+    assert '2 {"value":{"deep":[1,2]}}' == await context.render("{{ outputs.task.value.deep[1] }} {{ outputs.task }}")
 
 
 async def test_an_encrypted_input_is_decrypted_and_masked(bench: Bench) -> None:
@@ -137,9 +137,9 @@ async def test_an_encrypted_input_is_decrypted_and_masked(bench: Bench) -> None:
     encrypted = bench.context(FLOW).encrypt("s3cr3t")
     context = bench.context({**FLOW, "inputs": {"password": encrypted}})
 
-    assert await context.render("{{ inputs.password }}") == "s3cr3t"
+    assert "s3cr3t" == await context.render("{{ inputs.password }}")
     context.log("INFO", "it is s3cr3t!")
-    assert bench.logs[-1].message == "it is ******!"
+    assert "it is ******!" == bench.logs[-1].message
 
 
 async def test_without_a_key_nothing_is_encrypted(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ async def test_without_a_key_nothing_is_encrypted(tmp_path: Path) -> None:
 
 async def test_expressions_see_globals_and_chosen_variables_of_the_environment(context: TaskContext) -> None:
     """`envs` holds what begins with the prefixes, in lower case and without them."""
-    assert await context.render("{{ globals.g }} {{ envs.one }} {{ envs.two }} {{ envs | length }}") == "1 1 2 2"
+    assert "1 1 2 2" == await context.render("{{ globals.g }} {{ envs.one }} {{ envs.two }} {{ envs | length }}")
 
 
 async def test_a_random_text_is_drawn_once_however_often_it_is_evaluated(context: TaskContext) -> None:
@@ -169,7 +169,7 @@ async def test_secrets_in_a_message_become_stars(bench: Bench) -> None:
 
     context.log("DEBUG", "pass - password - passpass")
     context.log("INFO", "{only long line}")
-    assert [entry.message for entry in bench.logs[-2:]] == ["****** - ****** - ************", "{only ******}"]
+    assert ["****** - ****** - ************", "{only ******}"] == [entry.message for entry in bench.logs[-2:]]
 
 
 async def test_a_task_that_logs_without_an_end_is_cut_and_says_so(tmp_path: Path) -> None:
@@ -180,9 +180,9 @@ async def test_a_task_that_logs_without_an_end_is_cut_and_says_so(tmp_path: Path
     for _ in range(100):
         context.log("INFO", "x" * 50)
 
-    assert len(bench.logs) == 4
-    assert bench.logs[0].message == "xxxxxxxxxx… (40 more characters are cut off)"
-    assert bench.logs[-1].level == "WARN"
+    assert 4 == len(bench.logs)
+    assert "xxxxxxxxxx… (40 more characters are cut off)" == bench.logs[0].message
+    assert "WARN" == bench.logs[-1].level
     assert "what follows is dropped" in bench.logs[-1].message
 
 
@@ -192,7 +192,7 @@ async def test_lines_below_the_level_of_the_task_are_not_logged(bench: Bench) ->
         {"id": "t", "type": "io.kestra.plugin.core.log.Log", "message": ["a"], "level": "DEBUG", "logLevel": "INFO"}
     )
 
-    assert outcome.logs == []
+    assert [] == outcome.logs
 
 
 async def test_measurements_add_up_within_a_run(context: TaskContext) -> None:
@@ -205,14 +205,14 @@ async def test_measurements_add_up_within_a_run(context: TaskContext) -> None:
     context.gauge("g", 50)
     context.gauge("g", 75)
 
-    assert [(each["name"], each["value"], each["tags"]) for each in context.metrics.snapshot()] == [
+    assert [
         ("c", 42, {}),
         ("c", 1, {"key": "value"}),
         ("t", 42, {}),
         ("g", 75, {}),
-    ]
+    ] == [(each["name"], each["value"], each["tags"]) for each in context.metrics.snapshot()]
 
 
 async def test_a_run_sees_the_installation(context: TaskContext) -> None:
     """`kestra` tells the public address and the name of the installation, as far as they are set."""
-    assert await context.render("{{ kestra.url }} {{ kestra.environment ?? 'none' }}") == "http://t none"
+    assert "http://t none" == await context.render("{{ kestra.url }} {{ kestra.environment ?? 'none' }}")
