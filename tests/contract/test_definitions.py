@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import psycopg
 import pytest
 
@@ -131,6 +132,43 @@ async def test_a_deleted_flow_can_be_created_again(definitions: Definitions) -> 
     again = await definitions.create(flow(say="again"))
 
     assert (3, again) == (again.revision, await definitions.flow("main", "company.team", "hello"))
+
+
+async def test_what_is_published_is_the_last_that_is_no_draft(definitions: Definitions) -> None:
+    """A draft is the last revision, and is not run; its text is published as a revision of its own."""
+    name = ("main", "company.team", "hello")
+    draft = msgspec.structs.replace(flow(say="draft"), draft=True)
+    only = msgspec.structs.replace(flow("only"), draft=True)
+    await definitions.create(flow())
+    await definitions.create(only)
+    await definitions.update(draft)
+
+    last, published = await definitions.flow(*name), await definitions.published(*name)
+    assert last is not None
+    assert published is not None
+    assert (2, True, 1, False) == (last.revision, last.draft, published.revision, published.draft)
+    assert None is await definitions.published("main", "company.team", "only")
+    assert [("hello", 1)] == [(row.id, row.revision) for row in await definitions.active()]
+    assert 2 == (await definitions.search("main"))[1]
+
+    assert 2 == (await definitions.update(draft)).revision
+    assert 3 == (await definitions.update(flow(say="draft"))).revision
+    assert 3 == (await definitions.update(draft)).revision
+    await definitions.delete(*name)
+
+    assert None is await definitions.published(*name)
+    assert [] == await definitions.active()
+
+
+async def test_a_draft_of_a_deleted_flow_publishes_nothing(definitions: Definitions) -> None:
+    """What had been published before is gone with it."""
+    name = ("main", "company.team", "hello")
+    await definitions.create(flow())
+    await definitions.delete(*name)
+    await definitions.create(msgspec.structs.replace(flow(), draft=True))
+
+    assert None is await definitions.published(*name)
+    assert [] == await definitions.active()
 
 
 async def test_tenants_do_not_see_each_other(definitions: Definitions) -> None:

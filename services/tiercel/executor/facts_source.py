@@ -69,7 +69,10 @@ class FactsSource:
             self._plans.move_to_end(key)
             return found
         try:
-            flow = await self._definitions.flow(tenant_id, namespace, flow_id, revision, deleted=revision is not None)
+            if revision is None:
+                flow = await self._definitions.published(tenant_id, namespace, flow_id)
+            else:
+                flow = await self._definitions.flow(tenant_id, namespace, flow_id, revision, deleted=True)
         except InvalidFlow:
             return None
         if flow is None:

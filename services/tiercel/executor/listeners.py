@@ -78,7 +78,7 @@ class FlowListeners:
 
     async def _learn(self, key: Key) -> None:
         try:
-            flow = await self._definitions.flow(*key)
+            flow = await self._definitions.published(*key)
         except InvalidFlow as error:
             log.warning(
                 "flow cannot be read, its triggers rest: %s",

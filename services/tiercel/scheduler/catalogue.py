@@ -50,10 +50,10 @@ class Catalogue:
         return [*changed, *gone]
 
     async def learn(self, tenant_id: str, namespace: str, flow_id: str) -> str:
-        """Read a flow's last revision; return its key."""
+        """Read what is published of a flow; return its key."""
         key = f"{tenant_id}/{namespace}/{flow_id}"
         try:
-            flow = await self._definitions.flow(tenant_id, namespace, flow_id)
+            flow = await self._definitions.published(tenant_id, namespace, flow_id)
         except InvalidFlow as error:
             log.warning(
                 "flow cannot be read, its triggers rest: %s", error, extra={"action": "flow_not_read", "flow": key}

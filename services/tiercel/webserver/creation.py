@@ -81,18 +81,38 @@ def offending_label(key: str, value: str) -> str:
     return f"System labels can only be set by Kestra itself, offending label: {key}={value}"
 
 
-async def executable_flow(api: Api, tenant_id: str, namespace: str, flow_id: str, revision: int | None = None) -> Flow:
-    """Return the flow to execute; raise NotFound, or Conflict when it is disabled or a draft."""
+async def executable_flow(
+    api: Api,
+    tenant_id: str,
+    namespace: str,
+    flow_id: str,
+    revision: int | None = None,
+    kind: ExecutionKind = ExecutionKind.NORMAL,
+) -> Flow:
+    """
+    Return the flow to execute: its published revision, or the one that is asked for.
+
+    Raises NotFound, Conflict when it is disabled or there are only drafts, and Refused for a draft that is asked for
+    outside of the playground.
+    """
     if revision is None:
         flow = await api.flows.flow(tenant_id, namespace, flow_id)
     else:
         flow = await api.definitions.flow(tenant_id, namespace, flow_id, revision)
     if flow is None:
+        last = await api.definitions.row(tenant_id, namespace, flow_id) if revision is None else None
+        if last is not None and last.draft:
+            raise Conflict(
+                f"Cannot execute a draft: '{namespace}.{flow_id}' has no published revision; save one first."
+            )
         raise NotFound("Flow not found")
     if flow.disabled:
         raise Conflict(f"Cannot execute a disabled flow: enable '{namespace}.{flow_id}' first.")
-    if flow.draft:
-        raise Conflict(f"Cannot execute a draft: save '{namespace}.{flow_id}' as a flow first.")
+    if flow.draft and kind is not ExecutionKind.PLAYGROUND:
+        raise Refused(
+            f"Revision {revision} of '{namespace}.{flow_id}' is a draft, which only the playground runs; "
+            "ask for 'kind=PLAYGROUND', or save it."
+        )
     return flow
 
 

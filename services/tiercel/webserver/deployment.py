@@ -7,12 +7,18 @@ flows when it starts.
 
 from __future__ import annotations
 
+import re
+
+import msgspec
+
+from tiercel.definitions.base import FlowRow
 from tiercel.errors import Conflict, InvalidFlow, NotFound, Problem
-from tiercel.flowspec.parse import Outside, check_flow, parse_flow, parse_flows, update_problems
+from tiercel.flowspec.parse import Outside, check_flow, parse_flow, parse_flows, strip_revision, update_problems
+from tiercel.flowspec.yaml import read_documents
 from tiercel.messages.broadcast import FlowUpdated
 from tiercel.messages.topics import BROADCAST, TRIGGER_EVENT
 from tiercel.messages.trigger_event import FlowChanged
-from tiercel.model.flow import Flow
+from tiercel.model.flow import FLOW_ID, NAMESPACE, Flow
 from tiercel.queue.base import Outgoing
 from tiercel.webserver.context import Api, Call
 
@@ -23,6 +29,36 @@ def read_new_flow(call: Call, source: str) -> Flow:
     if report.flow is None:
         raise InvalidFlow(report.problems)
     return report.flow
+
+
+def read_draft(call: Call, source: str) -> Flow:
+    """Read a flow that may be unfinished: its name must be there; raise InvalidFlow when it is not."""
+    report = check_flow(source, outside(call))
+    if report.flow is not None:
+        return msgspec.structs.replace(report.flow, draft=True)
+    documents = read_documents(source)
+    named = documents[0].data if len(documents) == 1 and isinstance(documents[0].data, dict) else {}
+    flow_id, namespace = (str(named.get(key, "")) for key in ("id", "namespace"))
+    if re.fullmatch(FLOW_ID, flow_id) is None or re.fullmatch(NAMESPACE, namespace) is None:
+        raise InvalidFlow(report.problems)
+    shown = {key: part for key, part in named.items() if key != "labels"}
+    return Flow(
+        id=flow_id,
+        namespace=namespace,
+        tenant_id=call.tenant_id,
+        tasks=(),
+        draft=True,
+        source=strip_revision(source),
+        document=shown,
+    )
+
+
+async def readable(api: Api, row: FlowRow) -> Flow | None:
+    """Return the flow of a stored revision; None when it cannot be read: a draft, or one of another version."""
+    try:
+        return await api.definitions.flow(row.tenant_id, row.namespace, row.id, row.revision, deleted=True)
+    except InvalidFlow:
+        return None
 
 
 def read_flow(call: Call, source: str) -> Flow:
@@ -52,28 +88,36 @@ async def create(api: Api, flow: Flow) -> Flow:
 
 async def update(api: Api, namespace: str, flow_id: str, flow: Flow) -> Flow:
     """Store the next revision of a flow; raise NotFound, or InvalidFlow when its name would change."""
-    previous = await api.definitions.flow(flow.tenant_id, namespace, flow_id)
-    if previous is None:
+    last = await api.definitions.row(flow.tenant_id, namespace, flow_id)
+    if last is None:
         raise NotFound(f"Flow '{namespace}.{flow_id}' does not exist; create it instead.")
-    if problems := update_problems(flow, previous):
+    if problems := update_problems(flow, last):
         raise InvalidFlow(problems)
+    previous = await _published(api, flow.tenant_id, namespace, flow_id)
     stored = await api.definitions.update(flow)
-    if stored.revision != previous.revision:
+    if stored.revision != last.revision:
         await announce(api, stored, previous)
     return stored
 
 
+async def _published(api: Api, tenant_id: str, namespace: str, flow_id: str) -> Flow | None:
+    """Return what runs until now; None also when it cannot be read any more, for then it has no triggers."""
+    try:
+        return await api.definitions.published(tenant_id, namespace, flow_id)
+    except InvalidFlow:
+        return None
+
+
 async def save(api: Api, flow: Flow) -> Flow:
     """Store a flow, whether it exists or not."""
-    previous = await api.definitions.flow(flow.tenant_id, flow.namespace, flow.id)
-    if previous is None:
+    if await api.definitions.row(flow.tenant_id, flow.namespace, flow.id) is None:
         return await create(api, flow)
     return await update(api, flow.namespace, flow.id, flow)
 
 
 async def delete(api: Api, tenant_id: str, namespace: str, flow_id: str) -> None:
     """Delete a flow; raise NotFound when there is none."""
-    previous = await api.definitions.flow(tenant_id, namespace, flow_id)
+    previous = await _published(api, tenant_id, namespace, flow_id)
     row = await api.definitions.delete(tenant_id, namespace, flow_id)
     if row is None:
         raise NotFound(f"Flow '{namespace}.{flow_id}' does not exist.")
@@ -88,14 +132,13 @@ async def delete(api: Api, tenant_id: str, namespace: str, flow_id: str) -> None
 
 
 async def announce(api: Api, flow: Flow, previous: Flow | None) -> None:
-    """Tell everybody that a flow has a new revision."""
+    """Tell everybody that a flow has a new revision; a draft changes no trigger."""
     api.flows.forget(flow.tenant_id, flow.namespace, flow.id)
     message = FlowUpdated(
         tenant_id=flow.tenant_id, namespace=flow.namespace, flow_id=flow.id, revision=flow.revision or 1
     )
-    await api.emitter.emit(
-        Outgoing(topic=BROADCAST, key=flow.id, message=message), *_trigger_changes(api, flow, previous)
-    )
+    changes = [] if flow.draft else _trigger_changes(api, flow, previous)
+    await api.emitter.emit(Outgoing(topic=BROADCAST, key=flow.id, message=message), *changes)
 
 
 def _trigger_changes(api: Api, flow: Flow | None, previous: Flow | None) -> list[Outgoing]:

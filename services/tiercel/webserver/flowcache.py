@@ -1,5 +1,5 @@
 """
-Last revisions of flows, kept for the requests that come most often.
+Published revisions of flows, kept for the requests that come most often.
 
 An entry is dropped when any process says that the flow has changed; because such a message can be late by a moment,
 an entry also grows old.
@@ -29,19 +29,19 @@ Key = tuple[str, str, str]
 
 
 class FlowCache:
-    """Answers for the last revision of a flow without asking the database each time."""
+    """Answers for the published revision of a flow without asking the database each time."""
 
     def __init__(self, definitions: Definitions, clock: Clock) -> None:
         self._definitions, self._clock = definitions, clock
         self._flows: OrderedDict[Key, tuple[float, Flow]] = OrderedDict()
 
     async def flow(self, tenant_id: str, namespace: str, flow_id: str) -> Flow | None:
-        """Return the last revision, None when there is none or it is deleted."""
+        """Return what is published of a flow, None when nothing is or it is deleted."""
         key, now = (tenant_id, namespace, flow_id), self._clock.now().timestamp()
         known = self._flows.get(key)
         if known is not None and now - known[0] < AGE_MAX_S:
             return known[1]
-        flow = await self._definitions.flow(tenant_id, namespace, flow_id)
+        flow = await self._definitions.published(tenant_id, namespace, flow_id)
         if flow is None:
             self._flows.pop(key, None)
             return None

@@ -48,6 +48,10 @@ class Definitions(Protocol):
         """Return a revision, parsed (the last one when `revision` is None); None when it is unknown or deleted."""
         ...
 
+    async def published(self, tenant_id: str, namespace: str, flow_id: str) -> Flow | None:
+        """Return what is run: the last revision that is no draft; None when there is none or the flow is deleted."""
+        ...
+
     async def row(
         self, tenant_id: str, namespace: str, flow_id: str, revision: int | None = None, *, deleted: bool = False
     ) -> FlowRow | None:
@@ -89,7 +93,7 @@ class Definitions(Protocol):
         ...
 
     async def active(self) -> list[FlowRow]:
-        """Return the last revision of every flow that is not deleted, of all tenants."""
+        """Return the published revision of every flow that has one, of all tenants."""
         ...
 
     def forget(self, tenant_id: str, namespace: str, flow_id: str) -> None:

@@ -49,7 +49,9 @@ class MemoryDefinitions:
             return None
         last = rows[-1]
         rows.append(
-            msgspec.structs.replace(last, revision=last.revision + 1, deleted=True, updated_at=self._clock.now())
+            msgspec.structs.replace(
+                last, revision=last.revision + 1, deleted=True, draft=False, updated_at=self._clock.now()
+            )
         )
         return rows[-1]
 
@@ -58,6 +60,11 @@ class MemoryDefinitions:
     ) -> Flow | None:
         """Return a revision, parsed."""
         row = await self.row(tenant_id, namespace, flow_id, revision, deleted=deleted)
+        return self._parsed.parsed(row) if row is not None else None
+
+    async def published(self, tenant_id: str, namespace: str, flow_id: str) -> Flow | None:
+        """Return the last revision that is no draft."""
+        row = _published(self._revisions.get((tenant_id, namespace, flow_id), []))
         return self._parsed.parsed(row) if row is not None else None
 
     async def row(
@@ -96,7 +103,7 @@ class MemoryDefinitions:
         check_sort(sort)
         found = [
             row
-            for row in await self.active()
+            for row in self._last()
             if row.tenant_id == tenant_id
             and (namespace is None or f"{row.namespace}.".startswith(f"{namespace}."))
             and (labels or {}).items() <= row.labels.items()
@@ -108,10 +115,14 @@ class MemoryDefinitions:
 
     async def namespaces(self, tenant_id: str) -> list[str]:
         """Return the namespaces that have flows."""
-        return sorted({row.namespace for row in await self.active() if row.tenant_id == tenant_id})
+        return sorted({row.namespace for row in self._last() if row.tenant_id == tenant_id})
 
     async def active(self) -> list[FlowRow]:
-        """Return the last revision of every flow that is not deleted."""
+        """Return the published revision of every flow that has one."""
+        found = (_published(rows) for _, rows in sorted(self._revisions.items()))
+        return [row for row in found if row is not None]
+
+    def _last(self) -> list[FlowRow]:
         last = (rows[-1] for _, rows in sorted(self._revisions.items()) if rows)
         return [row for row in last if not row.deleted]
 
@@ -120,6 +131,11 @@ class MemoryDefinitions:
 
     async def close(self) -> None:
         """Do nothing: there is nothing to close."""
+
+
+def _published(rows: list[FlowRow]) -> FlowRow | None:
+    last = next((row for row in reversed(rows) if not row.draft), None)
+    return last if last is not None and not last.deleted else None
 
 
 def _text(row: FlowRow) -> str:

@@ -45,10 +45,15 @@ def row_of(flow: Flow, revision: int, at: datetime) -> FlowRow:
 
 
 def next_revision(last: FlowRow | None, flow: Flow) -> int:
-    """Return the revision that storing a flow leads to: the last one when its text is the same and not deleted."""
+    """
+    Return the revision that storing a flow leads to: the last one when its text is the same and not deleted.
+
+    The text of a draft that is published is a new revision all the same; what is published is not made a draft of.
+    """
     if last is None:
         return 1
-    return last.revision if last.source == flow.source and not last.deleted else last.revision + 1
+    is_same = last.source == flow.source and not last.deleted and (flow.draft or not last.draft)
+    return last.revision if is_same else last.revision + 1
 
 
 def check_sort(sort: tuple[tuple[str, bool], ...]) -> None:
@@ -79,7 +84,7 @@ class ParsedFlows:
         flow = self.known(*key)
         if flow is None:
             flow = self._parse(row)
-            flow = msgspec.structs.replace(flow, revision=row.revision, deleted=row.deleted)
+            flow = msgspec.structs.replace(flow, revision=row.revision, deleted=row.deleted, draft=row.draft)
             self._flows[key] = flow
             if len(self._flows) > PARSED_MAX:
                 self._flows.popitem(last=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -210,7 +210,16 @@ def bind_task(document: dict[str, Any]) -> Task:
     return task  # type: ignore[no-any-return]  # the binder makes instances of the class it is given
 
 
-def update_problems(flow: Flow, previous: Flow) -> list[Problem]:
+class Named(Protocol):
+    """What has the name of a flow: one that was read, or a stored row."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def namespace(self) -> str: ...
+
+
+def update_problems(flow: Named, previous: Named) -> list[Problem]:
     """Return what forbids saving `flow` over `previous`: id and namespace never change."""
     problems = []
     if flow.id != previous.id:

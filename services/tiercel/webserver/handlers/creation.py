@@ -31,7 +31,7 @@ async def create(api: Api, scope: Any, receive: Any, namespace: str, flow_id: st
     if api.is_behind:
         raise TooBusy("The history of executions is written too slowly; try again when an indexer has caught up.")
     wish = creation.read_wish(scope["query_string"])
-    flow = await creation.executable_flow(api, tenant_id, namespace, flow_id, wish.revision)
+    flow = await creation.executable_flow(api, tenant_id, namespace, flow_id, wish.revision, wish.kind)
     execution_id, at = creation.new_id(api)
     typed = await _inputs(api, scope, receive, flow, execution_id)
     event = creation.creation_event(flow, execution_id, at, wish, typed)
@@ -117,7 +117,7 @@ async def validate_inputs(request: AnyRequest, namespace: FromPath[str], flow_id
     """Say for each input of a flow whether the values that are given are good."""
     call = Call(request)
     wish = creation.read_wish(request.scope["query_string"])
-    flow = await creation.executable_flow(call.api, call.tenant_id, namespace, flow_id, wish.revision)
+    flow = await creation.executable_flow(call.api, call.tenant_id, namespace, flow_id, wish.revision, wish.kind)
     execution_id, _ = creation.new_id(call.api)
     with multipart.form() as form:
         content_type = request.headers.get("content-type", "")

@@ -13,7 +13,7 @@ from tiercel.flowspec.document import label_list
 from tiercel.model.execution_json import execution_json
 from tiercel.model.flow import Flow, Task
 from tiercel.repository.base import Page
-from tiercel.webserver import evaluation, query
+from tiercel.webserver import deployment, evaluation, query
 from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.actions import flow_of
 from tiercel.webserver.inputs import input_json
@@ -78,11 +78,7 @@ async def executable_flows(request: AnyRequest, namespace: FromPath[str]) -> lis
     """Return what one may see of the flows of a namespace."""
     call = Call(request)
     rows, _ = await call.api.definitions.search(call.tenant_id, namespace=namespace, size=query.SIZE_MAX)
-    flows = [
-        await call.api.definitions.flow(call.tenant_id, row.namespace, row.id)
-        for row in rows
-        if row.namespace == namespace
-    ]
+    flows = [await deployment.readable(call.api, row) for row in rows if row.namespace == namespace]
     return [flow_for_execution(flow) for flow in flows if flow is not None]
 
 

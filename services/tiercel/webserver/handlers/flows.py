@@ -6,10 +6,12 @@ from typing import Any, Final
 
 import msgspec
 from litestar import delete, get, post, put
+from litestar import Request, delete, get, post, put
+from litestar.datastructures import State as AppState
 from litestar.params import FromPath
 
 from tiercel.definitions.base import FlowRow
-from tiercel.errors import NotFound, Refused
+from tiercel.errors import InvalidFlow, NotFound, Refused
 from tiercel.flowspec.document import flow_document, label_list
 from tiercel.model.flow import Flow
 from tiercel.webserver import deployment
@@ -66,9 +68,8 @@ def row_json(row: FlowRow) -> dict[str, Any]:
 async def create_flow(request: AnyRequest) -> dict[str, Any]:
     """Create a flow from its YAML."""
     call = Call(request)
-    flow = deployment.read_new_flow(call, await source_of(request))
-    if call.query.flag("draft"):
-        flow = msgspec.structs.replace(flow, draft=True)
+    read = deployment.read_draft if call.query.flag("draft") else deployment.read_new_flow
+    flow = read(call, await source_of(request))
     return flow_json(await deployment.create(call.api, flow))
 
 
@@ -76,9 +77,8 @@ async def create_flow(request: AnyRequest) -> dict[str, Any]:
 async def update_flow(request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str]) -> dict[str, Any]:
     """Save the next revision of a flow; nothing changes when the text is the same."""
     call = Call(request)
-    flow = deployment.read_new_flow(call, await source_of(request))
-    if call.query.flag("draft"):
-        flow = msgspec.structs.replace(flow, draft=True)
+    read = deployment.read_draft if call.query.flag("draft") else deployment.read_new_flow
+    flow = read(call, await source_of(request))
     return flow_json(await deployment.update(call.api, namespace, flow_id, flow))
 
 
@@ -94,11 +94,17 @@ async def get_flow(request: AnyRequest, namespace: FromPath[str], flow_id: FromP
     """Return a flow: the last revision, or the one that is asked for."""
     call = Call(request)
     revision, deleted = call.query.number("revision", least=1), call.query.flag("allowDeleted")
-    flow = await call.api.definitions.flow(call.tenant_id, namespace, flow_id, revision, deleted=deleted)
+    source = call.query.flag("source", default=True)
+    try:
+        flow = await call.api.definitions.flow(call.tenant_id, namespace, flow_id, revision, deleted=deleted)
+    except InvalidFlow as error:
+        row = await call.api.definitions.row(call.tenant_id, namespace, flow_id, revision, deleted=deleted)
+        assert row is not None, "what cannot be read is there"
+        return {**row_json(row), "exception": str(error), **({"source": row.source} if source else {})}
     if flow is None:
         which = f" in revision {revision}" if revision is not None else ""
         raise NotFound(f"Flow '{namespace}.{flow_id}' does not exist{which}.")
-    return flow_json(flow, source=call.query.flag("source", default=True))
+    return flow_json(flow, source=source)
 
 
 @get("/api/v1/flows/{namespace:str}/{flow_id:str}/revisions", tags=["Flows"])
@@ -139,7 +145,7 @@ async def search_flows(request: AnyRequest) -> dict[str, Any]:
 
 
 async def _shown(call: Call, row: FlowRow) -> dict[str, Any]:
-    flow = await call.api.definitions.flow(row.tenant_id, row.namespace, row.id, row.revision)
+    flow = await deployment.readable(call.api, row)
     return {**flow_json(flow, source=False), "updated": row.updated_at} if flow is not None else row_json(row)
 
 

@@ -49,7 +49,7 @@ async def _drawn(
 
 async def _flows(call: Call, namespace: str | None = None) -> list[Flow]:
     rows, _ = await call.api.definitions.search(call.tenant_id, namespace=namespace, size=FLOWS_MAX)
-    found = [await call.api.definitions.flow(row.tenant_id, row.namespace, row.id, row.revision) for row in rows]
+    found = [await deployment.readable(call.api, row) for row in rows]
     return [flow for flow in found if flow is not None]
 
 

@@ -31,6 +31,7 @@ _COLUMNS: Final = (
 )
 _REVISION: Final = _COLUMNS.format(deleted="deleted")
 _LAST: Final = _COLUMNS.format(deleted="r.deleted")
+_BELOW: Final = ", ".join(f"p.{name.strip()}" for name in _REVISION.split(","))
 
 Key = tuple[str, str, str]
 
@@ -71,7 +72,8 @@ class PostgresDefinitions:
             last = await self._lock(connection, (tenant_id, namespace, flow_id))
             if last is None or last.deleted:
                 return None
-            row = await self._store(connection, msgspec.structs.replace(last, revision=last.revision + 1, deleted=True))
+            gone = msgspec.structs.replace(last, revision=last.revision + 1, deleted=True, draft=False)
+            row = await self._store(connection, gone)
         self.forget(tenant_id, namespace, flow_id)
         return row
 
@@ -121,6 +123,18 @@ class PostgresDefinitions:
             return known if deleted or not known.deleted else None
         row = await self.row(tenant_id, namespace, flow_id, revision, deleted=deleted)
         return self._parsed.parsed(row) if row is not None else None
+
+    async def published(self, tenant_id: str, namespace: str, flow_id: str) -> Flow | None:
+        """Return the last revision that is no draft."""
+        latest = await self._last(tenant_id, namespace, flow_id)
+        if latest is None or latest[1]:
+            return None
+        known = self._parsed.known(tenant_id, namespace, flow_id, latest[0])
+        if known is not None and not known.draft:
+            return known
+        rows = await self._pool.fetch(_with(SQL["published"]), _named((tenant_id, namespace, flow_id)))
+        row = _flow_row(rows[0]) if rows else None
+        return self._parsed.parsed(row) if row is not None and not row.deleted else None
 
     async def row(
         self, tenant_id: str, namespace: str, flow_id: str, revision: int | None = None, *, deleted: bool = False
@@ -198,9 +212,12 @@ class PostgresDefinitions:
         return [name for (name,) in await self._pool.fetch(SQL["namespaces"], {"tenant": tenant_id})]
 
     async def active(self) -> list[FlowRow]:
-        """Return the last revision of every flow that is not deleted."""
-        rows = await self._pool.fetch(_with(SQL["last"], _LAST) + b"\nORDER BY tenant_id, namespace, id")
-        return [_flow_row(row) for row in rows]
+        """Return the published revision of every flow that has one."""
+        rows = [_flow_row(row) for row in await self._pool.fetch(_with(SQL["last"], _LAST))]
+        if any(row.draft for row in rows):
+            below = [_flow_row(row) for row in await self._pool.fetch(_with(SQL["below_drafts"], _BELOW))]
+            rows = [row for row in rows if not row.draft] + [row for row in below if not row.deleted]
+        return sorted(rows, key=lambda row: (row.tenant_id, row.namespace, row.id))
 
     def forget(self, tenant_id: str, namespace: str, flow_id: str) -> None:
         """Ask the database which revision is the last, next time."""

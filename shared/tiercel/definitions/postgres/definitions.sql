@@ -28,6 +28,20 @@ SELECT revision, deleted FROM td.flow WHERE tenant_id = %(tenant)s AND namespace
 SELECT {columns} FROM td.revision
 WHERE tenant_id = %(tenant)s AND namespace = %(namespace)s AND id = %(id)s AND revision = %(revision)s
 
+-- name: published
+-- The last revision that is no draft; a flow that was deleted has a last one that says so.
+SELECT {columns} FROM td.revision
+WHERE tenant_id = %(tenant)s AND namespace = %(namespace)s AND id = %(id)s AND NOT draft
+ORDER BY revision DESC LIMIT 1
+
+-- name: below_drafts
+-- What is published of the flows whose last revision is a draft.
+SELECT {columns} FROM td.flow f JOIN td.revision r USING (tenant_id, namespace, id, revision)
+JOIN LATERAL (SELECT * FROM td.revision b
+  WHERE b.tenant_id = f.tenant_id AND b.namespace = f.namespace AND b.id = f.id AND NOT b.draft
+  ORDER BY b.revision DESC LIMIT 1) p ON true
+WHERE NOT f.deleted AND r.draft
+
 -- name: revisions
 -- All revisions of a flow, oldest first.
 SELECT {columns} FROM td.revision
