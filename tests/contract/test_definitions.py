@@ -150,6 +150,7 @@ async def test_what_is_published_is_the_last_that_is_no_draft(definitions: Defin
     assert None is await definitions.published("main", "company.team", "only")
     assert [("hello", 1)] == [(row.id, row.revision) for row in await definitions.active()]
     assert 2 == (await definitions.search("main"))[1]
+    assert [] == await definitions.forget_revisions(*name, [1, 2])
 
     assert 2 == (await definitions.update(draft)).revision
     assert 3 == (await definitions.update(flow(say="draft"))).revision

@@ -65,7 +65,7 @@ class Definitions(Protocol):
     async def forget_revisions(
         self, tenant_id: str, namespace: str, flow_id: str, revisions: Collection[int]
     ) -> list[int]:
-        """Delete these revisions for good, but never the last one; return those that are gone now, in order."""
+        """Delete revisions for good, never the last nor the published one; return those that are gone, in order."""
         ...
 
     async def search(

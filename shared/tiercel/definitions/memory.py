@@ -84,7 +84,8 @@ class MemoryDefinitions:
     ) -> list[int]:
         """Delete revisions for good, but never the last one."""
         rows = self._revisions.get((tenant_id, namespace, flow_id), [])
-        gone = [row.revision for row in rows[:-1] if row.revision in revisions]
+        published = _published(rows)
+        gone = [row.revision for row in rows[:-1] if row.revision in revisions and row is not published]
         rows[:] = [row for row in rows if row.revision not in gone]
         return gone
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgspec
 from litestar import delete, get, post, put
-from litestar import Request, delete, get, post, put
-from litestar.datastructures import State as AppState
 from litestar.params import FromPath
 
 from tiercel.definitions.base import FlowRow

@@ -48,11 +48,13 @@ SELECT {columns} FROM td.revision
 WHERE tenant_id = %(tenant)s AND namespace = %(namespace)s AND id = %(id)s ORDER BY revision
 
 -- name: forget_revisions
--- Revisions that are named are gone, but for the last one, which the flow points to.
+-- Revisions that are named are gone, but for the last one, which the flow points to, and for the published one.
 DELETE FROM td.revision
 WHERE tenant_id = %(tenant)s AND namespace = %(namespace)s AND id = %(id)s AND revision = ANY(%(revisions)s::integer[])
   AND revision <> (SELECT f.revision FROM td.flow f
     WHERE f.tenant_id = %(tenant)s AND f.namespace = %(namespace)s AND f.id = %(id)s)
+  AND revision <> coalesce((SELECT max(p.revision) FROM td.revision p
+    WHERE p.tenant_id = %(tenant)s AND p.namespace = %(namespace)s AND p.id = %(id)s AND NOT p.draft), 0)
 RETURNING revision
 
 -- name: last
