@@ -99,7 +99,9 @@ class FactsSource:
             for name in names:
                 known[name] = await self._template(flow.tenant_id, *name)
             document = template.injected(document, known)
-        outside = Outside(tenant_id=flow.tenant_id, revision=flow.revision, strict=False, newer_rules=False)
+        outside = Outside(
+            tenant_id=flow.tenant_id, revision=flow.revision, strict=False, newer_rules=False, judges_constants=False
+        )
         found = check_document(document, outside).flow
         return flow if found is None else msgspec.structs.replace(found, dialect=flow.dialect, source=flow.source)
 

@@ -24,8 +24,13 @@ from tiercel.webserver.context import Api, Call
 
 
 def read_new_flow(call: Call, source: str) -> Flow:
-    """Read one flow that is to be saved, by all rules that there are now; raise InvalidFlow with every problem."""
-    report = check_flow(source, outside(call))
+    """
+    Read one flow that is to be saved; raise InvalidFlow with every problem.
+
+    Flows that were written for an earlier version are moved here one by one: what only newer versions refuse is said by
+    the validation.
+    """
+    report = check_flow(source, msgspec.structs.replace(outside(call), newer_rules=False))
     if report.flow is None:
         raise InvalidFlow(report.problems)
     return report.flow
@@ -62,7 +67,7 @@ async def readable(api: Api, row: FlowRow) -> Flow | None:
 
 
 def read_flow(call: Call, source: str) -> Flow:
-    """Read one flow that may have been saved before the newest rules; raise InvalidFlow with every problem."""
+    """Read one flow that is saved already; raise InvalidFlow with every problem."""
     return parse_flow(source, tenant_id=call.tenant_id, defaults=call.api.defaults)
 
 

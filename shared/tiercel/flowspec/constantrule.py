@@ -32,7 +32,7 @@ def check_constants(flow: Flow, findings: Findings) -> list[str]:
     for path, objection in _objections(flow):
         place = (*path, *objection.path)
         if objection.refuses:
-            findings.of_newer_rule(place, objection.message)
+            findings.of_constant(place, objection.message)
         elif len(warnings) < MAX_PROBLEMS:
             warnings.append(f"{path_text(place)}: {objection.message}")
     return warnings

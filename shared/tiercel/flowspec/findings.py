@@ -70,13 +70,25 @@ class Use(NamedTuple):
 class Findings:
     """Collects everything that is found in one text."""
 
-    __slots__ = ("deprecations", "expressions", "found", "incomplete", "newer", "old", "relocations", "strict", "uses")
+    __slots__ = (
+        "constants",
+        "deprecations",
+        "expressions",
+        "found",
+        "incomplete",
+        "newer",
+        "old",
+        "relocations",
+        "strict",
+        "uses",
+    )
 
     def __init__(self, *, strict: bool = True) -> None:
         self.strict = strict
         self.found: list[Finding] = []
         self.deprecations: list[str] = []
         self.newer: list[Finding] = []
+        self.constants: list[Finding] = []
         self.relocations: list[tuple[str, str]] = []
         self.old: set[str] = set()
         self.expressions: list[tuple[Trail, Any]] = []
@@ -114,9 +126,14 @@ class Findings:
             self.found.append(Finding((), f"Invalid Flow: {message}", place))
 
     def of_newer_rule(self, path: Path, message: str, place: Path | None = None) -> None:
-        """Note what a rule refuses that came after flows that break it were saved: it counts when a flow is saved."""
+        """Note what only newer versions of the language refuse: flows written before are taken as they are."""
         if len(self.newer) < MAX_PROBLEMS:
             self.newer.append(Finding(path, message, place))
+
+    def of_constant(self, path: Path, message: str) -> None:
+        """Note a constant that can only fail when it is used: a flow that is saved already fails then."""
+        if len(self.constants) < MAX_PROBLEMS:
+            self.constants.append(Finding(path, message))
 
     def deprecated(self, trail: Trail) -> None:
         path = path_text(path_of(trail))
@@ -131,6 +148,10 @@ class Findings:
     def newer_problems(self, document: Document | None) -> list[Problem]:
         """Return what newer rules refuse, with the places in the text."""
         return [_placed(finding, document) for finding in self.newer]
+
+    def constant_problems(self, document: Document | None) -> list[Problem]:
+        """Return what is wrong with constants, with their places in the text."""
+        return [_placed(finding, document) for finding in self.constants]
 
 
 def _placed(finding: Finding, document: Document | None) -> Problem:

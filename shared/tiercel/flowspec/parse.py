@@ -61,7 +61,9 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a text is read with: defaults of its surroundings, the tenant, and how strict.
 
-    Without `newer_rules`, what they refuse is a warning: a flow that was saved before them still runs.
+    Without `newer_rules`, what only newer versions of the language refuse is a warning: flows that were written before
+    are saved and run. Without `judges_constants`, a constant that can only fail is one, too: a flow that is saved
+    already is read whatever it holds.
     """
 
     tenant_id: str = MAIN_TENANT
@@ -69,6 +71,7 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     defaults: OuterDefaults = OuterDefaults()
     strict: bool = True
     newer_rules: bool = True
+    judges_constants: bool = True
     check_expression: CheckExpression | None = None
 
 
@@ -84,8 +87,8 @@ def parse_flow(
     """
     Read one flow; raise InvalidFlow with every problem.
 
-    With `strict` false, unknown properties are left out instead of refused. Rules that came later than flows that break
-    them are not applied: whoever saves a flow asks `check_flow`.
+    With `strict` false, unknown properties are left out instead of refused. The flow is read as one that is saved
+    already (`Outside`): whoever saves one asks `check_flow`.
     """
     outside = Outside(
         tenant_id=tenant_id,
@@ -93,6 +96,7 @@ def parse_flow(
         defaults=defaults or OuterDefaults(),
         strict=strict,
         newer_rules=False,
+        judges_constants=False,
         check_expression=check_expression,
     )
     report = check_flow(source, outside)
@@ -169,11 +173,14 @@ def _report(document: Document, source: str, outside: Outside) -> Report:
         extras = validate_flow(flow, findings)
         flow = msgspec.structs.replace(flow, dialect=extras.dialect)
     problems = findings.problems(document)
-    newer = findings.newer_problems(document)
-    if outside.newer_rules:
-        problems += newer
-    else:
-        extras.warnings += [str(problem) for problem in newer]
+    for refuses, found in (
+        (outside.newer_rules, findings.newer_problems(document)),
+        (outside.judges_constants, findings.constant_problems(document)),
+    ):
+        if refuses:
+            problems += found
+        else:
+            extras.warnings += [str(problem) for problem in found]
     return Report(
         problems=tuple(problems),
         warnings=tuple(extras.warnings),

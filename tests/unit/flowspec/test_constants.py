@@ -134,7 +134,7 @@ def test_constants_that_can_only_fail_are_refused_where_they_stand(task: str, pa
 
     assert (where, True) == (problem.path, sentence in problem.message), problem
     text = f"id: a\nnamespace: team\ntasks:\n- {{id: t, type: {task}}}\n"
-    assert sentence in " ".join(check_flow(text, Outside(newer_rules=False)).warnings)
+    assert sentence in " ".join(check_flow(text, Outside(judges_constants=False)).warnings)
     assert "a" == parse_flow(text).id
 
 

@@ -273,8 +273,8 @@ def test_time_zones_are_regions_or_offsets() -> None:
     assert [True, True, False, False] == [is_zone(name) for name in ("Europe/Paris", "+02:00", "../etc", "Nowhere")]
 
 
-def test_newer_rules_bind_who_saves_a_flow_not_who_reads_it() -> None:
-    """A flow that was saved before a rule came still runs; reading it warns."""
+def test_newer_rules_bind_who_asks_for_them() -> None:
+    """A flow that was written before a rule came is saved and runs; it is warned of."""
     text = (
         f"id: a\nnamespace: team\ninputs: [{{id: x, type: STRING}}]\ntasks: [{{id: p, {PAUSE}}}]\n"
         "triggers: [{id: t, type: io.kestra.plugin.core.trigger.Schedule, cron: '@daily'}]\n"
