@@ -12,6 +12,7 @@ import pytest
 from amazon.ion import simpleion
 
 from tests.integration.api_stage import Stage, running
+from tests.patience import until
 
 PAUSE = """
 id: paused
@@ -66,11 +67,12 @@ async def started(stage: Stage, flow: str = "paused") -> str:
 
 async def listed(stage: Stage, query: str, count: int) -> dict[str, Any]:
     """Return a list as soon as it has so many members: lists come through the indexer."""
-    while True:
+
+    async def look() -> dict[str, Any] | None:
         found: dict[str, Any] = await stage.call("GET", f"executions/search?{query}")
-        if found["total"] == count:
-            return found
-        await asyncio.sleep(0)  # the indexer has its turn
+        return found if found["total"] == count else None
+
+    return await until(look, f"a list of {count} for '{query}'", every_s=0)
 
 
 async def streamed(stage: Stage, path: str) -> list[tuple[str, Any]]:
@@ -199,8 +201,7 @@ async def test_logs_of_a_deleted_execution_may_stay(stage: Stage) -> None:
     """`deleteLogs=false` keeps them; without a word they go too."""
     kept, gone = await started(stage, "failing"), await started(stage, "failing")
     for execution_id in (kept, gone):
-        while not await stage.call("GET", f"logs/{execution_id}"):  # noqa: ASYNC110 - lines come through the indexer
-            await asyncio.sleep(0)  # the indexer has its turn
+        await until(lambda id_=execution_id: stage.call("GET", f"logs/{id_}"), f"lines of '{execution_id}'", every_s=0)
 
     await stage.call("DELETE", f"executions/{kept}?deleteLogs=false", 204)
     await stage.call("DELETE", f"executions/{gone}", 204)
