@@ -30,7 +30,7 @@ from tiercel.queue.postgres.node import PostgresNode
 from tiercel.queue.postgres.queue import PostgresQueue
 from tiercel.repository.memory import MemoryRepository
 from tiercel.repository.postgres import PostgresRepository
-from tiercel.runtime import files, retry
+from tiercel.runtime import internal_storage, retry
 from tiercel.runtime.adapters import Adapters
 from tiercel.runtime.health import Check
 from tiercel.runtime.postgres import migration
@@ -62,7 +62,7 @@ IN_MEMORY_TIMEOUT_S: Final = 5.0
 
 async def in_memory(settings: Settings, stack: AsyncExitStack) -> Adapters:
     """Return adapters for all services in one process; only files outlive it. The stack closes them."""
-    storage, _ = await files.connect(settings, stack, patient=False, timeout_s=IN_MEMORY_TIMEOUT_S)
+    storage, _ = await internal_storage.connect(settings, stack, patient=False, timeout_s=IN_MEMORY_TIMEOUT_S)
     backend = MemoryBackend(partitions=settings.queue.partitions)
     return Adapters(
         queue=backend,
@@ -79,7 +79,9 @@ async def in_memory(settings: Settings, stack: AsyncExitStack) -> Adapters:
 async def connect(service: str, settings: Settings, stack: AsyncExitStack) -> tuple[Adapters, dict[str, Check]]:
     """Return the adapters of a service and the checks of its health; the stack closes them."""
     card = CARDS[service]
-    storage, checks = await files.connect(settings, stack, patient=service not in ANSWERING, timeout_s=START_TIMEOUT_S)
+    storage, checks = await internal_storage.connect(
+        settings, stack, patient=service not in ANSWERING, timeout_s=START_TIMEOUT_S
+    )
     if settings.queue.type == "kafka" and not card & STORED:
         queue, link = await _kafka().queue_without_database(service, settings, stack)
         adapters = Adapters(queue=queue, storage=storage, secrets=EnvironmentSecrets())

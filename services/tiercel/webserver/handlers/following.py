@@ -28,8 +28,9 @@ LOG_INTERVAL_S: Final = 0.25
 LOG_GRACE: Final = 8
 """Looks after the end that must find nothing before the stream of lines ends."""
 AT_ONCE_S: Final = 0.05
+"""An execution that takes longer to read and write is a wide one."""
 REST: Final = 10
-"""A wide execution takes longer than a moment to read and write: its followers wait ten times as long for the next."""
+"""How many times as long the followers of a wide one wait for the next: each reading is a load."""
 DEPENDENTS_MAX: Final = 1000
 """Executions that one follower is told of; one that starts more is not followed by eye."""
 REREAD_S: Final = 1.0
