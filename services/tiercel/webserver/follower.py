@@ -1,8 +1,9 @@
 """
 Follows executions: one loop for all followers of the process, none when nobody follows.
 
-The loop asks for the versions of everything followed in one query, when history says that something changed and at
-most once in an interval; a follower wakes only when the version of its own execution has changed.
+The loop asks for the versions of everything followed in one query, when history says that something changed, and rests
+after each as long as that takes to be a small part of its time; a follower wakes only when the version of its own
+execution has changed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from tiercel.statestore.base import StateStore
 Version = tuple[int, State]
 SAFETY_INTERVAL_S = 0.5
 """Followed executions are looked at this often even if no announcement arrives."""
+REST_FACTOR = 4
+"""A look is followed by a rest of so many times its own length: few are followed at once, and many with few looks."""
 
 
 class Watch:
@@ -108,11 +111,13 @@ class Followers:
         outage = retry.Outage("following of executions")
         try:
             while self._watches:
+                began = self._clock.now()
                 with outage:
                     await self._look()
                 if outage.lasts:
                     await self._clock.sleep(SAFETY_INTERVAL_S)  # a store does not say that it is back
-                await self._clock.sleep(self._interval_s)  # one look serves all changes of this while
+                rest_s = REST_FACTOR * (self._clock.now() - began).total_seconds()
+                await self._clock.sleep(min(rest_s, self._interval_s))  # one look serves all changes of this while
                 await self._queue.wait(HISTORY, SAFETY_INTERVAL_S)  # an announcement wakes it; the time is a safety net
         finally:
             self._loop = None

@@ -36,7 +36,7 @@ class WebserverSettings(msgspec.Struct, frozen=True, kw_only=True):
     input_request_s: float = 10.0
     """How long `http()` in an input (the values of a dropdown) waits for an answer; 0: inputs ask nobody."""
     poll_interval_s: float = 0.015
-    """Followed executions are looked at at most this often, all in one query."""
+    """The longest rest between two looks at followed executions, which are one query for all of them."""
     text_part_max: int = 16 << 20
     """Bytes of an input that is not a file."""
     body_max: int = 64 << 20
