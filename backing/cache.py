@@ -22,7 +22,7 @@ from tiercel.errors import OperatorError
 READ_SIZE: Final = 1 << 20
 """Bytes of a file that are hashed at a time."""
 OUTPUT_LINES: Final = 12
-"""So many last lines of a tool's output are shown when it has failed."""
+"""Last lines of a tool's output that are shown when it has failed."""
 
 
 class NotObtainable(OperatorError):

@@ -17,7 +17,7 @@ from tiercel.runtime import kestra_metrics, version
 PREFIX: Final = "tiercel_"
 KESTRA_PREFIX: Final = "kestra_"
 FLOWS_MAX: Final = 1000
-"""So many flows of a process have series of their own unless the settings say otherwise: a series costs memory here,
+"""Flows of a process that have series of their own unless the settings say otherwise: a series costs memory here,
 in Prometheus, and in every scrape."""
 OTHER: Final = "other"
 """Namespace and flow of the series that counts all flows beyond the bound."""

@@ -152,7 +152,7 @@ class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
     kestra_names: bool = False
     """Export what Kestra has as `kestra_…` too, for dashboards that were made for it."""
     flows_max: int = 1000
-    """So many flows have series of their own, the others share one."""
+    """How many flows have series of their own; the others share one."""
 
 
 class EnvironmentSettings(msgspec.Struct, frozen=True, kw_only=True):

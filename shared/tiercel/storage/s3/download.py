@@ -30,7 +30,7 @@ PIECE: Final = 1 << 20
 FILE_RANGE: Final = 64 << 20
 """Bytes of one request for a file of the disk: large enough for its round trip not to count."""
 FILE_RANGES: Final = 2
-"""So many ranges of a file of the disk are on their way; more would wait for each other at the file."""
+"""Ranges of a file of the disk that are on their way at a time; more would wait for each other at the file."""
 FIRST: Final = 1 << 20
 """Bytes of the first range: the whole of most files, and not much more than somebody needs who reads the beginning."""
 
