@@ -148,7 +148,7 @@ class Parking:
         began = asyncio.get_running_loop().time()
         try:
             await asyncio.wait({task}, timeout=self._patience_s)  # the others of the batch wait with it
-        except BaseException:  # reason: cancelled too, nobody else ends the fetching
+        except BaseException:  # cancelled too, nobody else ends the fetching
             task.cancel()
             raise
         self._patience_s = max(0.0, self._patience_s - (asyncio.get_running_loop().time() - began))
@@ -172,7 +172,7 @@ class Parking:
             name = want.key[-1] if want.key else want.sort
             sentence = f"Nobody has answered for {want.sort} '{name}' within {FACT_TIMEOUT_S:g} s."
             return Failure(ExpressionError(sentence))
-        except Exception as error:  # reason: a bug in one source is told to the execution that asked
+        except Exception as error:  # a bug in one source is told to the execution that asked
             log.exception("a fact cannot be had", extra={"action": "fact_failed", "sort": want.sort})
             return Failure(error)
 

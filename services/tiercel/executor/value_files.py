@@ -35,7 +35,7 @@ class Lines:
     __slots__ = ("_kept", "count", "file", "starts")
 
     def __init__(self, source: Path) -> None:
-        self.file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115  # reason: open as long as it is kept
+        self.file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 open as long as it is kept
         self.starts: list[int] = []
         self.count = 0
         self._kept: OrderedDict[int, list[str]] = OrderedDict()

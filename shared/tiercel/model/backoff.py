@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from random import Random  # reason: seeded from the task run, so that every pass of a decision draws the same
+from random import Random  # seeded from the task run, so that every pass of a decision draws the same
 
 from tiercel.model.duration import later
 from tiercel.model.task import Retry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random  # reason: seeded from the task run, so that every pass of a decision draws the same
+import random  # seeded from the task run, so that every pass of a decision draws the same
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any

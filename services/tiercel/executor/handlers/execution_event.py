@@ -194,7 +194,7 @@ class ExecutionEventHandler:
                 self._cache.put(execution_id, entry)
         except Unavailable:
             raise
-        except Exception as error:  # reason: what is wrong with one execution's records must not stop its partition
+        except Exception as error:  # what is wrong with one execution's records must not stop its partition
             if len(wanted) > 1:
                 for execution_id in wanted:
                     await self._load(batch, [execution_id])
@@ -239,7 +239,7 @@ class ExecutionEventHandler:
             batch.waits[event.execution_id] = waits.wait
             if not is_parked:
                 batch.parked.append(event)
-        except Exception as error:  # reason: whatever a decision raises concerns one execution, never the batch
+        except Exception as error:  # whatever a decision raises concerns one execution, never the batch
             metrics.FAILED_EVENTS.inc()
             log.exception(
                 "event could not be decided",
@@ -353,7 +353,7 @@ class ExecutionEventHandler:
                     changed = msgspec.structs.replace(scope, version=(was or 0) + 1)
                     unit.save_scope(changed, self._partition(scope_id), was)
                 unit.emit(*batch.messages)
-        except BaseException:  # reason: cancelled too, memory never leads the database
+        except BaseException:  # cancelled too, memory never leads the database
             self._cache.drop(batch.entries)
             self._parking.doubt(lease.partition for lease in leases)
             for wait in batch.waits.values():

@@ -85,7 +85,7 @@ class Handout:
             shares = self._shares(jobs)
             try:
                 yield shares
-            except BaseException as error:  # reason: whatever ends the transaction, what it counted is not known
+            except BaseException as error:  # whatever ends the transaction, what it counted is not known
                 self.roster.forget_sent()
                 if shares.given or not isinstance(error, LeaseLost | StaleState):
                     self.lose()
