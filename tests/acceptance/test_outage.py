@@ -24,7 +24,7 @@ tasks:
     format: fine
 """
 MUTE_S = 20.0
-"""A worker that has not been heard for so long claims nothing."""
+"""A worker that has not been heard for this long claims nothing."""
 
 
 def children_of(pid: int) -> list[int]:

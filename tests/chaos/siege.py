@@ -44,9 +44,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     executions: int
     rounds: int
-    """So often each process is killed."""
+    """How often each process is killed."""
     restarts: int
-    """So often PostgreSQL is restarted, and each other backing service; every other time without a warning."""
+    """How often PostgreSQL is restarted, and each other backing service; every other time without a warning."""
     pause_s: float
 
     def blows(self, backing: Iterable[str]) -> list[str]:
