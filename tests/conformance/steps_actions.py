@@ -162,6 +162,7 @@ async def delete_execution(world: World, body: dict[str, Any]) -> None:
     }
     path = f"{EXECUTIONS}/{world.execution_id(body['execution'])}"
     check_answer(await world.engine.http.delete(path, params=flags), body.get("error"))
+    await world.engine.settle()  # lists show it until history knows
 
 
 @verb("force_run")
