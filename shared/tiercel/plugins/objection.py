@@ -8,6 +8,7 @@ from typing import Any
 
 from tiercel.errors import Refused
 from tiercel.flowspec.bounds import map_problem
+from tiercel.flowspec.scalars import kind
 from tiercel.model.property import constant
 from tiercel.model.task import Objection
 from tiercel.storage import uris
@@ -17,20 +18,23 @@ def list_objections(**values: Any) -> Iterator[Objection]:
     """Yield a warning about each constant text that stands for no list, by the names of the properties."""
     for name, value in values.items():
         text = constant(value)
-        if text is not None and text.strip() and not _is_list(text):
+        if text is not None and text.strip() and not is_list(text):
             yield Objection((name,), f"must be a list, or one written as JSON, but is '{text}'", refuses=False)
 
 
 def map_objections(**values: Any) -> Iterator[Objection]:
-    """Yield a warning about each constant text that stands for no map, by the names of the properties."""
+    """Yield a warning about each constant that is no map and stands for none, by the names of the properties."""
     for name, value in values.items():
         text = constant(value)
         problem = map_problem(text) if text is not None else None
+        if value is not None and not isinstance(value, str | dict):
+            problem = f"must be a map, or one written as JSON, but is {kind(value)}"
         if problem is not None:
             yield Objection((name,), problem, refuses=False)
 
 
-def _is_list(text: str) -> bool:
+def is_list(text: str) -> bool:
+    """Tell whether a text is JSON of a list."""
     try:
         return isinstance(json.loads(text), list)
     except (ValueError, RecursionError):

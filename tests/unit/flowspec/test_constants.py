@@ -69,6 +69,7 @@ def of_condition(condition: str, at: str = "conditions") -> Report:
             "options.proxyPort",
             "must be 1 to 65535, but is -1",
         ),
+        (f"{CORE}.metric.Publish, metrics: [a]", "metrics[0]", "must be a map with 'name' and 'value'"),
         (f"{CORE}.metric.Publish, metrics: [{{type: counter, name: a}}]", "metrics[0]", "needs a 'name' and a 'value'"),
         (
             f"{CORE}.metric.Publish, metrics: [{{type: speed, name: a, value: 1}}]",
@@ -177,6 +178,10 @@ def test_constants_that_can_only_fail_are_refused_where_they_stand(task: str, pa
         (
             f"{SHELL}, commands: [a], outputFiles: out.csv",
             "outputFiles: must be a list, or one written as JSON, but is",
+        ),
+        (
+            f"{SHELL}, commands: [a], inputFiles: [in.csv]",
+            "inputFiles: must be a map, or one written as JSON, but is a list",
         ),
         (f"{SHELL}, commands: [a], inputFiles: in.csv", "inputFiles: must be a map, or one written as JSON, but is"),
         (

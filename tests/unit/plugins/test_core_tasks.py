@@ -233,6 +233,8 @@ async def test_namespace_files_go_both_ways(bench: Bench) -> None:
     await run(bench, "namespace.UploadFiles", filesMap={"a/one.sql": "1", "two.txt": "2"}, destination="/sub")
     found = await run(bench, "namespace.DownloadFiles", namespace="company.team", files="**.sql")
     assert {"/sub/a/one.sql"} == set(found.outputs["files"])
+    by_letter = await run(bench, "namespace.DownloadFiles", files="[st]*/two.txt")  # a glob, and no list
+    assert {"/sub/two.txt"} == set(by_letter.outputs["files"])
     again = await run(bench, "namespace.UploadFiles", filesMap={"two.txt": "x"}, destination="/sub", conflict="ERROR")
     assert "already exists" in (again.error or "")
 

@@ -37,8 +37,11 @@ class Publish(RunnableTask, frozen=True, kw_only=True):
     def objections(self) -> Iterator[Objection]:
         yield from list_objections(metrics=self.metrics)
         for index, metric in enumerate(self.metrics if isinstance(self.metrics, list) else ()):
-            for name, message in _problems(metric) if isinstance(metric, Mapping) else ():
-                yield Objection(("metrics", index, name) if name else ("metrics", index), message)
+            if isinstance(metric, Mapping):
+                for name, message in _problems(metric):
+                    yield Objection(("metrics", index, name) if name else ("metrics", index), message)
+            elif not isinstance(metric, str) or constant(metric) is not None:
+                yield Objection(("metrics", index), "must be a map with 'name' and 'value'")
 
     async def run(self, context: RunContext) -> None:
         """Publish each of them."""

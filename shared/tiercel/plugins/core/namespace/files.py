@@ -13,6 +13,7 @@ from tiercel.model.task import Objection
 from tiercel.plugins import folder
 from tiercel.plugins.base import RunContext, RunnableTask
 from tiercel.plugins.core.namespaces import name_objections
+from tiercel.plugins.objection import is_list
 from tiercel.plugins.registry import register
 from tiercel.storage import uris
 from tiercel.storage.namespace_files import NamespaceFolder, OnConflict
@@ -39,7 +40,7 @@ async def patterns_of(context: RunContext, value: Any) -> list[str]:
     """Return globs that are given as one text, as a list, or as JSON text of one."""
     if isinstance(value, str):
         text = await context.render(value)
-        if not text.lstrip().startswith("["):
+        if not is_list(text):  # `[ab].csv` is a glob
             return [text]
     patterns: list[str] = await context.render(value, list[str]) or []
     return patterns
