@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -83,3 +85,17 @@ async def test_a_draft_changes_no_trigger(stage: Stage) -> None:
     await stage.call("PUT", ADDRESS, content=FLOW)
 
     assert [1, None] == await told()
+
+
+async def test_archives_hold_what_is_published(stage: Stage) -> None:
+    """Neither of flows nor of a namespace's files is a draft in them."""
+    await stage.call("POST", "flows", content=FLOW)
+    await stage.call("PUT", f"{ADDRESS}?draft=true", content=SCHEDULED)
+    await stage.call("POST", "flows?draft=true", content=FLOW.replace("id: f", "id: only"))
+    prefix = "/api/v1/main/"
+    flows = await stage.http.get(f"{prefix}flows/export/by-query")
+    files = await stage.http.get(f"{prefix}namespaces/company.team/files/export")
+
+    for archive, name in ((flows, "company.team.f.yml"), (files, "_flows/f.yml")):
+        with zipfile.ZipFile(io.BytesIO(archive.content)) as opened:
+            assert {name: FLOW.encode()} == {each: opened.read(each) for each in opened.namelist()}

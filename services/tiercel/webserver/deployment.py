@@ -66,6 +66,14 @@ async def readable(api: Api, row: FlowRow) -> Flow | None:
         return None
 
 
+async def published_source(api: Api, row: FlowRow) -> str | None:
+    """Return the text that is published of a flow whose last revision is this one; None when there are only drafts."""
+    if not row.draft:
+        return row.source
+    flow = await _published(api, row.tenant_id, row.namespace, row.id)
+    return flow.source if flow is not None else None
+
+
 def read_flow(call: Call, source: str) -> Flow:
     """Read one flow that is saved already; raise InvalidFlow with every problem."""
     return parse_flow(source, tenant_id=call.tenant_id, defaults=call.api.defaults)

@@ -243,11 +243,13 @@ async def switch_by_query(request: AnyRequest) -> dict[str, int]:
     return await _switched(call, await _found(call), "/disable/" in request.url.path)
 
 
-def _archive(rows: list[FlowRow]) -> Response[bytes]:
+async def _archive(call: Call, rows: list[FlowRow]) -> Response[bytes]:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for row in rows:
-            archive.writestr(f"{row.namespace}.{row.id}.yml", row.source)
+            source = await deployment.published_source(call.api, row)
+            if source is not None:
+                archive.writestr(f"{row.namespace}.{row.id}.yml", source)
     headers = {"content-disposition": 'attachment; filename="flows.zip"'}
     return Response(buffer.getvalue(), media_type="application/octet-stream", headers=headers)
 
@@ -255,13 +257,15 @@ def _archive(rows: list[FlowRow]) -> Response[bytes]:
 @post(f"{_BASE}/export/by-ids", status_code=200, tags=["Flows"])
 async def export_by_ids(request: AnyRequest) -> Response[bytes]:
     """Return flows as a zip archive."""
-    return _archive(await _named(Call(request)))
+    call = Call(request)
+    return await _archive(call, await _named(call))
 
 
 @get(f"{_BASE}/export/by-query", tags=["Flows"])
 async def export_by_query(request: AnyRequest) -> Response[bytes]:
     """Return the flows that a query finds as a zip archive."""
-    return _archive(await _found(Call(request)))
+    call = Call(request)
+    return await _archive(call, await _found(call))
 
 
 @post(f"{_BASE}/import", status_code=200, tags=["Flows"])

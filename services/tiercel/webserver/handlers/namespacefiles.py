@@ -206,7 +206,9 @@ async def export_files(request: AnyRequest, namespace: FromPath[str]) -> Respons
     rows, _ = await call.api.definitions.search(call.tenant_id, namespace=namespace, size=call.api.settings.bulk_max)
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for row in (each for each in rows if each.namespace == namespace):
-            archive.writestr(f"{_FLOWS.lstrip('/')}/{row.id}.yml", row.source)
+            source = await deployment.published_source(call.api, row)
+            if source is not None:
+                archive.writestr(f"{_FLOWS.lstrip('/')}/{row.id}.yml", source)
         for uri in await call.api.storage.by_prefix(call.tenant_id, root):
             size += (await call.api.storage.attributes(call.tenant_id, uri)).size
             if size > EXPORT_MAX:
