@@ -18,7 +18,7 @@ from tiercel.flowspec.places import placed_tasks
 from tiercel.flowspec.yaml import Path, path_text
 from tiercel.model.flow import Flow
 from tiercel.model.property import constant
-from tiercel.model.task import Condition, Objection
+from tiercel.model.task import Condition, Objection, Plugin
 from tiercel.plugins.core.condition import date as on_date
 from tiercel.plugins.core.condition.execution import MultipleCondition, Not, Or
 from tiercel.plugins.core.trigger.schedule import Schedule
@@ -45,16 +45,23 @@ def _objections(flow: Flow) -> Iterator[tuple[Path, Objection]]:
             continue
         off = path if task.disabled else None
         if not task.disabled:
-            yield from ((path, objection) for objection in task.objections())
+            yield from _of_plugin(task, path)
     for at, trigger in enumerate(flow.triggers):
         if not trigger.disabled:
             path = ("triggers", at)
-            yield from ((path, objection) for objection in trigger.objections())
+            yield from _of_plugin(trigger, path)
             yield from _of_conditions(trigger.conditions, (*path, "conditions"))
             if isinstance(trigger, Schedule):
                 yield from _of_conditions(trigger.schedule_conditions, (*path, "scheduleConditions"))
     for at, listener in enumerate(flow.listeners):
         yield from _of_conditions(listener.conditions, ("listeners", at, "conditions"))
+
+
+def _of_plugin(plugin: Plugin, path: Path) -> Iterator[tuple[Path, Objection]]:
+    try:
+        yield from [(path, objection) for objection in plugin.objections()]
+    except Exception as error:  # code of a package: a mistake in it keeps nobody from saving a flow
+        yield path, Objection((), f"What '{plugin.type}' says of its constants failed: {error!r}", refuses=False)
 
 
 def _of_conditions(conditions: Iterable[Condition], path: Path) -> Iterator[tuple[Path, Objection]]:
@@ -80,7 +87,7 @@ def _of_condition(condition: Condition, path: Path) -> Iterator[tuple[Path, Obje
             yield from _read(path, read_day, date=condition.date)
             yield from _of_holidays(condition, path)
         case _:
-            yield from ((path, objection) for objection in condition.objections())
+            yield from _of_plugin(condition, path)
 
 
 def _read(path: Path, read: Callable[[str], Any], **texts: str | None) -> Iterator[tuple[Path, Objection]]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tiercel.flowspec.parse import Outside, Report, check_flow, parse_flow
+from tiercel.model.task import Objection
+from tiercel.plugins.core.log.log import Log
 
 CORE = "io.kestra.plugin.core"
 SHELL = "io.kestra.plugin.scripts.shell.Commands"
@@ -354,3 +358,21 @@ def test_the_address_of_a_trigger_is_judged_as_that_of_a_task() -> None:
     text = f"id: a\nnamespace: team\ntasks: [{LOG}]\ntriggers: [{{id: h, type: {CORE}.http.Trigger, uri: x}}]\n"
 
     assert ["triggers[0].uri"] == [problem.path for problem in check_flow(text).problems]
+
+
+def test_a_mistake_in_what_a_package_says_of_constants_keeps_nobody_from_saving(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is a warning that names the type."""
+
+    def mistaken(_: Log) -> Iterator[Objection]:
+        raise ValueError("a mistake")
+
+    monkeypatch.setattr(Log, "objections", mistaken)
+
+    report = of_task(f"{CORE}.log.Log, message: x")
+
+    assert () == report.problems
+    assert [f"tasks[0]: What '{CORE}.log.Log' says of its constants failed: ValueError('a mistake')"] == list(
+        report.warnings
+    )
