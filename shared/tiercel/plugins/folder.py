@@ -12,7 +12,6 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -154,7 +153,8 @@ def files_below(folder: Path) -> Iterator[str]:
 
 
 async def _store(context: RunContext, folder: Path, name: str) -> str:
-    mark = blake2b(name.encode(), digest_size=8).hexdigest()
+    # An attempt may be run twice (a crash of PostgreSQL takes back that its job was taken): each run has its own files.
+    mark = os.urandom(8).hex()
     with _opened(folder, name) as file:
         return await context.store(f"{mark}-{Path(name).name}", file)
 

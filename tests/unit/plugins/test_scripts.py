@@ -133,6 +133,15 @@ async def test_files_go_in_and_out(bench: Bench) -> None:
     assert (await storage.read("main", files["single"])).endswith(b"/single")
 
 
+async def test_an_attempt_that_is_run_twice_keeps_the_files_of_both_runs(bench: Bench) -> None:
+    """After a crash of the queue a job may be run again: what the first run told of stays what it was."""
+    first, second = [await shell(bench, "date +%N > out.txt", outputFiles=["out.txt"]) for _ in range(2)]
+
+    read = bench.surroundings.storage.read
+    contents = [await read("main", outcome.outputs["outputFiles"]["out.txt"]) for outcome in (first, second)]
+    assert contents[0] != contents[1]
+
+
 async def test_namespace_files_are_there(bench: Bench) -> None:
     """Chosen files of the namespace are copied into the folder."""
     storage = bench.surroundings.storage
