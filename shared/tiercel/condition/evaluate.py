@@ -211,8 +211,7 @@ def _holidays(country: str, sub_division: str | None, year: int) -> frozenset[da
 
     try:
         return frozenset(holidays.country_holidays(country, subdiv=sub_division, years=year))
-    except (NotImplementedError, TypeError) as error:
-        # The first is said of what is not known, the other of what is the name of something else in the library.
+    except (NotImplementedError, TypeError) as error:  # unknown to the library, or the name of something else in it
         where = country if sub_division is None else f"{country}-{sub_division}"
         raise ExpressionError(f"Public holidays of '{where}' are not known.") from error
 
