@@ -20,7 +20,7 @@ from tiercel.plugins.core.flow.workingdirectory import FileExists, NamespaceFile
 from tiercel.plugins.core.namespaces import check_exists
 from tiercel.plugins.folder import files_below, inside, put_input_files, put_namespace_files
 from tiercel.plugins.scripts.commands import CommandRun, Plan
-from tiercel.plugins.scripts.naming import LABEL, job_name, labels, normalized
+from tiercel.plugins.scripts.naming import job_name, labels, normalized
 from tiercel.plugins.scripts.protocol import DEBUG_MARK, INFO_MARK
 from tiercel.storage.keyvalues import StorageKeyValues
 from tiercel.storage.local import LocalStorage
@@ -204,9 +204,8 @@ def _named(case: Case, bench: Bench) -> TaskContext:
 
 async def _labels(case: Case, bench: Bench, base: Path) -> None:
     args, expected = case.body["args"], case.body["expect"]
-    if args.get("prefix") != LABEL:
-        raise LeftOut("labels in lower case and without a prefix are of Kubernetes' runner, which does not exist here")
-    found = labels(_named(case, bench))
+    only(args, ("prefix", "normalize", "lowercase"), "the argument of labels")
+    found = labels(_named(case, bench), prefix=args.get("prefix") or "", lowercase=args.get("lowercase", False))
     claim(len(found), expected["size"], "the number of labels")
     claim(found, expected["equals"], "the labels")
 

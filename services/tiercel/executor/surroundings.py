@@ -54,11 +54,11 @@ def _places(texts: Iterable[str], parts: tuple[str, ...], setting: str) -> froze
 
 
 def _unsealer(encryption: Encryption | None) -> Callable[[Any], Any]:
-    """Return what replaces encrypted values by their texts, inside maps and lists."""
+    """Return what replaces encrypted values by their texts, inside maps and lists; without a key they are in clear."""
 
     def read(encrypted: str) -> str:
         if encryption is None:
-            raise ExpressionError("A value is encrypted, but no encryption key is set.")
+            return encrypted
         try:
             return encryption.decrypt(encrypted)
         except ValueError as error:

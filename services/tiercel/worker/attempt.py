@@ -77,11 +77,13 @@ class Run:
             if self.task.timeout is not None:
                 await self._arm()
             outcome = await _perform(self.task, self.context)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             if self._stop is None:
                 raise
             if current is not None:
                 current.uncancel()
+            if self._stop is Stop.TIMEOUT:
+                self._tell_place(error)
             outcome = stopped(self._stop, self._timeout)
         except Exception as error:  # the one place where whatever a task raises becomes its failure
             outcome = _failed(error, self.context)
@@ -95,6 +97,11 @@ class Run:
             outcome = msgspec.structs.replace(outcome, error=_shown(outcome.error, self.context))
             self.context.log("ERROR", outcome.error or "")
         return outcome
+
+    def _tell_place(self, error: asyncio.CancelledError) -> None:
+        """Log where the task was when its time was up, at the level that places of failures have."""
+        place = "".join(traceback.format_tb(error.__traceback__))
+        self.context.log("TRACE", f"Timeout: the task was stopped at\n{place}")
 
     async def _arm(self) -> None:
         self._timeout = await self.context.render(self.task.timeout, timedelta)

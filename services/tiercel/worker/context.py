@@ -167,22 +167,24 @@ class TaskContext:
 
     def _decrypt(self, text: str) -> str:
         key = self.surroundings.settings.encryption_key
-        if not key:
-            raise TaskFailed(
-                "A value is encrypted, but this worker has no encryption key; set 'encryption.secret-key'."
-            )
         try:
-            plain = encryption.decrypt(key, text)
+            plain = encryption.decrypt(key, text) if key else text
         except ValueError as error:
             raise TaskFailed(f"A value cannot be decrypted with this worker's key: {error}") from error
         self.mask.add(plain)
         return plain
 
     def encrypt(self, text: str) -> dict[str, str]:
-        """Return a text as an encrypted output."""
+        """Return a text as an encrypted output; without a key it is in clear, as Kestra keeps it, and the log warns."""
         key = self.surroundings.settings.encryption_key
         if not key:
-            raise TaskFailed("An output cannot be encrypted: the installation has no key; set 'encryption.secret-key'.")
+            self.log(
+                "WARN",
+                "An output that is to be encrypted is kept in clear: the installation has no key; "
+                "set 'encryption.secret-key'.",
+            )
+            self.mask.add(text)
+            return {"type": encryption.ENCRYPTED_TYPE, "value": text}
         value = encryption.encrypt(key, text, os.urandom(encryption.IV_LENGTH))
         return {"type": encryption.ENCRYPTED_TYPE, "value": value}
 

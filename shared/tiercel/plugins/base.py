@@ -180,7 +180,7 @@ class RunContext(Protocol):
         ...
 
     def encrypt(self, text: str) -> dict[str, str]:
-        """Return a text as an encrypted output; raise TaskFailed when the installation has no key."""
+        """Return a text as an encrypted output; it is in clear when the installation has no key."""
         ...
 
     async def store(self, name: str, content: Path | bytes | BinaryIO) -> str:

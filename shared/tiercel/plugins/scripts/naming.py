@@ -18,8 +18,12 @@ CHANCE: Final = 8
 _LETTERS: Final = string.ascii_lowercase + string.digits
 
 
-def labels(context: RunContext) -> dict[str, str]:
-    """Return what a container says of the run that it belongs to; attempts count from 0 there, as Kestra's do."""
+def labels(context: RunContext, *, prefix: str = LABEL, lowercase: bool = False) -> dict[str, str]:
+    """
+    Return what a container says of the run that it belongs to; attempts count from 0 there, as Kestra's do.
+
+    A runner of a package may need another prefix of the names, or none, and values in lower case.
+    """
     found = {
         "namespace": context.namespace,
         "flow-id": context.flow_id,
@@ -28,7 +32,9 @@ def labels(context: RunContext) -> dict[str, str]:
         "taskrun-id": context.task_run_id,
         "taskrun-attempt": str(context.attempt - 1),
     }
-    return {f"{LABEL}{name}": normalized(value) for name, value in found.items()}
+    return {
+        f"{prefix}{name}": normalized(value.lower() if lowercase else value) for name, value in found.items()
+    }
 
 
 def job_name(context: RunContext) -> str:

@@ -26,9 +26,10 @@ class PurgeCurrentExecutionFiles(RunnableTask, frozen=True, kw_only=True):
     """Delete all files of this execution."""
 
     async def run(self, context: RunContext) -> dict[str, Any]:
-        """Delete them and return their URIs."""
+        """Delete them and return their URIs, and behind them that of the execution's folder, which goes with them."""
         prefix = uris.execution(context.namespace, context.flow_id, context.execution_id)
-        return {"uris": await context.storage.delete_by_prefix(context.tenant_id, prefix)}
+        files = await context.storage.delete_by_prefix(context.tenant_id, prefix)
+        return {"uris": [*files, f"{uris.uri(prefix)}/"] if files else []}
 
 
 @register("io.kestra.plugin.core.storage.PurgeStorage")
