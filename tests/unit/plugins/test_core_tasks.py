@@ -247,12 +247,25 @@ async def test_namespace_files_go_both_ways(bench: Bench) -> None:
 
 
 async def test_files_of_an_execution_are_purged(bench: Bench) -> None:
-    """Those of others stay."""
+    """Those of others stay; the folder that goes with them is named behind them, and where nothing was, nothing is."""
     own = await put(bench, "/company/team/my-flow/executions/e1/tasks/t/r/a.txt", b"")
     other = await put(bench, "/company/team/my-flow/executions/e2/tasks/t/r/a.txt", b"")
 
-    assert {"uris": [own]} == (await run(bench, "storage.PurgeCurrentExecutionFiles")).outputs
+    first = await run(bench, "storage.PurgeCurrentExecutionFiles")
+    again = await run(bench, "storage.PurgeCurrentExecutionFiles")
+
+    assert {"uris": [own, "kestra:///company/team/my-flow/executions/e1/"]} == first.outputs
+    assert {"uris": []} == again.outputs
     assert await bench.surroundings.storage.exists("main", other)
+
+
+async def test_a_timeout_tells_where_the_task_was(bench: Bench) -> None:
+    """The sentence at ERROR, and at TRACE the place, as of other failures."""
+    outcome = await run(bench, "flow.Sleep", duration="PT1M", timeout="PT0.01S")
+
+    told = [(line.level, line.message) for line in outcome.logs if line.message.startswith("Timeout")]
+    assert ["TRACE", "ERROR"] == [level for level, _ in told]
+    assert "sleep" in told[0][1]
 
 
 async def test_a_templated_task_is_the_task_it_describes(bench: Bench) -> None:

@@ -38,3 +38,12 @@ def test_the_first_attempt_has_the_number_of_kestras(tmp_path: Path) -> None:
     found = labels(Bench(LocalStorage(tmp_path)).context({}))
 
     assert "0" == found["kestra.io/taskrun-attempt"]
+
+
+def test_labels_take_another_prefix_and_lower_case(tmp_path: Path) -> None:
+    """A runner of a package may write to a system that takes neither slashes nor capitals."""
+    context = Bench(LocalStorage(tmp_path)).context({"flow": {"namespace": "team", "id": "My_Flow"}})
+
+    found = labels(context, prefix="", lowercase=True)
+
+    assert "my_flow" == found["flow-id"]

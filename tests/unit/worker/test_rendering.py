@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tiercel.errors import ExpressionError, TaskFailed
+from tiercel.errors import ExpressionError
 from tiercel.model.task import LogLevel
 from tiercel.storage.local import LocalStorage
 from tiercel.worker.context import TaskContext
@@ -142,10 +142,16 @@ async def test_an_encrypted_input_is_decrypted_and_masked(bench: Bench) -> None:
     assert "it is ******!" == bench.logs[-1].message
 
 
-async def test_without_a_key_nothing_is_encrypted(tmp_path: Path) -> None:
-    """The sentence tells the operator which setting is missing."""
-    with pytest.raises(TaskFailed, match=r"encryption\.secret-key"):
-        Bench(LocalStorage(tmp_path)).context(FLOW).encrypt("text")
+async def test_without_a_key_an_encrypted_output_is_kept_in_clear(tmp_path: Path) -> None:
+    """A warning tells the operator which setting is missing; expressions read it, and logs do not show it."""
+    bench = Bench(LocalStorage(tmp_path))
+    kept = bench.context(FLOW).encrypt("s3cr3t")
+    context = bench.context({**FLOW, "inputs": {"password": kept}})
+
+    assert ("WARN", True) == (bench.logs[-1].level, "'encryption.secret-key'" in bench.logs[-1].message)
+    assert "s3cr3t" == await context.render("{{ inputs.password }}")
+    context.log("INFO", "it is s3cr3t!")
+    assert "it is ******!" == bench.logs[-1].message
 
 
 async def test_expressions_see_globals_and_chosen_variables_of_the_environment(context: TaskContext) -> None:

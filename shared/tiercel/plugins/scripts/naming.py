@@ -32,9 +32,7 @@ def labels(context: RunContext, *, prefix: str = LABEL, lowercase: bool = False)
         "taskrun-id": context.task_run_id,
         "taskrun-attempt": str(context.attempt - 1),
     }
-    return {
-        f"{prefix}{name}": normalized(value.lower() if lowercase else value) for name, value in found.items()
-    }
+    return {f"{prefix}{name}": normalized(value.lower() if lowercase else value) for name, value in found.items()}
 
 
 def job_name(context: RunContext) -> str:
