@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from tests.statemachine.flows import flow, group
+from typing import Any
+
+import pytest
+
+from tests.statemachine.flows import flow, group, task
 from tests.statemachine.machine import EXECUTION, Machine
 from tiercel.messages import execution_event as events
+from tiercel.messages.broadcast import KillRun
 from tiercel.model.execution import OutputRef
 from tiercel.model.state import State
 
@@ -16,15 +21,15 @@ def begun() -> Machine:
     return machine
 
 
-def tell(machine: Machine, *states: State) -> Machine:
-    """Let the worker tell of the task."""
+def tell(machine: Machine, *states: State, task_id: str = "x", seq: int = 0) -> Machine:
+    """Let the worker tell of a task."""
     for state in states:
         outputs = OutputRef(size=10, value={"exitCode": 1}) if state is State.RETRYING else None
         error = "it failed" if outputs is not None else None
         machine.step(
             events.ChildRunReported(
-                execution_id=EXECUTION, at=machine.now, seq=0, attempt=1, worker="w1", task_id="x", state=state,
-                outputs=outputs, error=error, task_run_id="x-run",
+                execution_id=EXECUTION, at=machine.now, seq=seq, attempt=1, worker="w1", task_id=task_id, state=state,
+                outputs=outputs, error=error, task_run_id=f"{task_id}-run",
             )
         )  # fmt: skip
     return machine
@@ -64,3 +69,44 @@ def test_a_kill_without_an_answer_ends_a_task_that_would_be_tried_again() -> Non
 
     assert State.KILLED == machine.pass_time(60).state
     assert [("w", "KILLED"), ("x", "KILLED")] == machine.states()
+
+
+def renewing(attempt_number: int = 1, **properties: Any) -> Machine:
+    """Let a worker begin a folder whose task is tried again by a new execution."""
+    retry = {"type": "constant", "interval": "PT1S", "maxAttempts": 2, "behavior": "CREATE_NEW_EXECUTION"}
+    renewed = task("x", retry=retry, **properties)
+    machine = Machine(flow(group("Sequential", "s", group("WorkingDirectory", "w", renewed, "y")), "after"))
+    machine.create(attempt_number=attempt_number)
+    machine.start(machine.jobs[0])
+    return machine
+
+
+@pytest.mark.parametrize("may_fail", [False, True])
+def test_a_task_of_a_folder_that_is_tried_again_by_a_new_execution(may_fail: bool) -> None:
+    """It, all that is around it and the execution end RETRIED; the folder's worker is told that nobody waits for it."""
+    machine = renewing(allowFailure=may_fail)
+    job = machine.jobs.popleft()
+    tell(machine, State.RUNNING, State.FAILED, seq=job.seq)
+
+    assert State.RETRIED == machine.state
+    assert [("s", "RETRIED"), ("w", "RETRIED"), ("x", "RETRIED")] == machine.states()
+    assert [((job.seq, 1),)] == [kill.runs for kill in machine.broadcasts if isinstance(kill, KillRun)]
+
+    tell(machine, State.RUNNING, task_id="y", seq=job.seq)
+    machine.finish(job, State.FAILED)
+    machine.pass_time(2)
+
+    assert [("s", "RETRIED"), ("w", "RETRIED"), ("x", "RETRIED")] == machine.states()
+    [created] = [message for message in machine.messages if isinstance(message, events.CreateExecution)]
+    assert (2, EXECUTION) == (created.attempt_number, created.parent_id)
+
+
+def test_a_task_of_a_folder_has_failed_after_its_last_execution() -> None:
+    """`maxAttempts` counts executions: in the last one the folder goes on as without a retry."""
+    machine = renewing(2, allowFailure=True)
+    job = machine.jobs.popleft()
+    tell(machine, State.RUNNING, State.FAILED, seq=job.seq)
+    assert [("s", "RUNNING"), ("w", "RUNNING"), ("x", "WARNING")] == machine.states()
+
+    machine.finish(job, State.WARNING)
+    assert State.WARNING == machine.run().state

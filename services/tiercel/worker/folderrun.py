@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tiercel.worker.jobrun import Owner
 
 _NEW: Final = RetryBehavior.CREATE_NEW_EXECUTION
-"""A retry that only the executor could make."""
+"""A retry that the executor makes, by a new execution."""
 
 
 class FolderRun:

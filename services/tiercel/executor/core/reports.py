@@ -116,7 +116,7 @@ def _goes_on(draft: Draft, seq: int, node: Node, state: State) -> bool:
 def child_run(draft: Draft, facts: Facts, event: ChildRunReported) -> None:
     """A job tells of a task that it runs inside (WorkingDirectory), or of a dynamic run."""
     job = draft.run(event.seq)
-    if job is None or job.run.attempt != event.attempt:
+    if job is None or job.run.attempt != event.attempt or job.worker is None:
         return
     found = next(
         (
@@ -149,8 +149,23 @@ def child_run(draft: Draft, facts: Facts, event: ChildRunReported) -> None:
         draft.turn(seq, State.RETRYING)
         return
     node = facts.node_of(record.run.task_id)
+    failed = event.state is State.FAILED and not event.dynamic
+    if failed and node is not None and _retry_execution(draft, facts, job, seq, node):
+        return
     if draft.turn(seq, allowed(event.state, node) if node is not None else event.state):
         fold(draft, seq)
+
+
+def _retry_execution(draft: Draft, facts: Facts, job: RunRecord, seq: int, node: Node) -> bool:
+    """Arrange a new execution for a task that failed inside a job, which is of no use any more; False without one."""
+    if not retrying.renews(node, facts) or not retrying.retry(draft, facts, seq, node):
+        return False
+    jobs.forget_job(draft, job, facts.node_of(job.run.task_id))
+    ended = draft.get(job.run.seq)
+    draft.put(replace(ended, run=end_attempt(ended.run, State.FAILED, draft.at)))
+    kill = KillRun(execution_id=draft.execution.id, runs=((job.run.seq, job.run.attempt),))
+    draft.messages.append(Outgoing(topic=BROADCAST, key="", message=kill))
+    return True
 
 
 def _new_child(draft: Draft, event: ChildRunReported) -> RunRecord:

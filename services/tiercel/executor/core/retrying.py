@@ -25,6 +25,12 @@ def policy_of(node: Node, facts: Facts) -> Retry | None:
     return facts.plan.flow.retry
 
 
+def renews(node: Node, facts: Facts) -> bool:
+    """Tell whether a failed task is tried again by a new execution."""
+    policy = policy_of(node, facts)
+    return policy is not None and policy.behavior is RetryBehavior.CREATE_NEW_EXECUTION
+
+
 def next_date(policy: Retry, run: TaskRun, draft: Draft, dialect: str) -> datetime | None:
     """Return when a failed run is tried again; None when it is not."""
     execution = draft.execution
