@@ -9,7 +9,7 @@ import pytest
 from tests.statemachine.flows import flow, group, task
 from tests.statemachine.machine import EXECUTION, Machine
 from tiercel.executor.core.facts import Lanes
-from tiercel.messages.execution_event import KillRequested, WorkerLost
+from tiercel.messages.execution_event import JobReturned, KillRequested, TaskFinished, WorkerLost
 from tiercel.model.lane import served
 from tiercel.model.state import State
 from tiercel.worker.settings import WorkerSettings
@@ -97,15 +97,69 @@ def test_a_task_run_that_waits_to_know_can_be_killed() -> None:
     assert [] == machine.sent_to
 
 
-def test_a_job_whose_worker_was_lost_waits_for_the_next_one() -> None:
-    """It has begun: the absence of a worker does not fail it any more."""
-    machine = run(flow(task("a", workerSelector=selector("gpu"))), "gpu")
+def began_and_lost(fallback: str, lanes: Lanes) -> Machine:
+    """Let the only worker of a tag begin a job and die."""
+    machine = run(flow(task("a", workerSelector=selector("gpu", fallback=fallback))), "gpu")
     job = machine.jobs.popleft()
     machine.start(job)
-    machine.lanes = Lanes(frozenset({"default"}))
+    machine.lanes = lanes
     machine.step(WorkerLost(execution_id=EXECUTION, at=machine.now, seq=job.seq, attempt=1, worker="w1"))
+    return machine
+
+
+@pytest.mark.parametrize(
+    ("fallback", "state", "lanes"),
+    [
+        ("FAIL", State.FAILED, ["gpu"]),
+        ("WAIT", State.RUNNING, ["gpu", "gpu"]),
+        ("IGNORE", State.RUNNING, ["gpu", "default"]),
+        ("CANCEL", State.CANCELLED, ["gpu"]),
+    ],
+)
+def test_the_fallback_decides_when_the_last_worker_was_lost(fallback: str, state: State, lanes: list[str]) -> None:
+    """A job that is sent again is judged as one that is sent first."""
+    machine = began_and_lost(fallback, Lanes(frozenset({"default"})))
+
+    assert (state, lanes) == (machine.state, machine.sent_to)
+    assert (state is State.FAILED) is any("'gpu'" in line for line in machine.logs)
+
+
+def test_a_job_whose_worker_was_lost_waits_until_the_workers_are_known() -> None:
+    """What the lost worker tells meanwhile counts no more; then the job is sent, once."""
+    machine = began_and_lost("FAIL", Lanes(frozenset({"default"}), is_whole=False)).pass_time(5)
+    machine.step(
+        TaskFinished(execution_id=EXECUTION, at=machine.now, seq=0, attempt=1, worker="w1", state=State.FAILED)
+    )
+    assert (State.RUNNING, ["gpu"]) == (machine.state, machine.sent_to)
+
+    machine.lanes = Lanes(frozenset({"gpu"}), is_whole=False)
+    machine.pass_time(10)
 
     assert ["gpu", "gpu"] == machine.sent_to
+    assert State.SUCCESS == machine.run().state
+    assert [State.RESUBMITTED, State.SUCCESS] == [attempt.state for attempt in machine.rows[0].run.attempts]
+
+
+def test_a_job_that_its_last_worker_hands_back_waits_until_the_workers_are_known() -> None:
+    """Also when that it has the job is told after that it has it no more."""
+    machine = run(flow(task("a", workerSelector=selector("gpu"))), "gpu")
+    job = machine.jobs.popleft()
+    machine.step(JobReturned(execution_id=EXECUTION, at=machine.now, seq=0, attempt=1, worker="w1"))
+    machine.lanes = Lanes(frozenset({"default"}), is_whole=False)
+    machine.start(job)
+    assert (State.RUNNING, ["gpu"]) == (machine.pass_time(5).state, machine.sent_to)
+
+    machine.lanes = Lanes(frozenset({"default"}))
+
+    assert (State.FAILED, ["gpu"]) == (machine.pass_time(2).state, machine.sent_to)
+
+
+def test_a_job_that_waits_to_be_sent_again_can_be_killed() -> None:
+    """No worker has it: it ends at once."""
+    machine = began_and_lost("FAIL", Lanes(frozenset({"default"}), is_whole=False))
+    machine.step(KillRequested(execution_id=EXECUTION, at=machine.now))
+
+    assert (State.KILLED, ["gpu"]) == (machine.pass_time(2).state, machine.sent_to)
 
 
 def test_a_worker_serves_its_tags_and_their_combinations() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tiercel.executor.core import reach, routing
+from tiercel.executor.core import reach
 from tiercel.executor.core.context import LazyContext, context_of, outputs_tree, path_of, records_of
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.facts import Facts
@@ -18,13 +18,11 @@ from tiercel.executor.core.plan import Kind, Node
 from tiercel.messages.worker_job import TaskJob
 from tiercel.model.live import RunRecord
 from tiercel.model.state import State
-from tiercel.queue.base import LANE_DEFAULT, OutgoingJob
+from tiercel.queue.base import OutgoingJob
 
 
-def submit(draft: Draft, facts: Facts, seq: int, node: Node, lane: str | None = None) -> None:
+def submit(draft: Draft, facts: Facts, seq: int, node: Node, lane: str) -> None:
     """Send a task run's next attempt to the workers, by the lane that was chosen for it."""
-    if lane is None:
-        lane = routing.lane_of(draft, facts, draft.get(seq).run, node, first=False) or LANE_DEFAULT
     record = draft.get(seq)
     run = record.run
     execution = draft.execution

@@ -10,7 +10,7 @@ from tiercel.executor.core.ending import allowed, begin_attempt, count_end, end_
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.killing import end_killed, killed_as
 from tiercel.executor.core.plan import Kind, Node
-from tiercel.executor.core.starting import activate, fail
+from tiercel.executor.core.starting import activate, fail, send_again
 from tiercel.messages.broadcast import KillRun
 from tiercel.messages.execution_event import (
     ChildEnded,
@@ -83,6 +83,8 @@ def finished(draft: Draft, facts: Facts, event: TaskFinished) -> None:
         record = _begin(draft, facts, event.seq, event.worker)
     if record.run.attempt != event.attempt or record.run.state not in (State.RUNNING, State.KILLING) or node is None:
         return
+    if record.worker is None:
+        return  # told by a worker that was given up: the run waits to be sent to another
     state = killed_as(draft, event.seq) if event.state is State.KILLED else event.state
     run = end_attempt(record.run, state, draft.at, event.log_file)
     run = keep_outputs(draft, run, event.outputs)
@@ -216,7 +218,7 @@ def lost(draft: Draft, facts: Facts, event: WorkerLost) -> None:
     else:
         draft.log("WARN", f"Worker '{event.worker}' was lost; the task is run again.", run)
         draft.put(replace(draft.get(event.seq), resubmits=record.resubmits + 1))
-        jobs.submit(draft, facts, event.seq, node)
+        send_again(draft, facts, event.seq, node)
 
 
 def returned(draft: Draft, facts: Facts, event: JobReturned) -> None:
@@ -248,7 +250,7 @@ def returned(draft: Draft, facts: Facts, event: JobReturned) -> None:
 def _submit_again(draft: Draft, facts: Facts, record: RunRecord, node: Node) -> None:
     """Give a job that its worker has not started to another."""
     jobs.forget_job(draft, record, node)
-    jobs.submit(draft, facts, record.run.seq, node)
+    send_again(draft, facts, record.run.seq, node)
 
 
 def refused(draft: Draft, facts: Facts, event: JobRefused) -> None:

@@ -29,12 +29,11 @@ class NotKnownYet(Exception):
     """The executor has not listened for long enough to say that no worker is there."""
 
 
-def lane_of(draft: Draft, facts: Facts, run: TaskRun, node: Node, *, first: bool = True) -> str | None:
+def lane_of(draft: Draft, facts: Facts, run: TaskRun, node: Node) -> str | None:
     """
     Return the lane of a task run's job; None when the execution is to be cancelled for want of a worker.
 
-    Raises ExpressionError when the task is to fail, and NotKnownYet when that cannot be told. A job that is sent
-    again (`first` is false) waits instead.
+    Raises ExpressionError when the task is to fail, and NotKnownYet when that cannot be told.
     """
     chosen = _chosen(facts, node)
     if chosen is None:
@@ -46,8 +45,6 @@ def lane_of(draft: Draft, facts: Facts, run: TaskRun, node: Node, *, first: bool
         return found or lanes[0]
     if fallback is SelectorFallback.IGNORE and known.is_whole:
         return LANE_DEFAULT
-    if not first:
-        return lanes[0]
     if not known.is_whole:
         raise NotKnownYet
     if fallback is SelectorFallback.CANCEL:

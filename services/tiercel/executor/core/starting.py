@@ -85,7 +85,7 @@ def activate(draft: Draft, facts: Facts, seq: int, node: Node, *, passes: bool =
 def _begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
     match node.kind:
         case Kind.RUNNABLE:
-            _send(draft, facts, seq, node)
+            send(draft, facts, seq, node)
         case Kind.SUBFLOW:
             subflow.begin(draft, facts, seq, node)
             if draft.get(seq).child_id is not None and not node.task.wait:  # type: ignore[attr-defined]  # a Subflow
@@ -115,8 +115,12 @@ def _begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
             _begin_flowable(draft, facts, seq, node)
 
 
-def _send(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
-    """Send a task run to the workers that it is for, or look again later whether there are any."""
+def send(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
+    """
+    Send a task run to the workers that it is for, or look again later whether there are any.
+
+    Raises FlowAuthorError when there are none, and the task is to fail then.
+    """
     try:
         lane = routing.lane_of(draft, facts, draft.get(seq).run, node)
     except routing.NotKnownYet:
@@ -130,12 +134,25 @@ def _send(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
         jobs.submit(draft, facts, seq, node, lane)
 
 
+def send_again(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
+    """Send a task run whose worker does not run it any more; without workers for it, its `fallback` decides."""
+    try:
+        send(draft, facts, seq, node)
+    except FlowAuthorError as error:
+        fail(draft, facts, seq, node, str(error))
+
+
 def look_again(draft: Draft, facts: Facts, seq: int) -> None:
-    """Begin a task run that waits to know whether a worker is there for it."""
+    """Begin a task run, or send it again, that waits to know whether a worker is there for it."""
     record = draft.run(seq)
     node = facts.node_of(record.run.task_id) if record is not None else None
-    if record is not None and node is not None and record.run.state in (State.CREATED, State.RESTARTED):
+    if record is None or node is None:
+        return
+    state = record.run.state
+    if state in (State.CREATED, State.RESTARTED):
         activate(draft, facts, seq, node, passes=True)
+    elif record.worker is None and (state is State.RUNNING or record.returned_by is not None):
+        send_again(draft, facts, seq, node)
 
 
 def _pretend(draft: Draft, facts: Facts, seq: int, node: Node, fixture: TaskFixture) -> None:
