@@ -42,9 +42,14 @@ class Problem:
         self.line = line
         self.column = column
 
+    @property
+    def sentence(self) -> str:
+        """The path and what is wrong there, without the place in the text."""
+        return f"{self.path}: {self.message}" if self.path else self.message
+
     def __str__(self) -> str:
         where = f" (line {self.line}, column {self.column})" if self.line is not None else ""
-        return f"{self.path}: {self.message}{where}" if self.path else f"{self.message}{where}"
+        return f"{self.sentence}{where}"
 
 
 class InvalidFlow(FlowAuthorError):

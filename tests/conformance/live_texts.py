@@ -83,7 +83,7 @@ def _report(answer: Mapping[str, Any]) -> Report:
         flow=None if problems else parse_flow(yaml.safe_dump(stub)),
         problems=problems,
         deprecations=tuple(answer.get("deprecationPaths", ())),
-        warnings=tuple(answer.get("warnings", ())),
+        cautions=tuple(Problem("", sentence) for sentence in answer.get("warnings", ())),
         relocations=tuple(_relocation(info) for info in answer.get("infos", ())),
     )
 

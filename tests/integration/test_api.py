@@ -93,6 +93,19 @@ async def test_what_only_newer_versions_refuse_is_saved_and_what_can_only_fail_i
     assert "is not an address of HTTP" in refused["message"]
 
 
+async def test_the_validation_says_where_its_warnings_stand(stage: Stage) -> None:
+    """`warnings` are Kestra's sentences; each has its place beside it, as problems have."""
+    text = "id: fine\nnamespace: company.team\ntasks:\n- {id: t, type: io.kestra.plugin.core.log.Log, message: hi}\n"
+
+    (judged,) = await stage.call(
+        "POST", "flows/validate", content=f"{text}triggers:\n- {{id: t, type: io.kestra.plugin.core.trigger.Flow}}\n"
+    )
+
+    (place,) = judged["warningPlaces"]
+    assert [place["message"]] == judged["warnings"]
+    assert ("", 6, 3) == (place["path"], place["line"], place["column"])
+
+
 async def test_a_flow_may_leave_to_the_installation_what_its_defaults_give(tmp_path: Path) -> None:
     """Plugin defaults of the installation count when a flow is validated and saved."""
     text = "id: f\nnamespace: {}\ntasks:\n  - {{id: t, type: io.kestra.plugin.core.log.Log}}\n"

@@ -27,6 +27,8 @@ SUFFIXES: Final = (".yaml", ".yml")
 _FLOWS: Final = frozenset({"namespace", "tasks"})
 """Of a flow at least one of these is there, whatever it lacks."""
 _BAD: Final = frozenset({"MISSING", "INVALID", "UNREADABLE"})
+_OF_RULES: Final = frozenset({"problem", "warning"})
+"""Kinds of notes whose message does not say where."""
 MISSING: Final = frozenset({UseKind.UNKNOWN_TYPE, UseKind.UNKNOWN_PROPERTY})
 
 
@@ -126,14 +128,15 @@ def _other(data: Any) -> Status | None:
 def _report(name: str, report: Report) -> FlowReport:
     uses = [_note(use, place) for use, place in report.uses]
     known = {note.path for note in uses if note.kind in MISSING}
-    problems = [_problem(problem) for problem in report.problems if problem.path not in known]
+    problems = [_problem(problem, "problem") for problem in report.problems if problem.path not in known]
+    cautions = [_problem(caution, "warning") for caution in report.cautions]
     if any(note.kind in MISSING for note in uses):
         status = Status.MISSING
     elif problems:
         status = Status.INVALID
     else:
         status = Status.OLDER if uses else Status.RUNS
-    notes = sorted([*uses, *problems], key=lambda note: (note.line or 0, note.column or 0))
+    notes = sorted([*uses, *problems, *cautions], key=lambda note: (note.line or 0, note.column or 0))
     called = report.name or "?"
     return FlowReport(file=name, flow=called, status=status, notes=tuple(notes))
 
@@ -144,8 +147,8 @@ def _note(use: Use, place: tuple[int, int] | None) -> Note:
     return Note(kind=str(use.kind), path=use.text, message=message, line=line, column=column)
 
 
-def _problem(problem: Problem) -> Note:
-    return Note(kind="problem", path=problem.path, message=problem.message, line=problem.line, column=problem.column)
+def _problem(problem: Problem, kind: str) -> Note:
+    return Note(kind=kind, path=problem.path, message=problem.message, line=problem.line, column=problem.column)
 
 
 def as_json(reports: list[FlowReport]) -> dict[str, Any]:
@@ -163,7 +166,7 @@ def as_text(reports: list[FlowReport]) -> Iterator[str]:
         yield f"{report.file}: {report.flow} {report.status}"
         for note in report.notes:
             where = f"{note.line}:{note.column}" if note.line is not None else "-"
-            path = f"{note.path}: " if note.kind == "problem" and note.path else ""
+            path = f"{note.path}: " if note.kind in _OF_RULES and note.path else ""
             yield f"  {where:>8}  {note.kind}: {path}{note.message}"
     missing = _missing(reports)
     if missing:

@@ -13,9 +13,9 @@ from typing import Any, Final
 from tiercel.condition.evaluate import is_public_holiday
 from tiercel.condition.moment import read_day, read_moment, read_offset_time
 from tiercel.errors import ExpressionError
-from tiercel.flowspec.findings import MAX_PROBLEMS, Findings
+from tiercel.flowspec.findings import Findings
 from tiercel.flowspec.places import placed_tasks
-from tiercel.flowspec.yaml import Path, path_text
+from tiercel.flowspec.yaml import Path
 from tiercel.model.flow import Flow
 from tiercel.model.property import constant
 from tiercel.model.task import Condition, Objection, Plugin
@@ -26,16 +26,11 @@ from tiercel.plugins.core.trigger.schedule import Schedule
 ANY_DAY: Final = date(2024, 1, 1)
 
 
-def check_constants(flow: Flow, findings: Findings) -> list[str]:
-    """Note constants that are refused; return a warning for each that is only dubious."""
-    warnings: list[str] = []
+def check_constants(flow: Flow, findings: Findings) -> None:
+    """Note constants that are refused, and those that are only dubious."""
     for path, objection in _objections(flow):
-        place = (*path, *objection.path)
-        if objection.refuses:
-            findings.of_constant(place, objection.message)
-        elif len(warnings) < MAX_PROBLEMS:
-            warnings.append(f"{path_text(place)}: {objection.message}")
-    return warnings
+        note = findings.of_constant if objection.refuses else findings.doubt
+        note((*path, *objection.path), objection.message)
 
 
 def _objections(flow: Flow) -> Iterator[tuple[Path, Objection]]:

@@ -73,6 +73,7 @@ class Findings:
     __slots__ = (
         "constants",
         "deprecations",
+        "doubts",
         "expressions",
         "found",
         "incomplete",
@@ -89,6 +90,7 @@ class Findings:
         self.deprecations: list[str] = []
         self.newer: list[Finding] = []
         self.constants: list[Finding] = []
+        self.doubts: list[Finding] = []
         self.relocations: list[tuple[str, str]] = []
         self.old: set[str] = set()
         self.expressions: list[tuple[Trail, Any]] = []
@@ -135,6 +137,16 @@ class Findings:
         if len(self.constants) < MAX_PROBLEMS:
             self.constants.append(Finding(path, message))
 
+    def doubt(self, path: Path, message: str) -> None:
+        """Note what keeps no flow from being saved, and may still not be meant."""
+        if len(self.doubts) < MAX_PROBLEMS:
+            self.doubts.append(Finding(path, message))
+
+    def doubt_of_flow(self, place: Path, message: str) -> None:
+        """Note a doubt whose sentence says itself what it is about, which shows at `place`."""
+        if len(self.doubts) < MAX_PROBLEMS:
+            self.doubts.append(Finding((), message, place))
+
     def deprecated(self, trail: Trail) -> None:
         path = path_text(path_of(trail))
         if path not in self.deprecations:
@@ -152,6 +164,10 @@ class Findings:
     def constant_problems(self, document: Document | None) -> list[Problem]:
         """Return what is wrong with constants, with their places in the text."""
         return [_placed(finding, document) for finding in self.constants]
+
+    def cautions(self, document: Document | None) -> list[Problem]:
+        """Return the doubts with their places in the text."""
+        return [_placed(finding, document) for finding in self.doubts]
 
 
 def _placed(finding: Finding, document: Document | None) -> Problem:

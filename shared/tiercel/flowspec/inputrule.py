@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from tiercel.expression import java_regex
@@ -111,15 +111,15 @@ def _check_input(each: Input, path: Path, dialect: Dialect, findings: Findings) 
     _check_order(each, say)
 
 
-def default_warnings(inputs: Iterable[Input], dialect: Dialect) -> Iterator[str]:
+def check_defaults(inputs: Iterable[Input], path: Path, dialect: Dialect, findings: Findings) -> None:
     """
-    Yield a sentence for each default that the input's own bounds refuse.
+    Doubt each default that the input's own bounds refuse.
 
     The flow can be saved all the same, as in Kestra: its executions start when they are given another value.
     """
-    for each in inputs:
+    for at, each in enumerate(inputs):
         if each.type is InputType.FORM:
-            yield from default_warnings(each.inputs, dialect)
+            check_defaults(each.inputs, (*path, at, "inputs"), dialect, findings)
             continue
         if each.defaults is None or each.type is InputType.FILE or _holds_expression(each.defaults):
             continue
@@ -128,9 +128,9 @@ def default_warnings(inputs: Iterable[Input], dialect: Dialect) -> Iterator[str]
             causes = list(violations(each, value, dialect))
         except ValueError as error:
             causes = [str(error)]
-        yield from (
-            f"The default of the input '{each.id}' will be refused when it is used: {cause}" for cause in causes
-        )
+        for cause in causes:
+            message = f"The default of the input '{each.id}' will be refused when it is used: {cause}"
+            findings.doubt_of_flow((*path, at, "defaults"), message)
 
 
 def _holds_expression(value: Any) -> bool:

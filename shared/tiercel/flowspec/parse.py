@@ -18,7 +18,7 @@ from tiercel.flowspec.defaults import OuterDefaults, merge_defaults
 from tiercel.flowspec.findings import Findings, Use
 from tiercel.flowspec.reference import check_templates
 from tiercel.flowspec.scalars import BROKEN
-from tiercel.flowspec.validate import Extras, note_removed_inputs, validate_flow
+from tiercel.flowspec.validate import note_removed_inputs, validate_flow
 from tiercel.flowspec.yaml import Document, read_documents
 from tiercel.model.flow import Dialect, Flow
 from tiercel.model.task import Task
@@ -38,11 +38,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     All that can be said about one text.
 
     `flow` is there when it is valid. `deprecations` are paths, `relocations` pairs of an older type name and its new
-    one, `warnings` and `infos` sentences.
+    one, `cautions` what keeps no flow from being saved; `warnings` and `infos` are sentences.
     """
 
     problems: tuple[Problem, ...] = ()
-    warnings: tuple[str, ...] = ()
+    cautions: tuple[Problem, ...] = ()
     deprecations: tuple[str, ...] = ()
     relocations: tuple[tuple[str, str], ...] = ()
     uses: tuple[tuple[Use, tuple[int, int] | None], ...] = ()
@@ -50,6 +50,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
     """Namespace and id, as far as they are there."""
     flow: Flow | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """One sentence for each caution."""
+        return tuple(caution.sentence for caution in self.cautions)
 
     @property
     def infos(self) -> tuple[str, ...]:
@@ -161,7 +166,6 @@ def _report(document: Document, source: str, outside: Outside) -> Report:
     findings = Findings(strict=outside.strict)
     merged = merge_defaults(data, *outside.defaults.scopes(data.get("namespace")))
     flow = bind_struct(Flow, merged, None, findings)
-    extras = Extras()
     if outside.check_expression is not None:
         check_templates(findings, outside.check_expression)
     if flow is not BROKEN:
@@ -170,20 +174,17 @@ def _report(document: Document, source: str, outside: Outside) -> Report:
     if flow is not BROKEN and not findings.incomplete:
         dialect = Dialect.V1 if findings.old or _OLD_EXPRESSION.search(source) else Dialect.V2
         flow = _complete(flow, merged, source, dialect, outside)
-        extras = validate_flow(flow, findings)
-        flow = msgspec.structs.replace(flow, dialect=extras.dialect)
+        flow = msgspec.structs.replace(flow, dialect=validate_flow(flow, findings))
     problems = findings.problems(document)
+    cautions = findings.cautions(document)
     for refuses, found in (
         (outside.newer_rules, findings.newer_problems(document)),
         (outside.judges_constants, findings.constant_problems(document)),
     ):
-        if refuses:
-            problems += found
-        else:
-            extras.warnings += [str(problem) for problem in found]
+        (problems if refuses else cautions).extend(found)
     return Report(
         problems=tuple(problems),
-        warnings=tuple(extras.warnings),
+        cautions=tuple(cautions),
         deprecations=tuple(findings.deprecations),
         relocations=tuple(findings.relocations),
         name=".".join(str(data[key]) for key in ("namespace", "id") if data.get(key) is not None) or None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
@@ -95,12 +95,15 @@ def check_selector(selector: WorkerSelector | None, path: Path, findings: Findin
         findings.at(path, "'tags' must name at least one tag when 'match' or 'fallback' is set")
 
 
-def runnable_only(task: Task) -> Iterator[str]:
-    """Yield a warning for each property of a flowable that only a runnable task heeds."""
+def check_runnable_only(task: Task, path: Path, findings: Findings) -> None:
+    """Doubt each property of a flowable that only a runnable task heeds."""
     if isinstance(task, FlowableTask) and not isinstance(task, Approval | Pause | WorkingDirectory):
         for attribute, name in _RUNNABLE_ONLY:
             if getattr(task, attribute) is not None:
-                yield f"The task '{task.id}' cannot use the '{name}' property as it's only relevant for runnable tasks."
+                message = (
+                    f"The task '{task.id}' cannot use the '{name}' property as it's only relevant for runnable tasks."
+                )
+                findings.doubt_of_flow((*path, name), message)
 
 
 def _check_folder(task: WorkingDirectory, say: Say) -> None:

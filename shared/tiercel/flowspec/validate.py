@@ -14,10 +14,10 @@ from tiercel.flowspec.binder import properties_of
 from tiercel.flowspec.constantrule import check_constants
 from tiercel.flowspec.findings import Findings, UseKind
 from tiercel.flowspec.identity import check_names, placed_leaves
-from tiercel.flowspec.inputrule import check_inputs, default_warnings
+from tiercel.flowspec.inputrule import check_defaults, check_inputs
 from tiercel.flowspec.places import placed_tasks
 from tiercel.flowspec.reference import check_references
-from tiercel.flowspec.taskrule import WORKER_GROUP, check_retry, check_selector, check_task, runnable_only
+from tiercel.flowspec.taskrule import WORKER_GROUP, check_retry, check_runnable_only, check_selector, check_task
 from tiercel.flowspec.triggerrule import check_trigger, never_fires
 from tiercel.model.duration import format_duration
 from tiercel.model.flow import Dialect, Flow, PluginDefault, Quota, Sla, SlaType
@@ -35,36 +35,26 @@ QUOTA_MIN: Final = timedelta(minutes=1)
 """The shortest window of a quota."""
 
 
-class Extras:
-    """What validation says beside problems."""
-
-    __slots__ = ("dialect", "warnings")
-
-    def __init__(self, dialect: Dialect = Dialect.V2) -> None:
-        self.warnings: list[str] = []
-        self.dialect = dialect
-
-
-def validate_flow(flow: Flow, findings: Findings) -> Extras:
-    """Check the rules of a flow; problems go to `findings`."""
+def validate_flow(flow: Flow, findings: Findings) -> Dialect:
+    """Check the rules of a flow; what is found goes to `findings`. Return the dialect that the flow is of."""
     old = any(leaf.type in REMOVED_INPUT_TYPES for leaf, _ in placed_leaves(flow.inputs, ()))
-    extras = Extras(Dialect.V1 if old else flow.dialect)
-    _check_own(flow, extras.dialect, findings)
-    check_inputs(flow.inputs, ("inputs",), extras.dialect, findings)
+    dialect = Dialect.V1 if old else flow.dialect
+    _check_own(flow, dialect, findings)
+    check_inputs(flow.inputs, ("inputs",), dialect, findings)
     for at, trigger in enumerate(flow.triggers):
         check_trigger(trigger, ("triggers", at), findings)
     for task, path in placed_tasks(flow):
-        check_task(task, path, extras.dialect, findings)
-        extras.warnings.extend(runnable_only(task))
+        check_task(task, path, dialect, findings)
+        check_runnable_only(task, path, findings)
     check_names(flow, findings)
     _check_preconditions(flow, findings)
     check_references(flow, findings)
-    extras.warnings.extend(check_constants(flow, findings))
-    if extras.dialect is Dialect.V2:
+    check_constants(flow, findings)
+    if dialect is Dialect.V2:
         _check_scheduled_inputs(flow, findings)
-    extras.warnings.extend(default_warnings(flow.inputs, extras.dialect))
-    extras.warnings.extend(_trigger_warnings(flow, extras.dialect))
-    return extras
+    check_defaults(flow.inputs, ("inputs",), dialect, findings)
+    _doubt_triggers(flow, dialect, findings)
+    return dialect
 
 
 def note_removed_inputs(flow: Flow, findings: Findings) -> None:
@@ -155,15 +145,17 @@ def _given(inputs: dict[str, object], prefix: str = "") -> set[str]:
     return names
 
 
-def _trigger_warnings(flow: Flow, dialect: Dialect) -> Iterator[str]:
+def _doubt_triggers(flow: Flow, dialect: Dialect, findings: Findings) -> None:
     wanted = "preconditions" if dialect is Dialect.V1 else "dependsOn"
-    for trigger in flow.triggers:
+    for at, trigger in enumerate(flow.triggers):
         if isinstance(trigger, Schedule) and never_fires(trigger):
-            yield f"The trigger '{trigger.id}' never fires: no date meets the cron expression '{trigger.cron}'."
+            message = f"The trigger '{trigger.id}' never fires: no date meets the cron expression '{trigger.cron}'."
+            findings.doubt_of_flow(("triggers", at, "cron"), message)
         if isinstance(trigger, FlowTrigger) and not (
             trigger.conditions or trigger.preconditions or trigger.depends_on or trigger.when is not None
         ):
-            yield (
+            findings.doubt_of_flow(
+                ("triggers", at),
                 "This flow will be triggered for EVERY execution of EVERY flow on your instance. "
-                f"We recommend adding the {wanted} property to the Flow trigger '{trigger.id}'."
+                f"We recommend adding the {wanted} property to the Flow trigger '{trigger.id}'.",
             )

@@ -52,6 +52,22 @@ def test_each_problem_of_a_flow_file_is_reported_with_its_place(
     assert f"{file}:5:" in capsys.readouterr().err
 
 
+def test_each_warning_of_a_flow_file_is_reported_with_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a problem is; the flow is valid all the same."""
+    file = tmp_path / "dubious.yaml"
+    old = VALID.replace("io.kestra.plugin.core.log.Log", "io.kestra.core.tasks.log.Log")
+    file.write_text(f"{old}triggers:\n- id: all\n  type: io.kestra.plugin.core.trigger.Flow\n")
+
+    code = main(["flow", "validate", str(file)])
+
+    printed = capsys.readouterr()
+    assert (0, f"{file}: valid\n") == (code, printed.out)
+    assert f"{file}:8:3: warning: This flow will be triggered for EVERY execution" in printed.err
+    assert f"{file}:5:5: warning: tasks[0].type: io.kestra.core.tasks.log.Log is replaced by " in printed.err
+
+
 def test_a_missing_flow_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """A sentence, no traceback."""
     code = main(["run", "nowhere.yaml"])

@@ -90,6 +90,20 @@ def test_names_that_are_not_the_newest_are_shown_with_their_places(
     ] == said.splitlines()[:5]
 
 
+def test_warnings_are_shown_with_their_places(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A flow with warnings runs: what it is called says so."""
+    file = tmp_path / "dubious.yaml"
+    file.write_text(
+        f"{FINE}triggers:\n  - id: never\n    type: io.kestra.plugin.core.trigger.Schedule\n    cron: 0 0 30 2 *\n"
+    )
+
+    code, said = check(capsys, str(file))
+
+    assert 0 == code
+    assert "demo.fine runs as it is" in said
+    assert "10:5  warning: The trigger 'never' never fires: no date meets the cron expression '0 0 30 2 *'." in said
+
+
 def test_what_is_missing_here_is_shown_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Types and properties that do not exist; the code is 1."""
     (tmp_path / "missing.yaml").write_text(MISSING)

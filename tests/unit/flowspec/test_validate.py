@@ -323,6 +323,28 @@ def test_deprecations_are_paths_and_warnings_sentences() -> None:
     assert "EVERY execution" in report.warnings[0]
 
 
+def test_warnings_have_their_places_in_the_text() -> None:
+    """Those whose sentence says what they are about, and those whose path does, in whatever order they are found."""
+    report = check_flow(
+        "id: a\nnamespace: team\n"
+        "inputs:\n- {id: f, type: FORM, inputs: [{id: x, type: INT, min: 5, defaults: 3}]}\n"
+        "tasks:\n- id: s\n  type: io.kestra.plugin.core.flow.Sequential\n  timeout: PT1S\n"
+        "  tasks:\n  - {id: g, type: io.kestra.plugin.core.flow.Subflow, namespace: ' ', flowId: b}\n"
+        "triggers:\n- id: t\n  type: io.kestra.plugin.core.trigger.Schedule\n  cron: 0 0 30 2 *\n"
+        "- {id: u, type: io.kestra.plugin.core.trigger.Flow}\n"
+    )
+
+    assert [] == list(report.problems)
+    assert [
+        ("", 8, 3),
+        ("tasks[0].tasks[0].namespace", 10, 55),
+        ("", 4, 59),
+        ("", 14, 3),
+        ("", 15, 3),
+    ] == [(caution.path, caution.line, caution.column) for caution in report.cautions]
+    assert [caution.sentence for caution in report.cautions] == list(report.warnings)
+
+
 def test_plugin_defaults_are_checked_against_the_type_they_name() -> None:
     """A prefix of types is not."""
     text = "pluginDefaults:\n- {type: %s, values: {nothing: 1}}"

@@ -73,6 +73,7 @@ def _report(report: Report, name: Mapping[str, Any]) -> dict[str, Any]:
         **data,
         "deprecationPaths": list(report.deprecations),
         "warnings": list(report.warnings),
+        "warningPlaces": [_place(caution) for caution in report.cautions],
         "infos": list(report.infos),
     }
 
