@@ -20,11 +20,13 @@ from tiercel.executor.core.decide import decide
 from tiercel.executor.core.draft import Draft
 from tiercel.executor.core.facts import Facts, Lanes, Missing
 from tiercel.executor.core.plan import FlowPlan
+from tiercel.executor.core.successors import taken_over
 from tiercel.executor.settings import ExecutorSettings
 from tiercel.executor.surroundings import surroundings_of
 from tiercel.flowspec.parse import parse_flow
 from tiercel.messages import codec
 from tiercel.messages import execution_event as events
+from tiercel.messages.successor import SuccessorResult
 from tiercel.messages.topics import BROADCAST, EXECUTION_EVENT
 from tiercel.messages.worker_job import TaskJob
 from tiercel.model.execution import OutputRef
@@ -87,10 +89,13 @@ class Machine:
                 break
             except Missing as missing:
                 self._answer(missing, facts)
+        told = taken_over(draft, event) if isinstance(event, events.TaskFinished) else ()
         if draft.exists and draft.touched:
             self._save(draft)
         for message in draft.messages:
             self._deliver(message)
+        for each in told:
+            self.step(each)
         return draft
 
     def _answer(self, missing: Missing, facts: Facts) -> None:
@@ -157,13 +162,20 @@ class Machine:
             events.TaskStarted(execution_id=EXECUTION, at=self.now, seq=job.seq, attempt=job.attempt, worker=worker)
         )
 
-    def finish(self, job: TaskJob, state: State = State.SUCCESS, outputs: Any = None, worker: str = "w1") -> None:
+    def finish(
+        self,
+        job: TaskJob,
+        state: State = State.SUCCESS,
+        outputs: Any = None,
+        worker: str = "w1",
+        successor: SuccessorResult | None = None,
+    ) -> None:
         """Let a worker end a job."""
         ref = OutputRef(size=10, value=outputs) if outputs is not None else None
         self.step(
             events.TaskFinished(
                 execution_id=EXECUTION, at=self.now, seq=job.seq, attempt=job.attempt, worker=worker, state=state,
-                outputs=ref, error="it failed" if state is State.FAILED else None,
+                outputs=ref, error="it failed" if state is State.FAILED else None, successor=successor,
             )
         )  # fmt: skip
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from tiercel.executor.core.draft import Draft
-from tiercel.messages.history import ExecutionChanged, ExecutionDeleted, LogBatch
+from tiercel.messages.history import ExecutionChanged, ExecutionDeleted, LogBatch, MetricBatch
 from tiercel.messages.topics import HISTORY
 from tiercel.model.live import OutputKind
 from tiercel.queue.base import Outgoing
@@ -40,8 +42,8 @@ def changes_of(draft: Draft, partition: int, was_version: int | None) -> Changes
     )
 
 
-def history_of(draft: Draft, producer: str, sequence: int) -> list[Outgoing]:
-    """Return what the indexer is told."""
+def history_of(draft: Draft, producer: str, numbers: Iterator[int]) -> list[Outgoing]:
+    """Return what the indexer is told; `numbers` are those of the producer's batches."""
     execution = draft.execution
     if draft.deletion is not None:
         asked = draft.deletion
@@ -55,6 +57,9 @@ def history_of(draft: Draft, producer: str, sequence: int) -> list[Outgoing]:
     )
     messages = [Outgoing(topic=HISTORY, key=execution.id, message=changed)]
     if draft.logs:
-        batch = LogBatch(producer=producer, sequence=sequence, entries=tuple(draft.logs))
+        batch = LogBatch(producer=producer, sequence=next(numbers), entries=tuple(draft.logs))
         messages.append(Outgoing(topic=HISTORY, key=execution.id, message=batch))
+    if draft.measurements:
+        measured = MetricBatch(producer=producer, sequence=next(numbers), entries=tuple(draft.measurements))
+        messages.append(Outgoing(topic=HISTORY, key=execution.id, message=measured))
     return messages

@@ -12,13 +12,16 @@ from datetime import timedelta
 from typing import Final
 
 from tiercel.messages.broadcast import KillRun
+from tiercel.messages.successor import SuccessorResult
 from tiercel.messages.worker_job import TaskJob
+from tiercel.model.execution import OutputRef
 from tiercel.worker import metrics
 from tiercel.worker.attempt import Stop
 from tiercel.worker.binding import Binder
 from tiercel.worker.jobrun import JobRun
 from tiercel.worker.outbox import Outbox
 from tiercel.worker.surroundings import Surroundings
+from tiercel.worker.trial import successor_of
 
 KILL_MEMORY: Final = timedelta(minutes=10)
 """How long a kill is remembered: its job may arrive after it, by no more than the queue is behind."""
@@ -74,6 +77,13 @@ class Crew:
                 self._idle.set()
         self.ended_count += 1
         self.freed()
+
+    def succeeded(self, job: TaskJob, outputs: OutputRef | None) -> SuccessorResult | None:
+        """Run what may be run after a job that has ended well; return what came of it."""
+        trial, result = successor_of(job, outputs, self)
+        if trial is not None:
+            trial.count()
+        return result
 
     async def idle(self) -> None:
         """Wait until nothing runs."""

@@ -16,6 +16,7 @@ import msgspec
 
 from tiercel.errors import TaskFailed, TiercelError
 from tiercel.messages.execution_event import ChildRunReported, Event, TaskFinished, WorkerLost
+from tiercel.messages.successor import SuccessorResult
 from tiercel.messages.worker_job import TaskJob
 from tiercel.model.execution import OutputRef
 from tiercel.model.state import State
@@ -57,6 +58,10 @@ class Owner(Protocol):
     def outbox(self) -> Reports: ...
     def ended(self, run: JobRun) -> None:
         """Hear that a run has reported."""
+        ...
+
+    def succeeded(self, job: TaskJob, outputs: OutputRef | None) -> SuccessorResult | None:
+        """Run what may be run after a job that has ended well; return what came of it."""
         ...
 
 
@@ -268,6 +273,8 @@ class JobRun:
                 WorkerLost(execution_id=job.execution_id, at=now, seq=job.seq, attempt=job.attempt, worker=owner.worker)
             )
         else:
+            result = owner.succeeded(job, ref) if outcome.state is State.SUCCESS else None
+            refs = (ref, result.outputs if result is not None else None)
             owner.outbox.event(
                 TaskFinished(
                     execution_id=job.execution_id,
@@ -280,8 +287,9 @@ class JobRun:
                     error=outcome.error,
                     started_at=self._started,
                     log_file=log_file,
+                    successor=result,
                 ),
-                ref.size if ref is not None and ref.value is not None else 0,
+                sum(each.size for each in refs if each is not None and each.value is not None),
             )
         self._count_end(outcome, (now - self._started).total_seconds())
         owner.ended(self)

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from tiercel.messages.successor import SuccessorResult
 from tiercel.model.execution import (
     Breakpoint,
     Execution,
@@ -75,7 +76,7 @@ class TaskStarted(Event, frozen=True, kw_only=True):
 
 
 class TaskFinished(Event, frozen=True, kw_only=True):
-    """A worker has run the job to its end; `error` says why it failed."""
+    """A worker has run the job to its end; `error` says why it failed, `successor` what came of its successor."""
 
     seq: int
     attempt: int
@@ -85,6 +86,7 @@ class TaskFinished(Event, frozen=True, kw_only=True):
     error: str | None = None
     started_at: datetime | None = None
     log_file: str | None = None
+    successor: SuccessorResult | None = None
 
 
 class ChildRunReported(Event, frozen=True, kw_only=True):

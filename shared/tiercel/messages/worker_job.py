@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from tiercel.messages.successor import Successor
+
 
 class TaskJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
     """
@@ -20,6 +22,7 @@ class TaskJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     `context` holds variables as expressions see them, but for outputs that are in internal storage: `large` maps the
     path of such a value (`outputs`, task id, iteration values …) to its URI, and the worker loads it when it is
     touched. `timeout` is unrendered. `dialect` is that of the flow. `sent_at` is when the executor decided it.
+    `successor` is what may be run at once when this ends well.
     """
 
     tenant_id: str
@@ -38,6 +41,7 @@ class TaskJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     log_level: str | None = None
     dialect: str = "2.x"
     sent_at: datetime | None = None
+    successor: Successor | None = None
 
 
 class TriggerJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):

@@ -17,7 +17,7 @@ from tiercel.errors import InternalError
 from tiercel.executor.core.aggregate import Aggregate
 from tiercel.executor.core.plan import ROOT, Node
 from tiercel.messages.execution_event import DeleteRequested
-from tiercel.model.execution import Execution, LogEntry, TaskRun
+from tiercel.model.execution import Execution, LogEntry, MetricEntry, TaskRun
 from tiercel.model.live import Branch, HeadRecord, OutputRecord, RunRecord, Timer, TimerKind
 from tiercel.model.state import State, StateChange
 from tiercel.queue.base import Outgoing, OutgoingJob
@@ -52,6 +52,7 @@ class Draft:
         self.revoked: list[int] | None = None
         self.messages: list[Outgoing] = []
         self.logs: list[LogEntry] = []
+        self.measurements: list[MetricEntry] = []
         self.deletion: DeleteRequested | None = None
         self.moves: list[int] = []
         """Lengths of the execution's history after each change of its state in this draft."""
@@ -95,6 +96,7 @@ class Draft:
             or self.messages
             or self.outputs
             or self.logs
+            or self.measurements
             or self.deleted
         )
 
@@ -257,4 +259,5 @@ class Draft:
         self.jobs.update(later.jobs)
         self.messages += later.messages
         self.logs += later.logs
+        self.measurements += later.measurements
         self.deletion = self.deletion or later.deletion

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tiercel.executor.core import reach
+from tiercel.executor.core import reach, successors
 from tiercel.executor.core.context import LazyContext, context_of, outputs_tree, path_of, records_of
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.facts import Facts
@@ -48,11 +48,15 @@ def submit(draft: Draft, facts: Facts, seq: int, node: Node, lane: str) -> None:
         draft.put(replace(draft.get(seq), returned_by=None))
     # Later chunks of a loop come after what others sent meanwhile: a wide loop starves nobody.
     rank = min(draft.head.waiting // 100, 100)
+    if lane == LANE_DEFAULT:
+        own = frozenset({node.id})
+        job = successors.with_successor(facts, job, node, lambda after: _context(draft, facts, seq, after, own))
     draft.jobs[seq] = OutgoingJob(lane=lane, rank=rank, job=job)
     draft.update(waiting=draft.head.waiting + 1)
 
 
-def _context(draft: Draft, facts: Facts, seq: int, node: Node) -> dict[str, Any]:
+def _context(draft: Draft, facts: Facts, seq: int, node: Node, unknown: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """Return what a job carries; outputs of tasks that are `unknown` as yet are left out."""
     run = draft.get(seq).run
     reached = reach.of(node, facts)
     context = context_of(draft, facts, run, node)
@@ -67,6 +71,8 @@ def _context(draft: Draft, facts: Facts, seq: int, node: Node) -> dict[str, Any]
         names = list(context["outputs"]) if reached.outputs is None else sorted(reached.outputs)
         own = path_of(draft, run) if reached.own else ()
         for name in names:
+            if name in unknown:
+                continue
             _collect(name, draft, facts, own[: _depth(name, facts)] if name in reached.own else None, outputs, large)
         plain["outputs"] = outputs
     return {"context": plain, "large": tuple(large)}

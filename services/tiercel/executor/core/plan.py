@@ -129,13 +129,14 @@ class Node:
 class FlowPlan:
     """A flow's revision, prepared: nodes by task id, and the lists of the flow itself."""
 
-    __slots__ = ("branches", "flow", "loops", "nodes", "reached")
+    __slots__ = ("branches", "flow", "loops", "nodes", "reached", "successors")
 
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
         self.loops: dict[str, FlowPlan] = {}
         self.nodes: dict[str, Node] = {}
         self.reached: dict[str, Any] = {}
+        self.successors: dict[str, Node | None] = {}
         documents = dict(_documents(flow.document))
         self.branches = {
             "tasks": self._nodes(flow.tasks, None, "tasks", documents),
@@ -183,6 +184,7 @@ class FlowPlan:
                 listeners=(),
             )
             found.loops, found.nodes, found.reached = self.loops, self.nodes, self.reached
+            found.successors = self.successors
             found.branches = {**node.branches, "after": ()}
         return found
 

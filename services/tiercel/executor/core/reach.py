@@ -29,12 +29,14 @@ class Reach(NamedTuple):
     """
     Roots that are reached, and the tasks whose outputs are (None: any).
 
-    Of those in `own`, only the outputs of the same iteration are reached.
+    Of those in `own`, only the outputs of the same iteration are reached. `named` are the roots that the
+    texts name; None when they may reach others.
     """
 
     roots: frozenset[str]
     outputs: frozenset[str] | None
     own: frozenset[str] = frozenset()
+    named: frozenset[str] | None = None
 
 
 def of(node: Node, facts: Facts) -> Reach:
@@ -60,8 +62,8 @@ def _reach(node: Node, plan: FlowPlan) -> Reach:
     roots = ALWAYS | found.roots | _roots(plan)
     names = found.below("outputs")
     if analysis.DYNAMIC in names:
-        return Reach(roots, None)
-    return Reach(roots, names, names - _others(node))
+        return Reach(roots, None, named=found.roots)
+    return Reach(roots, names, names - _others(node), found.roots)
 
 
 def _is_handed_over(document: Any) -> bool:

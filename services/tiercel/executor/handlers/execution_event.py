@@ -9,6 +9,7 @@ is dropped from memory and read again.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections import Counter
@@ -28,6 +29,7 @@ from tiercel.executor.core.decide import ExecutionOnly, decide
 from tiercel.executor.core.draft import Draft
 from tiercel.executor.core.facts import Facts, Failure, Missing, Surroundings, Want
 from tiercel.executor.core.plan import inside
+from tiercel.executor.core.successors import taken_over
 from tiercel.executor.facts_source import FactsSource
 from tiercel.executor.listeners import FlowListeners
 from tiercel.executor.parking import EVENTS_MAX, FAR, MustWait, Parking, Wait
@@ -74,7 +76,7 @@ class ExecutionEventHandler:
         self._parking = parking
         self._archive = archive
         self._instance = instance
-        self._sequence = 0
+        self._batch_numbers = itertools.count(1)
         self.trusts_creates = True
         """A create is taken for a new execution without asking; the insert refuses one that exists (StaleState)."""
 
@@ -284,6 +286,7 @@ class ExecutionEventHandler:
                 extra={"action": "execution_dropped", "execution_id": event.execution_id, "flow": event.flow_id},
             )
         draft.messages += self._listeners.told(draft)
+        told = taken_over(draft, event) if isinstance(event, events.TaskFinished) else ()
         if draft.exists or draft.messages:
             batch.entries[event.execution_id] = entry
             batch.was.setdefault(
@@ -293,6 +296,8 @@ class ExecutionEventHandler:
                 batch.drafts[event.execution_id] = draft
             else:
                 below.absorb(draft)
+        for each in told:
+            await self._decide(batch, each)
 
     async def _fetch(
         self, wants: Sequence[Want], execution_id: str, tenant_id: str, entry: Entry, facts: Facts
@@ -309,8 +314,8 @@ class ExecutionEventHandler:
         batch.scopes[key] = outcome.scope
         batch.messages += outcome.messages
         if outcome.logs:
-            self._sequence += 1
-            lines = LogBatch(producer=self._instance, sequence=self._sequence, entries=tuple(outcome.logs))
+            number = next(self._batch_numbers)
+            lines = LogBatch(producer=self._instance, sequence=number, entries=tuple(outcome.logs))
             batch.messages.append(Outgoing(topic=HISTORY, key=key, message=lines))
 
     async def _entry(self, event: ExecutionOnly) -> Entry:
@@ -341,8 +346,7 @@ class ExecutionEventHandler:
                         was = batch.was[execution_id]
                         stamp(draft, was)
                         unit.save(changes_of(draft, batch.entries[execution_id].partition, was))
-                        self._sequence += 1
-                        unit.emit(*history_of(draft, self._instance, self._sequence))
+                        unit.emit(*history_of(draft, self._instance, self._batch_numbers))
                         timers += [timer for timer in draft.timers.values() if timer is not None]
                         saved.append((execution_id, draft))
                     unit.emit(*draft.messages)
