@@ -10,9 +10,10 @@ from __future__ import annotations
 from tiercel.errors import TiercelError
 from tiercel.messages.topics import EXECUTION_EVENT
 from tiercel.messages.worker_job import TaskJob
+from tiercel.plugins.base import only_computes
 from tiercel.queue.base import Outgoing
 from tiercel.worker.crew import Crew
-from tiercel.worker.trial import Trial, only_computes
+from tiercel.worker.trial import Trial
 
 
 class Ahead:

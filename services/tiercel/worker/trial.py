@@ -19,7 +19,7 @@ from tiercel.messages.successor import Successor, SuccessorResult, fingerprint
 from tiercel.messages.worker_job import TaskJob
 from tiercel.model.execution import LogEntry, MetricEntry, OutputRef
 from tiercel.model.state import State
-from tiercel.plugins.base import RunnableTask, Task
+from tiercel.plugins.base import only_computes
 from tiercel.worker.attempt import Outcome
 from tiercel.worker.binding import Binder
 from tiercel.worker.jobrun import JobRun
@@ -51,12 +51,6 @@ class Crew(Protocol):
     surroundings: Surroundings
     binder: Binder
     ended_count: int
-
-
-def only_computes(task: Task) -> bool:
-    """Tell whether a task may be run for nothing."""
-    has_cache = task.task_cache is not None and task.task_cache.enabled
-    return isinstance(task, RunnableTask) and task.COMPUTES and not has_cache and not task.log_to_file
 
 
 class Trial:

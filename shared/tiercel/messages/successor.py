@@ -19,6 +19,7 @@ from tiercel.model.execution import LogEntry, MetricEntry, OutputRef
 OWN: Final = "taskrun"
 """The variable that tells of the task run itself, which does not exist yet: a successor does not reach it."""
 _FINGERPRINT_BYTES: Final = 16
+"""Enough that two different jobs never have the same."""
 _ENCODER: Final = msgspec.msgpack.Encoder(order="sorted")
 
 

@@ -247,6 +247,12 @@ class RunnableTask(Task, frozen=True, kw_only=True):
         raise NotImplementedError(f"{type(self).__name__} says nothing about what it does.")
 
 
+def only_computes(task: Task) -> bool:
+    """Tell whether a task may be run for nothing: it computes, and keeps nothing but what it reports."""
+    has_cache = task.task_cache is not None and task.task_cache.enabled
+    return isinstance(task, RunnableTask) and task.COMPUTES and not has_cache and not task.log_to_file
+
+
 class FlowableTask(Task, frozen=True, kw_only=True):
     """A task that holds other tasks."""
 

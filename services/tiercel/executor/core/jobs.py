@@ -18,7 +18,7 @@ from tiercel.executor.core.plan import Kind, Node
 from tiercel.messages.worker_job import TaskJob
 from tiercel.model.live import RunRecord
 from tiercel.model.state import State
-from tiercel.queue.base import OutgoingJob
+from tiercel.queue.base import LANE_DEFAULT, OutgoingJob
 
 
 def submit(draft: Draft, facts: Facts, seq: int, node: Node, lane: str) -> None:

@@ -21,7 +21,7 @@ from tiercel.messages.execution_event import TaskFinished, TaskStarted
 from tiercel.messages.successor import OWN, Successor, SuccessorResult, fingerprint
 from tiercel.messages.worker_job import TaskJob
 from tiercel.model.state import State
-from tiercel.plugins.base import RunnableTask
+from tiercel.plugins.base import only_computes
 from tiercel.queue.base import LANE_DEFAULT
 
 BYTES_MAX: Final = 4096
@@ -46,12 +46,7 @@ def _node_after(node: Node, plan: FlowPlan) -> Node | None:
     siblings = (parent.branches if parent is not None else plan.branches).get(node.branch, ())
     place = next((place for place, each in enumerate(siblings) if each is node), len(siblings))
     found = siblings[place + 1] if place + 1 < len(siblings) else None
-    return found if found is not None and _computes(found.task) else None
-
-
-def _computes(task: Any) -> bool:
-    has_cache = task.task_cache is not None and task.task_cache.enabled
-    return isinstance(task, RunnableTask) and task.COMPUTES and not has_cache and not task.log_to_file
+    return found if found is not None and only_computes(found.task) else None
 
 
 def with_successor(facts: Facts, job: TaskJob, node: Node, context: Callable[[Node], dict[str, Any]]) -> TaskJob:
