@@ -87,7 +87,8 @@ class TaskContext:
         self._renderer = Renderer(surroundings.engine(dialect), self._host)
         self._given_dir = working_dir
         self._own_dir: Path | None = None
-        self._name = f"{self.task_run_id or 'run'}-{self.attempt}-{os.urandom(4).hex()}"
+        self._mark = os.urandom(4).hex()
+        self._name = f"{self.task_run_id or 'run'}-{self.attempt}-{self._mark}"
         self._kill_actions: list[Callable[[], None]] = []
         self._killed = False
         self._fetched = 0
@@ -277,12 +278,12 @@ class TaskContext:
             )
         return found
 
-    async def store(self, name: str, content: Path | bytes | BinaryIO) -> str:
-        """Put a file into internal storage below this task run; return its URI."""
+    async def store(self, name: str, content: Path | bytes | BinaryIO, *, apart: bool = False) -> str:
+        """Put a file into internal storage below this task run, `apart` in a folder of this run; return its URI."""
         safe = _UNSAFE.sub("_", name.rpartition("/")[2]).strip() or "file"
         if safe in (".", ".."):
             raise Refused(f"'{name}' is not the name of a file.")
-        path = f"{self.prefix}/{safe}"
+        path = f"{self.prefix}/{self._mark}/{safe}" if apart else f"{self.prefix}/{safe}"
         if isinstance(content, bytes | Path) or _is_whole_file(content):
             return await self.storage.put(self.tenant_id, path, content)
         return await self.storage.put(self.tenant_id, path, _pieces(content))

@@ -183,8 +183,13 @@ class RunContext(Protocol):
         """Return a text as an encrypted output; it is in clear when the installation has no key."""
         ...
 
-    async def store(self, name: str, content: Path | bytes | BinaryIO) -> str:
-        """Put a file into internal storage below this task run; return its URI."""
+    async def store(self, name: str, content: Path | bytes | BinaryIO, *, apart: bool = False) -> str:
+        """
+        Put a file into internal storage below this task run; return its URI.
+
+        An attempt may be run twice (a crash of PostgreSQL takes back that its job was taken), and either run may be the
+        one that counts. Whoever stores under a name that both would choose stores it `apart`, in a folder of this run.
+        """
         ...
 
     async def fetch(self, uri: str, name: str | None = None) -> Path:

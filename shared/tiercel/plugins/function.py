@@ -64,8 +64,8 @@ class BlockingContext:
         return self._done(self._context.render(value, as_type, **more))
 
     def store(self, name: str, content: Path | bytes | BinaryIO) -> str:
-        """Put a file into internal storage; return its URI."""
-        return str(self._done(self._context.store(name, content)))
+        """Put a file into internal storage, in a folder of this run; return its URI."""
+        return str(self._done(self._context.store(name, content, apart=True)))
 
     def fetch(self, uri: str, name: str | None = None) -> Path:
         """Copy a file of internal storage into the working folder; return its path."""

@@ -246,6 +246,16 @@ async def test_namespace_files_go_both_ways(bench: Bench) -> None:
     ] == await storage.by_prefix("main", "/company/team/_files", directories=True)
 
 
+async def test_copies_of_namespace_files_stay_what_they_were_when_the_attempt_is_run_again(bench: Bench) -> None:
+    """After a crash of the queue a job may be run again, and the file of the namespace may be another one then."""
+    copies = []
+    for content in ("1", "2"):
+        await run(bench, "namespace.UploadFiles", filesMap={"a.txt": content})
+        copies.append((await run(bench, "namespace.DownloadFiles", files="a.txt")).outputs["files"]["/a.txt"])
+
+    assert [b"1", b"2"] == [await read(bench, uri) for uri in copies]
+
+
 async def test_files_of_an_execution_are_purged(bench: Bench) -> None:
     """Those of others stay; the folder that goes with them is named behind them, and where nothing was, nothing is."""
     own = await put(bench, "/company/team/my-flow/executions/e1/tasks/t/r/a.txt", b"")

@@ -116,6 +116,16 @@ async def test_a_function_that_blocks_has_a_thread_and_its_context(bench: Bench)
     assert [{"type": "counter", "name": "seen", "value": 1.0, "tags": {"kind": "text"}}] == outcome.metrics
 
 
+async def test_what_a_function_stores_stays_what_it_was_when_the_attempt_is_run_again(bench: Bench) -> None:
+    """After a crash of the queue a job may be run again: both runs store under the same name."""
+    for text in ("first", "second"):
+        assert (await run(bench, "Plain", text=text)).state is State.SUCCESS
+
+    storage = bench.surroundings.storage
+    files = [uri for uri in await storage.by_prefix("main", "/") if uri.endswith("/file.txt")]
+    assert ["first", "second"] == sorted([(await storage.read("main", uri)).decode() for uri in files])
+
+
 async def test_what_is_returned_or_raised_ends_the_task(bench: Bench) -> None:
     """One value is `value`, nothing is no outputs, a result may be a warning, and a failure keeps its outputs."""
     kinds = ("value", "nothing", "warning", "failed", "other")

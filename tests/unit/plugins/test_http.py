@@ -1,8 +1,9 @@
-"""Requests that come to nothing: what their task says of it."""
+"""Requests that come to nothing, and what their task says of it; downloads that are run twice."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -27,6 +28,23 @@ async def silent(tmp_path: Path) -> AsyncIterator[str]:
     server.close()
 
 
+@pytest.fixture
+async def counting() -> AsyncIterator[str]:
+    """Return the address of a server that gives each answer another content, and all the same file name."""
+    numbers = itertools.count(1)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = "Content-Disposition: attachment; filename=report.csv\r\nContent-Length: 8\r\nConnection: close"
+        writer.write(f"HTTP/1.1 200 OK\r\n{head}\r\n\r\nanswer {next(numbers)}".encode())
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/any"
+    server.close()
+
+
 async def test_a_request_without_an_answer_names_the_option(silent: str, tmp_path: Path) -> None:
     """The library's own error has no words."""
     task = {
@@ -48,3 +66,17 @@ async def test_a_request_to_no_server_says_so_once(tmp_path: Path) -> None:
     outcome = await Bench(LocalStorage(tmp_path)).run(task)
 
     assert "Request to 'http://127.0.0.1:1/' has failed: All connection attempts failed." == outcome.error
+
+
+@pytest.mark.parametrize(("properties", "name"), [({}, "report.csv"), ({"saveAs": "mine.txt"}, "mine.txt")])
+async def test_a_download_that_is_run_twice_keeps_the_files_of_both_runs(
+    counting: str, tmp_path: Path, properties: dict[str, str], name: str
+) -> None:
+    """After a crash of the queue a job may be run again; both files bear the name that was asked for."""
+    task = {"id": "get", "type": "io.kestra.plugin.core.http.Download", "uri": counting, **properties}
+    storage = LocalStorage(tmp_path)
+
+    stored = [(await Bench(storage).run(task)).outputs["uri"] for _ in range(2)]
+
+    assert [name, name] == [uri.rpartition("/")[2] for uri in stored]
+    assert [b"answer 1", b"answer 2"] == [await storage.read("main", uri) for uri in stored]

@@ -100,7 +100,7 @@ class DownloadFiles(NamespaceFilesTask, frozen=True, kw_only=True):
         copies: dict[str, str] = {}
         for path in await source.find(await patterns_of(context, self.files)):
             local = await context.fetch(source.uri(path))
-            copies[f"{destination}/{path}"] = await context.store(f"{len(copies)}-{Path(path).name}", local)
+            copies[f"{destination}/{path}"] = await context.store(f"{len(copies)}-{Path(path).name}", local, apart=True)
             local.unlink()
         context.counter("downloaded", len(copies))
         return {"files": copies}
