@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -71,17 +71,28 @@ class LiveView:
             print(f"{max(0.0, passed):8.2f}s  {line}", file=self._out, flush=True)
 
     def _run_lines(self, execution: Mapping[str, Any]) -> list[tuple[datetime, str]]:
-        """Return a line for each new state of a task run."""
+        """Return a line for each new state of a task run, those of tasks inside it before its end."""
         runs = execution.get("taskRunList") or []
         names = {run["id"]: run for run in runs}
-        lines = []
+        inside: dict[str | None, list[Mapping[str, Any]]] = {}
         for run in runs:
-            attempts = len(run.get("attempts") or [])
-            for change in self._changes(run):
-                again = attempts > 1 and change["state"] != State.SUCCESS
-                line = self._run_line(change["state"], _path(run, names), f"attempt {attempts}" if again else "")
-                lines.append((instant(change["date"]), line))
-        return lines
+            parent = run.get("parentTaskRunId")
+            inside.setdefault(parent if parent in names else None, []).append(run)
+
+        def lines(runs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[datetime, str]]:
+            for run in runs:
+                attempts = len(run.get("attempts") or [])
+                found = []
+                for change in self._changes(run):
+                    again = attempts > 1 and change["state"] != State.SUCCESS
+                    text = self._run_line(change["state"], _path(run, names), f"attempt {attempts}" if again else "")
+                    found.append((instant(change["date"]), text))
+                end = len(found) - 1 if State(run["state"]["current"]).is_terminated else len(found)
+                yield from found[:end]
+                yield from lines(inside.get(run["id"], ()))
+                yield from found[end:]
+
+        return list(lines(inside.get(None, ())))
 
     def _changes(self, run: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         """Yield the states that a task run went through since the last look."""
