@@ -41,6 +41,8 @@ NAMES: Final = (
 BODIES: Final = (
     *(b"", b"{", b"null", b"[]", b'{"a":1}', b'"x"', b"\xff\xfe", b"[null]", b"1e999", b"id: [", b"[" * 5000, b"\0"),
     *(b'["nobody"]', b'[{"key":null}]', b'{"taskRunId":"x","state":"WHAT"}', b'{"labels":"x"}', b'{"a":"\\u0000"}'),
+    *(b'["a\\u0000"]', b'[{"key":"a\\u0000","value":"b"}]', b'id: bad\nnamespace: bad\ndescription: "\\0"'),
+    b'{"namespace":"bad","flowId":"well","triggerId":"a\\u0000","keys":["a\\u0000"],"namespaces":["a\\u0000"]}',
 )
 KINDS: Final = (
     *("application/json", "application/x-yaml", "multipart/form-data; boundary=x", "multipart/form-data"),
@@ -48,6 +50,7 @@ KINDS: Final = (
 )
 QUERIES: Final = (
     *("", "page=-1", "page=x&size=x", "size=999999999999999999999", "page=99999999999999&size=100", "size=0"),
+    *("page=99999999999999999999", "page=9223372036854775807&size=1000", "revisions=99999999999", "attempt=%C2%B2"),
     *("filters[state][EQUALS]=WHAT", "filters[x][y]=%FF", "filters[startDate][EQUALS]=x", "sort=x:y", "state=WHAT"),
     *("startDate=x", "timeRange=x", "labels=x", "path=/etc/passwd", "path=kestra:///../../etc/passwd", "path=%00"),
     *("taskRunId=x", "revision=x", "revision=99999999999999999999", "minLevel=x", "q=%00", "namespace=%27"),

@@ -308,6 +308,14 @@ async def test_a_page_that_is_allowed_asks_first_and_then_with_the_password(tmp_
     await stage.close()
 
 
+async def test_a_value_of_a_namespace_is_text(stage: Stage) -> None:
+    """Bytes that are none would be changed: nothing is stored."""
+    refused = await stage.call("PUT", "namespaces/company.team/kv/bytes", 400, content=b"\xff")
+
+    assert "not UTF-8 text" in refused["message"]
+    await stage.call("GET", "namespaces/company.team/kv/bytes", 404)
+
+
 async def test_values_of_a_namespace_keep_their_type(stage: Stage) -> None:
     """JSON is JSON, a duration a duration, and anything else a text."""
     for key, body in (("a", '{"x": [1]}'), ("b", "PT1H"), ("c", "plain"), ("d", "42"), ("e", "2026-01-31")):

@@ -108,6 +108,53 @@ async def test_a_paused_execution_is_resumed_with_inputs(stage: Stage) -> None:
     assert {"reason": "because"} == ended["taskRunList"][0]["outputs"]["onResume"]
 
 
+@pytest.mark.parametrize(
+    ("content", "headers"),
+    [
+        (b'{"asked": "x"}', {"content-type": "application/json"}),
+        (b"asked=x", {"content-type": "application/x-www-form-urlencoded"}),
+        (b"asked", {}),
+        (
+            b'--b\r\ncontent-disposition: form-data; name="asked"\r\n\r\nx',
+            {"content-type": "multipart/form-data; boundary=b"},
+        ),
+    ],
+)
+async def test_inputs_that_would_be_lost_create_nothing(stage: Stage, content: bytes, headers: dict[str, str]) -> None:
+    """Inputs come as parts of a whole form; an empty object is what some clients send for none."""
+    log = "{id: t, type: io.kestra.plugin.core.log.Log, message: hi}"
+    await stage.call(
+        "POST",
+        "flows",
+        content=f"id: f\nnamespace: demo\ninputs: [{{id: asked, type: STRING, required: false}}]\ntasks: [{log}]\n",
+    )
+
+    for path in ("executions/demo/f", "executions/demo/f/validate"):
+        refused = await stage.call("POST", path, 422, content=content, headers=headers)
+        assert "multipart" in refused["message"]
+
+    assert [] == await stage.events()
+    await stage.call("POST", "executions/demo/f", json={})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("DELETE", "executions/by-ids", ["a\0"]),
+        ("POST", "executions/latest", [{"namespace": "a\0", "id": "b"}]),
+        ("POST", "executions/purge", {"namespace": "a\0"}),
+        ("PUT", "triggers", {"namespace": "demo", "flowId": "f", "triggerId": "a\0"}),
+        ("POST", "flows/disable/by-ids", [{"namespace": "a\0", "id": "b"}]),
+    ],
+)
+async def test_nul_in_a_body_of_names_is_refused(stage: Stage, method: str, path: str, body: Any) -> None:
+    """PostgreSQL takes it in no text; what is written of it (backslash, u, zeros) is a name as any other."""
+    refused = await stage.call(method, path, 400, json=body)
+
+    assert "contains the character NUL" in refused["message"]
+    assert "NUL" not in (await stage.call("DELETE", "executions/by-ids", 400, json=["a\\u0000"]))["message"]
+
+
 async def test_a_killed_execution_refuses_what_comes_later(stage: Stage) -> None:
     """Kill, restart, change of status: each answer names the state."""
     execution_id = await started(stage)

@@ -79,12 +79,14 @@ async def read(into: Form, content_type: str, body: AsyncIterator[bytes], text_m
             "on_headers_finished": reader.headers_finished,
             "on_part_data": reader.data,
             "on_part_end": reader.end,
+            "on_end": reader.body_end,
         },
     )
     try:
         async for chunk in body:
             parser.write(chunk)
         parser.finalize()
+        reader.finish()
     except MultipartParseError as error:
         raise Refused(f"The multipart body cannot be read: {error}.") from error
     finally:
@@ -97,6 +99,7 @@ class _Reader:
     def __init__(self, form_: Form, text_max: int) -> None:
         self._form, self._left, self._parts = form_, text_max, 0
         self._file: IO[bytes] | None = None
+        self._is_whole = False
         self.begin()
         self._parts = 0
 
@@ -155,6 +158,14 @@ class _Reader:
         )
         self._form.uploads.append(upload)
         self._form.files[name if self._name == "files" and name else self._name] = upload
+
+    def body_end(self) -> None:
+        self._is_whole = True
+
+    def finish(self) -> None:
+        """Refuse a body that was cut off: its last part would be lost."""
+        if self._parts and not self._is_whole:
+            raise Refused("The multipart body ends before its last boundary; send it as a whole.")
 
     def close(self) -> None:
         if self._file is not None:

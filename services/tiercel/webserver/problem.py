@@ -71,7 +71,7 @@ _KINDS: Final[tuple[tuple[type[Exception], int, str], ...]] = (
     (FlowAuthorError, 422, "Invalid entity"),
     (Unavailable, 503, "Service Unavailable"),
     (msgspec.ValidationError, 422, "Invalid JSON"),
-    (msgspec.DecodeError, 422, "Invalid JSON"),
+    (msgspec.DecodeError, 422, "Invalid JSON: The body cannot be read"),
     (SerializationException, 422, "Invalid JSON"),
 )
 

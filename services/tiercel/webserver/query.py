@@ -23,6 +23,10 @@ from tiercel.webserver.problem import BadFilter, BadQuery
 
 SIZE_MAX: Final = 1000
 """Rows of a page; who asks for more gets so many."""
+PAGE_MAX: Final = 1_000_000_000
+"""The last page: what stands before it is counted in 64 bits."""
+NUMBER_MAX: Final = 2**63 - 1
+"""The largest number that a parameter can be: what it is compared with has 64 bits."""
 _KEY: Final = re.compile(r"filters\[([^\]]+)\]\[([^\]]+)\](?:\[(.+)\])?")
 _UNDERLINE: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _SCOPES: Final = ("USER", "SYSTEM")
@@ -94,7 +98,9 @@ class Query:
             return default if value is None else value.lower() in ("true", "", "1")
         raise Refused(f"The parameter '{name}' must be 'true' or 'false', not '{value}'.")
 
-    def number(self, name: str, default: int | None = None, *, least: int | None = None) -> int | None:
+    def number(
+        self, name: str, default: int | None = None, *, least: int | None = None, most: int = NUMBER_MAX
+    ) -> int | None:
         """Return a parameter as an integer."""
         value = self.one(name)
         if value is None or value == "":
@@ -105,6 +111,8 @@ class Query:
             raise Refused(f"The parameter '{name}' must be a whole number, not '{value}'.") from None
         if least is not None and number < least:
             raise Refused(f"{name}: must be greater than or equal to {least}, not {number}.")
+        if abs(number) > most:
+            raise Refused(f"{name}: must be less than or equal to {most}, not {number}.")
         return number
 
     def instant(self, name: str) -> datetime | None:
@@ -114,7 +122,7 @@ class Query:
 
     def page(self, *, size: int = 10, total: bool = True) -> Page:
         """Return the part of a list that is asked for."""
-        number = self.number("page", 1, least=1) or 1
+        number = self.number("page", 1, least=1, most=PAGE_MAX) or 1
         length = self.number("size", size, least=1) or size
         return Page(
             number=number,
@@ -316,7 +324,7 @@ def _filter(field: Field, op: Op, value: str) -> Filter:
                 level_rank(level)
             wanted = tuple(each.upper() for each in wanted) if isinstance(wanted, tuple) else value.upper()
         case Field.ATTEMPT_NUMBER:
-            if not value.isdigit():
+            if not value.isdecimal() or int(value) > NUMBER_MAX:
                 raise Refused(f"The attempt number must be a whole number, not '{value}'.")
         case Field.CHILD_FILTER:
             (wanted,) = _either(field, op, (value,), _CHILDREN)

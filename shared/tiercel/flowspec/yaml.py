@@ -50,6 +50,7 @@ _WORDS: Final[dict[str, Any]] = {
 }
 _MERGE: Final = "tag:yaml.org,2002:merge"
 _STRING: Final = "tag:yaml.org,2002:str"
+_NUL: Final = "The text holds the character NUL, which nothing can store; leave it out."
 _Loader: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -133,6 +134,8 @@ class _Constructor:
                 ]
             )
         if isinstance(node, ScalarNode):
+            if "\0" in node.value:
+                self.problems.append(_problem(_NUL, node.start_mark, path))
             return node.value if node.style else self._scalar(node, path)
         if isinstance(node, SequenceNode):
             return [self.construct(item, depth + 1, (*path, index)) for index, item in enumerate(node.value)]
@@ -162,6 +165,8 @@ class _Constructor:
                 )
                 continue
             key = key_node.value
+            if "\0" in key:
+                self.problems.append(_problem(_NUL, key_node.start_mark, path))
             if key in result:
                 self.problems.append(_problem(f"Duplicate field '{key}'", key_node.start_mark, (*path, key)))
             result[key] = self.construct(value_node, depth + 1, (*path, key))

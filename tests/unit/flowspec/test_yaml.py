@@ -63,6 +63,26 @@ def test_a_key_that_stands_twice_is_a_problem_at_its_place() -> None:
     assert ["id: Duplicate field 'id' (line 2, column 1)"] == [str(problem) for problem in document.problems]
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            'a: {b: "x\\0"}',
+            "a.b: The text holds the character NUL, which nothing can store; leave it out. (line 1, column 8)",
+        ),
+        (
+            'a:\n  "x\\0": 1',
+            "a: The text holds the character NUL, which nothing can store; leave it out. (line 2, column 3)",
+        ),
+    ],
+)
+def test_nul_is_refused_where_it_stands(text: str, problem: str) -> None:
+    """As a value and as a key: PostgreSQL takes it in no text."""
+    [document] = read_documents(text)
+
+    assert [problem] == [str(each) for each in document.problems]
+
+
 def test_merge_keys_give_way_to_own_keys() -> None:
     """`<<` fills in what the map does not say itself."""
     (document,) = read_documents("a: &x {b: 1, c: 2}\nd:\n  <<: *x\n  c: 3\n")

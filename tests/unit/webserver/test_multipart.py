@@ -59,13 +59,16 @@ async def test_a_long_text_is_refused() -> None:
         ("multipart/form-data", b""),
         ("text/plain", b"x"),
         ("multipart/form-data; boundary=b", b"nonsense"),
+        ("multipart/form-data; boundary=b", NOT_UTF8),
+        ("multipart/form-data; boundary=b", b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n1'),
         (
             "multipart/form-data; boundary=b",
-            NOT_UTF8,
+            b'--b\r\nContent-Disposition: form-data; name="x"; filename="y"\r\n\r\n1\r\n--b',
         ),
+        ("multipart/form-data; boundary=b", b"--b\r\nContent-Dispo"),
     ],
 )
 async def test_what_is_no_form_is_refused(content_type: str, body: bytes) -> None:
-    """A body that cannot be read is the caller's mistake."""
+    """A body that cannot be read, or that was cut off, is the caller's mistake: nothing of it is taken."""
     with multipart.form() as form, pytest.raises(Refused):
         await multipart.read(form, content_type, pieces(body, 100), 1000)

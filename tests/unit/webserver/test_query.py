@@ -115,13 +115,27 @@ def test_log_levels_are_checked() -> None:
         Query("level=LOUD").filters("LOG", LOG_FIELDS, NOW)
 
 
+@pytest.mark.parametrize("number", ["x", "\u00b2", "99999999999999999999"])
+def test_attempts_are_numbers_that_can_be_compared(number: str) -> None:
+    """With columns of 64 bits."""
+    with pytest.raises(Refused, match=f"The attempt number must be a whole number, not '{number}'"):
+        Query(f"attempt={number}").filters("LOG", LOG_FIELDS, NOW)
+
+
 def test_pages_are_bounded() -> None:
-    """Pages begin at 1; a size is at most a thousand."""
+    """Pages begin at 1 and end where they can be counted; a size is at most a thousand."""
     page = Query("page=2&size=5000&sort=state.startDate:desc,id:asc").page()
 
     assert (2, 1000) == (page.number, page.size)
     assert (Sort(field="state.startDate", descending=True), Sort(field="id")) == page.sort
-    for text in ("page=0", "size=-1", "size=many", "sort=id:up"):
+    for text in (
+        "page=0",
+        "size=-1",
+        "size=many",
+        "sort=id:up",
+        "page=99999999999999999999",
+        "page=9223372036854775807",
+    ):
         with pytest.raises(Refused):
             Query(text).page()
 

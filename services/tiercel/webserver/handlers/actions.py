@@ -23,7 +23,7 @@ from tiercel.webserver import command, creation, inputs, multipart, query
 from tiercel.webserver.command import Command
 from tiercel.webserver.context import Call
 from tiercel.webserver.problem import BadQuery
-from tiercel.webserver.request import AnyRequest
+from tiercel.webserver.request import AnyRequest, json_of
 
 _ID: Final = "/api/v1/executions/{execution_id:str}"
 
@@ -191,7 +191,7 @@ async def _require_revision(call: Call, execution_id: str, revision: int) -> Non
 async def set_task_run_state(request: AnyRequest, execution_id: FromPath[str]) -> Response[Any]:
     """Set a task run to a state by hand, and go on from there."""
     call = Call(request)
-    body = await request.json()
+    body = await json_of(request)
     if not isinstance(body, Mapping) or not isinstance(body.get("taskRunId"), str):
         raise Refused('The body must be {"taskRunId": …, "state": …}.')
     task_run_id, state = body["taskRunId"], read_state(body.get("state"), "state")
@@ -219,7 +219,7 @@ async def set_labels(request: AnyRequest, execution_id: FromPath[str]) -> Respon
     """Replace the labels of an execution that has ended; those of the system stay."""
     call = Call(request)
     execution = await call.api.reader.head(call.tenant_id, execution_id)
-    given = new_labels(query.label_list(await request.json()), execution)
+    given = new_labels(query.label_list(await json_of(request)), execution)
     return await obeyed(call, execution_id, command.set_labels(given, keep=False))
 
 

@@ -11,7 +11,7 @@ from tiercel.errors import Refused
 from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.triggers import by_query, by_triggers, commanded, trigger_json, uid_of
 from tiercel.webserver.query import label_list, read_instant
-from tiercel.webserver.request import AnyRequest
+from tiercel.webserver.request import AnyRequest, json_of
 
 _BASE: Final = "/api/v1/triggers/backfill"
 
@@ -20,7 +20,7 @@ _BASE: Final = "/api/v1/triggers/backfill"
 async def create_backfill(request: AnyRequest) -> dict[str, Any]:
     """Run a schedule over the stretch of time from `start` to `end`."""
     call = Call(request)
-    body = await request.json()
+    body = await json_of(request)
     uid = uid_of(call, body)
     return trigger_json(await commanded(call, uid, "backfill-create", _wanted(call, body)))
 
@@ -44,14 +44,14 @@ async def pause_backfill(request: AnyRequest) -> dict[str, Any]:
     """Pause a backfill, or let it go on."""
     call = Call(request)
     wanted = "backfill-continue" if request.url.path.endswith("/unpause") else "backfill-pause"
-    return trigger_json(await commanded(call, uid_of(call, await request.json()), wanted))
+    return trigger_json(await commanded(call, uid_of(call, await json_of(request)), wanted))
 
 
 @post(f"{_BASE}/delete", status_code=200, tags=["Triggers"])
 async def delete_backfill(request: AnyRequest) -> dict[str, Any]:
     """End a backfill where it stands."""
     call = Call(request)
-    return trigger_json(await commanded(call, uid_of(call, await request.json()), "backfill-delete"))
+    return trigger_json(await commanded(call, uid_of(call, await json_of(request)), "backfill-delete"))
 
 
 _COMMANDS: Final = {"pause": "backfill-pause", "unpause": "backfill-continue", "delete": "backfill-delete"}

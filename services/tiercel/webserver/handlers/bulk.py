@@ -15,7 +15,7 @@ from tiercel.webserver import command, query
 from tiercel.webserver.command import Command
 from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.actions import delete_files, deletion, new_labels, read_state
-from tiercel.webserver.request import AnyRequest
+from tiercel.webserver.request import AnyRequest, json_of
 
 _BASE: Final = "/api/v1/executions"
 
@@ -34,7 +34,7 @@ async def by_query(call: Call, wanted: Command) -> Response[Any]:
 
 async def ids_of(call: Call) -> list[str]:
     """Return the ids in the body."""
-    body = await call.request.json()
+    body = await json_of(call.request)
     if not isinstance(body, list) or not all(isinstance(id_, str) for id_ in body):
         raise Refused("The body must be a list of execution ids.")
     _bound(call, len(body))
@@ -187,7 +187,7 @@ async def change_status_by_query(request: AnyRequest) -> Response[Any]:
 async def labels_by_ids(request: AnyRequest) -> Response[Any]:
     """Set labels of executions; those that are not named stay."""
     call = Call(request)
-    body = await request.json()
+    body = await json_of(request)
     if not isinstance(body, Mapping) or not isinstance(body.get("executionsId"), list):
         raise Refused('The body must be {"executionsId": […], "executionLabels": [{"key": …, "value": …}]}.')
     given = new_labels(query.label_list(body.get("executionLabels")))
@@ -198,7 +198,7 @@ async def labels_by_ids(request: AnyRequest) -> Response[Any]:
 async def labels_by_query(request: AnyRequest) -> Response[Any]:
     """Set labels of the executions that a query finds; those that are not named stay."""
     call = Call(request)
-    given = new_labels(query.label_list(await request.json()))
+    given = new_labels(query.label_list(await json_of(request)))
     return await by_query(call, command.set_labels(given, keep=True))
 
 

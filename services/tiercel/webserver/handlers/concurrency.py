@@ -18,7 +18,7 @@ from tiercel.messages.topics import EXECUTION_EVENT
 from tiercel.queue.base import Outgoing
 from tiercel.statestore.base import Scope
 from tiercel.webserver.context import Call
-from tiercel.webserver.request import AnyRequest
+from tiercel.webserver.request import AnyRequest, json_of
 
 _BASE: Final = "/api/v1/concurrency-limit"
 SCOPES_MAX: Final = 10_000
@@ -56,7 +56,7 @@ async def search_limits(request: AnyRequest) -> dict[str, Any]:
 async def set_running(request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str]) -> dict[str, Any]:
     """Say how many slots are taken: those that no execution holds stay free until it is said again."""
     call = Call(request)
-    body = await request.json()
+    body = await json_of(request)
     running = body.get("running") if isinstance(body, Mapping) else None
     if not isinstance(running, int) or isinstance(running, bool) or not 0 <= running <= RUNNING_MAX:
         raise Refused(f'The body must be {{"running": …}}, a whole number from 0 to {RUNNING_MAX}.')

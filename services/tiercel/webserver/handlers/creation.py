@@ -20,6 +20,8 @@ from tiercel.webserver.follower import Version
 from tiercel.webserver.problem import TooBusy
 from tiercel.webserver.request import AnyRequest, tenant_of
 
+_EMPTY_JSON: Final = 2
+"""Bytes of a body that gives no inputs: some clients send `{}` for it."""
 _RESTING: Final = frozenset({State.PAUSED, State.BREAKPOINT})
 """States in which a waiting request is answered although the execution has not ended."""
 
@@ -58,12 +60,18 @@ async def _inputs(api: Api, scope: Any, receive: Any, flow: Flow, execution_id: 
         elif name == b"content-length":
             content_length = value
     if content_length == b"0" or not content_type.startswith(b"multipart/"):
-        if content_length not in (b"", b"0") and content_type and not content_type.startswith(b"application/"):
-            raise Refused(f"Inputs come as 'multipart/form-data', not '{content_type.decode('latin-1')}'.")
+        _refuse_other_bodies(content_type.decode("latin-1"), content_length.decode("latin-1"))
         return await inputs.typed(api, flow, execution_id, None) if flow.inputs else None
     with multipart.form() as form:
         await multipart.read(form, content_type.decode("latin-1"), body(receive), api.settings.text_part_max)
         return await inputs.typed(api, flow, execution_id, form)
+
+
+def _refuse_other_bodies(content_type: str, content_length: str) -> None:
+    """Refuse a body that is no form: what it gives would be ignored."""
+    if content_length.isdecimal() and int(content_length) > _EMPTY_JSON:
+        given = f"not as '{content_type}'" if content_type else "and the request names no content type"
+        raise Refused(f"Inputs come as parts of 'multipart/form-data', {given}.")
 
 
 async def body(receive: Any) -> AsyncIterator[bytes]:
@@ -123,6 +131,8 @@ async def validate_inputs(request: AnyRequest, namespace: FromPath[str], flow_id
         content_type = request.headers.get("content-type", "")
         if content_type.startswith("multipart/"):
             await multipart.read(form, content_type, request.stream(), call.api.settings.text_part_max)
+        else:
+            _refuse_other_bodies(content_type, request.headers.get("content-length", ""))
         answers = await inputs.judged(call.api, flow, execution_id, flow.inputs, form)
     values = nested((each["input"]["id"], each["value"]) for each in answers if each["enabled"])
     failed, _ = await inputs.checked(call.api, flow, execution_id, values)

@@ -17,7 +17,7 @@ from tiercel.webserver import deployment, evaluation, query
 from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.actions import flow_of
 from tiercel.webserver.inputs import input_json
-from tiercel.webserver.request import AnyRequest
+from tiercel.webserver.request import AnyRequest, json_of
 
 _ID: Final = "/api/v1/executions/{execution_id:str}"
 
@@ -86,7 +86,7 @@ async def executable_flows(request: AnyRequest, namespace: FromPath[str]) -> lis
 async def latest_executions(request: AnyRequest) -> list[dict[str, Any]]:
     """Return the last execution of each flow that the body names."""
     call = Call(request)
-    body = await request.json()
+    body = await json_of(request)
     if not isinstance(body, list) or not all(isinstance(each, Mapping) for each in body):
         raise Refused('The body must be a list of {"namespace": …, "id": …}.')
     flows = [(str(each.get("namespace")), str(each.get("id") or each.get("flowId"))) for each in body]

@@ -21,6 +21,10 @@ SOURCE_MAX: Final = 16 << 20
 """Bytes of a flow's text: more than the characters that the parser takes, most of which have one byte."""
 
 
+_REVISION_MAX: Final = 2**31 - 1
+"""The largest number that a revision can have."""
+
+
 async def source_of(request: AnyRequest) -> str:
     """Return the body of a request as text; JSON is YAML too."""
     body = await request.body()
@@ -124,7 +128,7 @@ async def delete_revisions(
     asked = [part.strip() for text in call.query.all("revisions") for part in text.split(",")]
     if not asked:
         raise Refused("Which revisions? Name them in the query: ?revisions=1,2")
-    wrong = [part for part in asked if not part.isdecimal()]
+    wrong = [part for part in asked if not part.isdecimal() or int(part) > _REVISION_MAX]
     if wrong:
         raise Refused(f"'{wrong[0]}' is no number of a revision; name them in the query: ?revisions=1,2")
     if not await call.api.definitions.revisions(call.tenant_id, namespace, flow_id):

@@ -24,7 +24,7 @@ from tiercel.webserver.flowsearch import search
 from tiercel.webserver.handlers.actions import read_form
 from tiercel.webserver.handlers.flows import flow_json, source_of
 from tiercel.webserver.problem import TooLarge
-from tiercel.webserver.request import AnyRequest
+from tiercel.webserver.request import AnyRequest, json_of
 
 _BASE: Final = "/api/v1/flows"
 _DISABLED: Final = re.compile(r"(?m)^disabled:.*$")
@@ -178,7 +178,7 @@ async def _saved(call: Call, flows: list[Flow], emptied: str | None) -> list[dic
 
 async def _named(call: Call) -> list[FlowRow]:
     """Return the flows that the body names; raise NotFound when one does not exist."""
-    body = await call.request.json()
+    body = await json_of(call.request)
     if not isinstance(body, list) or not all(isinstance(each, Mapping) for each in body):
         raise Refused('The body must be a list of {"namespace": …, "id": …}.')
     rows = []

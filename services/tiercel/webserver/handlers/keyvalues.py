@@ -17,7 +17,8 @@ from tiercel.model.instant import iso_text
 from tiercel.storage.base import KeyValueEntry
 from tiercel.storage.keyvalues import StorageKeyValues, ancestry
 from tiercel.webserver.context import Call
-from tiercel.webserver.request import AnyRequest
+from tiercel.webserver.problem import BadBody
+from tiercel.webserver.request import AnyRequest, json_of
 
 _BASE: Final = "/api/v1/namespaces/{namespace:str}/kv"
 
@@ -109,8 +110,11 @@ async def put_value(request: AnyRequest, namespace: FromPath[str], key: FromPath
 
 
 def read_value(body: bytes) -> Any:
-    """Read a value of a body: JSON, a date, an instant, a duration, or a text."""
-    text = body.decode("utf-8", "replace")
+    """Read a value of a body: JSON, a date, an instant, a duration, or a text; raise BadBody when it is none."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        raise BadBody("The value is not UTF-8 text; store bytes as a file of the namespace.") from None
     try:
         value = msgspec.json.decode(body)
     except msgspec.DecodeError:
@@ -153,7 +157,7 @@ async def delete_value(request: AnyRequest, namespace: FromPath[str], key: FromP
 @delete(_BASE, status_code=200, tags=["KV"])
 async def delete_values(request: AnyRequest, namespace: FromPath[str]) -> dict[str, list[str]]:
     """Delete several keys."""
-    body = await request.json()
+    body = await json_of(request)
     if not isinstance(body, Mapping) or not isinstance(body.get("keys"), list):
         raise Refused('The body must be {"keys": [...]}.')
     values, keys = values_of(Call(request)), [str(key) for key in body["keys"]]

@@ -9,7 +9,7 @@ from litestar.params import FromPath
 
 from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.keyvalues import with_parents
-from tiercel.webserver.request import AnyRequest
+from tiercel.webserver.request import AnyRequest, json_of
 
 _BASE: Final = "/api/v1/namespaces"
 
@@ -31,7 +31,7 @@ async def search_namespaces(request: AnyRequest) -> dict[str, Any]:
 async def autocomplete(request: AnyRequest) -> list[str]:
     """Return the namespaces that begin with, or hold, a text."""
     call = Call(request)
-    body = await request.json()
+    body = await json_of(request)
     text = str(body.get("q") or "").lower() if isinstance(body, dict) else ""
     return [name for name in await with_parents(call) if text in name.lower()]
 

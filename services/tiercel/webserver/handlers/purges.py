@@ -21,7 +21,7 @@ from tiercel.repository.filter import Field, Filter, Op, level_rank
 from tiercel.storage import uris
 from tiercel.webserver import command, query
 from tiercel.webserver.context import Call
-from tiercel.webserver.request import AnyRequest
+from tiercel.webserver.request import AnyRequest, json_of
 
 LINES_MAX: Final = 50_000
 """Log lines that one request deletes."""
@@ -107,7 +107,7 @@ class Counting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 async def purge_executions(request: AnyRequest) -> dict[str, Any]:
     """Delete executions that have ended, with their logs, metrics and files; return how many of each."""
     call = Call(request)
-    wanted = msgspec.json.decode(await request.body(), type=ExecutionPurge)
+    wanted = await json_of(request, ExecutionPurge)
     filters = [*wanted.filters(), Filter(field=Field.STATE, op=Op.IN, value=_ended(wanted.states))]
     # What LOOP executions have is a part of the execution that they are iterations of.
     page = Page(size=max(1, min(wanted.size, query.SIZE_MAX)), cursor=wanted.cursor, total=False)
@@ -154,7 +154,7 @@ async def _delete_files(call: Call, execution: Execution) -> int:
 async def purge_logs(request: AnyRequest) -> dict[str, int]:
     """Delete the oldest `size` log lines of those that are meant; return how many they were."""
     call = Call(request)
-    wanted = msgspec.json.decode(await request.body(), type=LogPurge)
+    wanted = await json_of(request, LogPurge)
     filters = wanted.filters()
     if wanted.log_levels is not None:
         levels = tuple(level.upper() for level in wanted.log_levels)
@@ -171,7 +171,7 @@ async def purge_logs(request: AnyRequest) -> dict[str, int]:
 async def count_executions(request: AnyRequest) -> dict[str, Any]:
     """Count executions that began in a time, by flow or by namespace."""
     call = Call(request)
-    wanted = msgspec.json.decode(await request.body(), type=Counting)
+    wanted = await json_of(request, Counting)
     if wanted.start_date is None:
         raise Refused("The 'startDate' must be set: counting all executions that ever were would read all history.")
     if len(wanted.flows) + len(wanted.namespaces) > FLOWS_MAX:

@@ -18,7 +18,7 @@ from tiercel.repository.filter import Field, Filter, Op, matches
 from tiercel.webserver import query
 from tiercel.webserver.context import Call
 from tiercel.webserver.handlers import bulk
-from tiercel.webserver.request import AnyRequest
+from tiercel.webserver.request import AnyRequest, json_of
 
 _BASE: Final = "/api/v1/triggers"
 CHANGE_WAIT_S: Final = 2.0
@@ -161,7 +161,7 @@ async def by_query(call: Call, command: str) -> Response[Any]:
 
 
 async def by_triggers(call: Call, command: str) -> Response[Any]:
-    body = await call.request.json()
+    body = await json_of(call.request)
     if not isinstance(body, list):
         raise Refused("The body must be a list of triggers.")
     return await _many(call, [uid_of(call, each) for each in body], command)
@@ -201,7 +201,7 @@ async def delete_trigger(
 async def set_disabled(request: AnyRequest) -> dict[str, Any]:
     """Disable or enable a trigger."""
     call = Call(request)
-    body = await request.json()
+    body = await json_of(request)
     uid = uid_of(call, body)
     return trigger_json(await commanded(call, uid, "disable" if body.get("disabled") else "enable"))
 
@@ -210,7 +210,7 @@ async def set_disabled(request: AnyRequest) -> dict[str, Any]:
 async def set_disabled_by_triggers(request: AnyRequest) -> Response[Any]:
     """Disable or enable triggers."""
     call = Call(request)
-    body = await request.json()
+    body = await json_of(request)
     if not isinstance(body, Mapping) or not isinstance(body.get("triggers"), list):
         raise Refused('The body must be {"triggers": […], "disabled": true}.')
     uids = [uid_of(call, each) for each in body["triggers"]]
