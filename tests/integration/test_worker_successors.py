@@ -60,12 +60,15 @@ async def test_lines_of_the_task_after_are_told_by_the_report_alone(world: World
         {"type": RETURN, "format": "{{ secret('a') }}"},
         {"type": RETURN, "format": "{{ outputs.t.value }}"},
         {"type": RETURN, "format": "{{ taskrun.id }}"},
+        {"type": LOG, "message": ["{{ inputs.long }}"] * 70},
     ],
 )
 async def test_what_does_not_end_well_at_once_is_not_told(world: World, definition: dict[str, Any]) -> None:
     """It is sent as a job of its own, and the job before has ended all the same."""
-    await world.send({"id": "t", "type": RETURN, "format": "first"}, successor=successor(definition))
+    job = {"id": "t", "type": RETURN, "format": "first"}
+    context = {"inputs": {"long": "x" * 1000}}
 
+    await world.send(job, context=context, successor=successor(definition))
     end = await world.finished()
 
     assert (State.SUCCESS, None) == (end.state, end.successor)

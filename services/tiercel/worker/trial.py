@@ -42,6 +42,8 @@ class _OutOfReach:
 
 
 _OUT_OF_REACH: Final[Any] = _OutOfReach()
+RESULT_BYTES_MAX: Final = 64 << 10
+"""Of what a report tells of a successor: a report stays far below what a broker takes."""
 
 
 class Crew(Protocol):
@@ -153,7 +155,7 @@ def successor_of(
         lines=tuple(trial.lines),
         measurements=tuple(trial.measured),
     )
-    return trial, result
+    return (trial, result) if len(msgspec.msgpack.encode(result)) <= RESULT_BYTES_MAX else (None, None)
 
 
 def _job_after(job: TaskJob, successor: Successor, outputs: OutputRef | None) -> TaskJob:
