@@ -12,10 +12,9 @@ from typing import Any, Final
 
 import msgspec
 
-from tiercel.errors import TiercelError
 from tiercel.executor.core import reach
 from tiercel.executor.core.draft import Draft, replace
-from tiercel.executor.core.facts import Facts, Missing
+from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.plan import FlowPlan, Kind, Node
 from tiercel.messages.execution_event import TaskFinished, TaskStarted
 from tiercel.messages.successor import OWN, Successor, SuccessorResult, fingerprint
@@ -62,7 +61,7 @@ def with_successor(facts: Facts, job: TaskJob, node: Node, context: Callable[[No
         return job
     try:
         given = context(after)
-    except (Missing, TiercelError):  # said when the task's own turn comes
+    except Exception:  # a fact that is missing or cannot be had: this task's job must be sent all the same
         return job
     if given["large"]:
         return job
