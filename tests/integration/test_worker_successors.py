@@ -1,4 +1,4 @@
-"""A worker runs what a job carries to be run after it, and tells of both in one report."""
+"""A worker runs what a job carries to be run after it, and tells of both in one report; the executor believes it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ import msgspec
 import pytest
 
 from tests.integration.worker_stage import LOG, RETURN, SHELL, World
+from tests.integration.workshop import Workshop
+from tests.statemachine.flows import flow
 from tiercel.messages.execution_event import TaskFinished
+from tiercel.messages.history import LogBatch, MetricBatch
 from tiercel.messages.successor import Successor, fingerprint
+from tiercel.messages.topics import HISTORY
 from tiercel.model.state import State
+from tiercel.runtime.adapters import Adapters
+from tiercel.worker import metrics
+from tiercel.worker.service import WorkerService
 
 FAIL = "io.kestra.plugin.core.execution.Fail"
 
@@ -82,3 +89,34 @@ async def test_nothing_follows_a_job_that_fails(world: World) -> None:
 
     assert isinstance(end, TaskFinished)
     assert (State.FAILED, None) == (end.state, end.successor)
+
+
+async def test_lines_and_measurements_bear_the_task_run_that_the_executor_made(workshop: Workshop) -> None:
+    """Of a chain of tasks; each is counted once."""
+    await workshop.deploy(
+        flow(
+            {"id": "a", "type": LOG, "message": "one"},
+            {"id": "b", "type": LOG, "message": "two"},
+            {"id": "c", "type": RETURN, "format": "three"},
+            {"id": "d", "type": RETURN, "format": "{{ outputs.c.value }}"},
+        )
+    )
+    adapters = Adapters(queue=workshop.queue, storage=workshop.storage, secrets=workshop.secrets)
+    before = _ended()
+    async with workshop.executor(), WorkerService(adapters):
+        await workshop.create("e")
+        assert State.SUCCESS is (await workshop.ended("e")).state
+
+    runs = {record.run.task_id: record.run.id for record in await workshop.state.runs("e")}
+    found = await workshop.queue.read(HISTORY, range(workshop.queue.partitions), count=1000)
+    batches = [one.message for one in found if isinstance(one.message, LogBatch | MetricBatch)]
+    entries = [entry for batch in batches for entry in batch.entries]
+    assert ["a", "b", "c", "c", "d", "d"] == sorted(str(entry.task_id) for entry in entries)
+    assert all(entry.task_run_id == runs[str(entry.task_id)] for entry in entries)
+    assert len(batches) == len({(batch.producer, batch.sequence) for batch in batches})
+    assert before + 4 == _ended()
+
+
+def _ended() -> float:
+    samples = (sample for family in metrics.ENDED.collect() for sample in family.samples)
+    return sum(sample.value for sample in samples if sample.name.endswith("total"))
