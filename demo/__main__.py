@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from backing import choice
-from tiercel.cli.api import Api
+from tiercel.cli.api import RemoteServer
 from tiercel.cli.live import LiveView
 from tiercel.testing.server import StandaloneServer
 
@@ -88,7 +88,7 @@ def describe(processes: dict[str, int]) -> str:
 
 async def run(server: StandaloneServer, expected: collections.Counter[str]) -> list[str]:
     """Send the flows, start the execution, show it; return what is wrong with it."""
-    api = Api(server.url)
+    api = RemoteServer(server.url)
     try:
         for name in ("report", "orders"):
             await api.put_flow((HERE / "flows" / f"{name}.yaml").read_text())

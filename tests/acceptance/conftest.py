@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 
 from tests.acceptance.installation import Installation
-from tiercel.cli.api import Api
+from tiercel.cli.api import RemoteServer
 from tiercel.testing.server import StandaloneServer
 
 
@@ -24,8 +24,8 @@ def server(
 
 
 @pytest.fixture
-async def api(server: StandaloneServer) -> AsyncIterator[Api]:
-    api = Api(server.url)
+async def api(server: StandaloneServer) -> AsyncIterator[RemoteServer]:
+    api = RemoteServer(server.url)
     yield api
     await api.close()
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.patience import PATIENCE_S, look_until
-from tiercel.cli.api import Api
+from tiercel.cli.api import RemoteServer
 from tiercel.cli.live import LiveView
 from tiercel.cli.main import SERVICES
 from tiercel.runtime.embedded import EmbeddedPostgres
@@ -73,7 +73,7 @@ def await_ready(url: str) -> None:
 
 async def test_processes_that_were_started_alone_work_together(cluster: Cluster) -> None:
     """All that they share is the database and the folder of files."""
-    api = Api(cluster.url)
+    api = RemoteServer(cluster.url)
     await api.put_flow(FLOW)
     started = await api.start("acceptance", "alone", {})
 

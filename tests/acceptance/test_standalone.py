@@ -12,7 +12,7 @@ import pytest
 
 from tests.patience import look_until
 from tests.processes import is_running
-from tiercel.cli.api import Api
+from tiercel.cli.api import RemoteServer
 from tiercel.cli.live import LiveView
 from tiercel.testing.server import StandaloneServer
 
@@ -48,7 +48,7 @@ def test_every_process_answers_health_and_metrics(server: StandaloneServer) -> N
     assert all(health.status_code == 200 and "tiercel_" in metrics.text for health, metrics in answers.values())
 
 
-async def test_a_flow_runs_through_all_processes(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_flow_runs_through_all_processes(api: RemoteServer, capsys: pytest.CaptureFixture[str]) -> None:
     """Inputs go in, outputs and log lines come out."""
     await api.put_flow(FLOW)
     started = await api.start("acceptance", "greet", {"name": "world"})
@@ -59,7 +59,7 @@ async def test_a_flow_runs_through_all_processes(api: Api, capsys: pytest.Captur
     assert "tell | Hello world!" in capsys.readouterr().out
 
 
-async def test_a_killed_process_is_replaced_and_work_goes_on(server: StandaloneServer, api: Api) -> None:
+async def test_a_killed_process_is_replaced_and_work_goes_on(server: StandaloneServer, api: RemoteServer) -> None:
     """The supervisor starts another one; nobody else is restarted."""
     await api.put_flow(FLOW)
     before = server.processes()

@@ -13,7 +13,7 @@ from tests.chaos.flows import CLOCK_PERIOD_S, SiegeFlow
 from tests.chaos.history import mistakes
 from tests.chaos.verdict import Verdict
 from tests.patience import at_last
-from tiercel.cli.api import Api
+from tiercel.cli.api import RemoteServer
 from tiercel.model.state import State
 
 LOOK_S: Final = 0.5
@@ -24,7 +24,7 @@ class Judge:
     """Reads what is there when everything has ended, and writes what is wrong into the verdict."""
 
     def __init__(
-        self, api: Api, started: Mapping[str, SiegeFlow], ended: Mapping[str, dict[str, Any]], verdict: Verdict
+        self, api: RemoteServer, started: Mapping[str, SiegeFlow], ended: Mapping[str, dict[str, Any]], verdict: Verdict
     ) -> None:
         self._api = api
         self._started = started
@@ -90,7 +90,7 @@ class Judge:
                 self._verdict.wrong.append(f"{_name(each)} ended {each['state']['current']}")
 
 
-async def has_caught_up(api: Api, moment: datetime) -> bool:
+async def has_caught_up(api: RemoteServer, moment: datetime) -> bool:
     """Tell whether the schedule of the siege has started an execution for a date after a moment."""
     dates = [each["trigger"]["variables"]["date"] for each in await api.search("clockwork")]
     return any(datetime.fromisoformat(date) >= moment for date in dates)

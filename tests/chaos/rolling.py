@@ -21,7 +21,7 @@ from tests.chaos.flows import FLOWS, SiegeFlow, clock
 from tests.chaos.judge import LOOK_S, Judge, has_caught_up
 from tests.chaos.verdict import Verdict
 from tests.patience import at_last, until
-from tiercel.cli.api import Api
+from tiercel.cli.api import RemoteServer
 from tiercel.cli.main import SERVICES
 from tiercel.errors import Unavailable
 from tiercel.model.state import State
@@ -59,7 +59,7 @@ class Rolling:
 
     async def run(self) -> None:
         """Load, replace, wait, judge."""
-        api = Api(self._fleet.url)
+        api = RemoteServer(self._fleet.url)
         for flow in FLOWS:
             await api.put_flow(flow.source)
         await api.put_flow(clock(disabled=False))
@@ -73,7 +73,7 @@ class Rolling:
         self._over.set()
         await load
         self.verdict.confirmed = len(self._started)
-        api = Api(self._fleet.url)
+        api = RemoteServer(self._fleet.url)
         await self._stop_the_clock(api)
         ended = await self._settled(api)
         await Judge(api, self._started, ended, self.verdict).run()
@@ -100,7 +100,7 @@ class Rolling:
     async def _start(self, flow: SiegeFlow) -> None:
         """Start an execution on a connection of its own, and follow it on others."""
         url = self._fleet.url
-        api = Api(url)
+        api = RemoteServer(url)
         self._on_the_way[url] += 1
         try:
             started = await api.start("siege", flow.id, {})
@@ -143,13 +143,13 @@ class Rolling:
                 await answer.aclose()
         return False
 
-    async def _stop_the_clock(self, api: Api) -> None:
+    async def _stop_the_clock(self, api: RemoteServer) -> None:
         """Disable the schedule, when it has caught up with all dates of the restart."""
         over = datetime.now(UTC)
         await at_last(lambda: has_caught_up(api, over), bool, within_s=SETTLE_S, every_s=LOOK_S)
         await api.put_flow(clock(disabled=True))
 
-    async def _settled(self, api: Api) -> dict[str, dict[str, Any]]:
+    async def _settled(self, api: RemoteServer) -> dict[str, dict[str, Any]]:
         ended: dict[str, dict[str, Any]] = {}
 
         async def look() -> bool:

@@ -23,7 +23,7 @@ from tests.chaos.flows import FLOWS, SiegeFlow, clock
 from tests.chaos.judge import LOOK_S, Judge, has_caught_up
 from tests.chaos.verdict import Verdict
 from tests.patience import at_last, until
-from tiercel.cli.api import Api
+from tiercel.cli.api import RemoteServer
 from tiercel.errors import Refused, Unavailable
 from tiercel.model.state import State
 from tiercel.testing.server import StandaloneServer
@@ -70,7 +70,7 @@ class Siege:
         self._backing = dict(backing or {})
         self._plan = plan
         self._blows = plan.blows(self._backing)
-        self._api = Api(server.url)
+        self._api = RemoteServer(server.url)
         self._started: dict[str, SiegeFlow] = {}
         self._verdict = Verdict()
 

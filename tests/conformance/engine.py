@@ -30,7 +30,7 @@ from tiercel.repository.filter import Field, Filter, Op
 from tiercel.runtime.clock import Clock
 from tiercel.statestore.base import Loaded, StateStore
 from tiercel.storage.base import Storage
-from tiercel.webserver.context import Api
+from tiercel.webserver.context import ApiContext
 
 SETTLE_LOOK_S = 0.02
 """Between two looks whether history has been written down."""
@@ -49,7 +49,7 @@ class Engine:
     storage: Storage
     clock: Clock
     http: httpx.AsyncClient
-    api: Api
+    api: ApiContext
     """What the webserver's handlers work with, for what a test harness does in their place."""
     tenant: str = "main"
     encryption_key: str | None = None

@@ -46,7 +46,7 @@ from tiercel.runtime import wiring
 from tiercel.runtime.clock import SystemClock
 from tiercel.runtime.embedded import HISTORY_DATABASE, EmbeddedPostgres
 from tiercel.runtime.scratch import Scratch
-from tiercel.webserver.context import Api
+from tiercel.webserver.context import ApiContext
 from tiercel.webserver.settings import WebserverSettings
 from tiercel.worker.settings import WorkerSettings
 
@@ -152,7 +152,7 @@ class Installation:
         settings = runtime_settings.load(file, sections={"webserver": WebserverSettings, "worker": WorkerSettings})
         async with contextlib.AsyncExitStack() as stack:
             adapters, _ = await wiring.connect("webserver", settings, stack)
-            api = Api(adapters, WebserverSettings(encryption_key=ENCRYPTION_KEY, variables_globals=GLOBALS))
+            api = ApiContext(adapters, WebserverSettings(encryption_key=ENCRYPTION_KEY, variables_globals=GLOBALS))
             stack.push_async_callback(api.close)
             client = await stack.enter_async_context(self.client("main"))
             assert adapters.statestore is not None

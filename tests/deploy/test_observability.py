@@ -16,7 +16,7 @@ from backing.process import BackingProcess
 from backing.tools import Program
 from tests.deploy import words
 from tests.patience import PATIENCE_S, at_last
-from tiercel.cli.api import Api
+from tiercel.cli.api import RemoteServer
 from tiercel.cli.live import LiveView
 from tiercel.testing.server import StandaloneServer
 
@@ -149,7 +149,7 @@ async def test_prometheus_scrapes_every_process(watcher: Prometheus, query: Any)
 
 async def test_every_query_is_answered_and_the_path_of_the_data_is_seen(watched: StandaloneServer, query: Any) -> None:
     """After an execution: each station of the dashboard has counted it; no alert speaks."""
-    api = Api(watched.url)
+    api = RemoteServer(watched.url)
     await api.put_flow(FLOW)
     for _ in range(3):
         execution = await LiveView(api, show_logs=False).follow((await api.start("company.team", "watched", {}))["id"])

@@ -17,7 +17,7 @@ TIMEOUT_S: Final = 60.0
 """Longer than a server that waits for its database takes to say so."""
 
 
-class Api:
+class RemoteServer:
     """A server, as seen from a terminal."""
 
     def __init__(self, url: str, user: str | None = None) -> None:

@@ -32,7 +32,7 @@ from tiercel.repository.base import Page
 from tiercel.repository.filter import Field, Filter
 from tiercel.storage import uris
 from tiercel.webserver import creation, evaluation, inputs
-from tiercel.webserver.context import Api
+from tiercel.webserver.context import ApiContext
 from tiercel.webserver.follower import Version
 from tiercel.webserver.reader import View
 
@@ -64,7 +64,7 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
 class CaseRun:
     """Runs the cases of one suite against its flow."""
 
-    def __init__(self, api: Api, flow: Flow, suite: Suite, timeout_s: float) -> None:
+    def __init__(self, api: ApiContext, flow: Flow, suite: Suite, timeout_s: float) -> None:
         self._api, self._flow, self._suite, self._timeout_s = api, flow, suite, timeout_s
 
     async def run(self, case: Case) -> CaseResult:

@@ -31,7 +31,7 @@ from tiercel.runtime.scratch import Scratch
 from tiercel.runtime.settings import Settings
 from tiercel.storage import uris
 from tiercel.webserver import deployment
-from tiercel.webserver.context import Api
+from tiercel.webserver.context import ApiContext
 
 STARTED: Final = ("executor", "worker", "indexer")
 """No scheduler: triggers do not fire in a test. No webserver: nobody calls."""
@@ -143,19 +143,19 @@ async def _run(arguments: argparse.Namespace, found: Collected) -> list[SuiteRes
 
 
 @asynccontextmanager
-async def installation(settings: Settings) -> AsyncIterator[Api]:
+async def installation(settings: Settings) -> AsyncIterator[ApiContext]:
     """Run what runs flows in this process until the block ends."""
     own = settings.sections.get("webserver") or assembly.settings_class("webserver")()
     async with AsyncExitStack() as stack:
         adapters = await wiring.in_memory(settings, stack)
-        api = Api(adapters, msgspec.structs.replace(own, **assembly.common_fields("webserver", settings)))
+        api = ApiContext(adapters, msgspec.structs.replace(own, **assembly.common_fields("webserver", settings)))
         stack.push_async_callback(api.close)
         for name in STARTED:
             await stack.enter_async_context(assembly.make(name, settings, adapters))
         yield api
 
 
-async def _suite(arguments: argparse.Namespace, api: Api, name: str, suite: Suite) -> SuiteResult:
+async def _suite(arguments: argparse.Namespace, api: ApiContext, name: str, suite: Suite) -> SuiteResult:
     tested = await api.definitions.flow(MAIN_TENANT, suite.namespace, suite.flow_id)
     wanted = [case for case in suite.test_cases if not arguments.case or case.id in arguments.case]
     if tested is None:

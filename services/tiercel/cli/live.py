@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from tiercel.cli.api import Api
+from tiercel.cli.api import RemoteServer
 from tiercel.model.state import State
 
 POLL_S: Final = 0.1
@@ -41,7 +41,7 @@ _SILENT: Final = frozenset({State.CREATED, State.SUBMITTED})
 class LiveView:
     """Follows one execution until it ends, and shows it."""
 
-    def __init__(self, api: Api, *, show_logs: bool = True, out: TextIO | None = None) -> None:
+    def __init__(self, api: RemoteServer, *, show_logs: bool = True, out: TextIO | None = None) -> None:
         self._api = api
         self._show_logs = show_logs
         self._out = out or sys.stdout

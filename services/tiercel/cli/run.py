@@ -22,7 +22,7 @@ import yaml
 
 from tiercel import assembly
 from tiercel.cli import flow, options
-from tiercel.cli.api import Api
+from tiercel.cli.api import RemoteServer
 from tiercel.cli.live import LiveView
 from tiercel.cli.main import SERVICES
 from tiercel.errors import Refused
@@ -68,13 +68,13 @@ async def _run(arguments: argparse.Namespace, sources: list[str]) -> int:
     async with AsyncExitStack() as stack:
         files_in: Path | None = None
         if arguments.server:
-            api = Api(arguments.server, arguments.user)
+            api = RemoteServer(arguments.server, arguments.user)
         else:
             settings = _own_settings(arguments)
             logs.configure(form=settings.logging.format, level="WARNING", service="run")
             await stack.enter_async_context(in_process(settings))
             user = f"{settings.server.basic_auth.username}:{settings.server.basic_auth.password}"
-            api = Api(f"http://127.0.0.1:{settings.server.port}", user)
+            api = RemoteServer(f"http://127.0.0.1:{settings.server.port}", user)
             files_in = settings.storage_path / MAIN_TENANT if settings.storage.type == "local" else None
         stack.push_async_callback(api.close)
         for source in reversed(sources):  # what a flow calls must exist before it

@@ -20,7 +20,7 @@ from tiercel.errors import NotFound
 from tiercel.model import ids
 from tiercel.runtime.adapters import Adapters
 from tiercel.webserver import audit, metrics, problem
-from tiercel.webserver.context import Api
+from tiercel.webserver.context import ApiContext
 from tiercel.webserver.gate import SAFE, Gate, headers_of
 from tiercel.webserver.handlers import HANDLERS, creation
 from tiercel.webserver.request import AnyRequest, tenant_of
@@ -45,7 +45,7 @@ _ACTIONS: Final = frozenset(
 
 def build(adapters: Adapters, settings: WebserverSettings | None = None) -> WebApp:
     """Return the application on these adapters."""
-    api = Api(adapters, settings or WebserverSettings())
+    api = ApiContext(adapters, settings or WebserverSettings())
     litestar = Litestar(
         route_handlers=HANDLERS,
         state=State({"api": api}),
@@ -61,7 +61,7 @@ def build(adapters: Adapters, settings: WebserverSettings | None = None) -> WebA
 class WebApp:
     """An ASGI application; `api` is what it works with."""
 
-    def __init__(self, api: Api, litestar: Litestar) -> None:
+    def __init__(self, api: ApiContext, litestar: Litestar) -> None:
         self.api, self.litestar = api, litestar
         self._gate = Gate(api.settings)
 

@@ -17,7 +17,7 @@ from tiercel.messages.topics import HISTORY
 from tiercel.model import ids
 from tiercel.queue.base import Outgoing
 from tiercel.webserver import metrics
-from tiercel.webserver.context import Api
+from tiercel.webserver.context import ApiContext
 from tiercel.webserver.request import tenant_of
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 
-def recorded(api: Api, scope: Any, actor: str, receive: Receive, send: Send) -> tuple[Receive, Send]:
+def recorded(api: ApiContext, scope: Any, actor: str, receive: Receive, send: Send) -> tuple[Receive, Send]:
     """Return the `receive` and `send` of a request that may change something: before its answer goes its record."""
     path: str = scope["path"]
     names = path.endswith(NAMING)
@@ -66,7 +66,7 @@ def _may_have_changed(scope: Any, status: int) -> bool:
     return handler.handler_name not in READS | CREATIONS
 
 
-def _record(api: Api, scope: Any, actor: str, status: int, body: bytes) -> AuditRecord:
+def _record(api: ApiContext, scope: Any, actor: str, status: int, body: bytes) -> AuditRecord:
     at = api.clock.now()
     detail: dict[str, Any] = {"status": status}
     if scope["query_string"]:
@@ -86,7 +86,7 @@ def _record(api: Api, scope: Any, actor: str, status: int, body: bytes) -> Audit
     )
 
 
-async def _send(api: Api, record: AuditRecord) -> None:
+async def _send(api: ApiContext, record: AuditRecord) -> None:
     try:
         await api.emitter.emit(Outgoing(topic=HISTORY, key=record.id, message=record))
     except Unavailable as error:  # what was changed is changed, and is answered; the log is the record then

@@ -36,7 +36,7 @@ from tiercel.model.state import State
 from tiercel.model.system import is_system_label
 from tiercel.plugins.core.flow.approval import Decision
 from tiercel.queue.base import Outgoing
-from tiercel.webserver.context import Api
+from tiercel.webserver.context import ApiContext
 from tiercel.webserver.problem import BulkRefused
 
 Check = Callable[[Execution], str | None]
@@ -54,7 +54,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     allows: Callable[[Execution], bool]
     refusal: Callable[[Execution], str]
     bulk_refusal: Callable[[Execution], str]
-    event: Callable[[Api, Execution], Event]
+    event: Callable[[ApiContext, Execution], Event]
 
 
 def _state(execution: Execution) -> str:
@@ -132,7 +132,7 @@ def leave_breakpoint(following: tuple[Breakpoint, ...] = ()) -> Command:
 def restart(revision: int | None = None) -> Command:
     """Run what failed again: in place, or as a new execution when another revision is asked for."""
 
-    def event(api: Api, execution: Execution) -> Event:
+    def event(api: ApiContext, execution: Execution) -> Event:
         now = api.clock.now()
         if revision is None or revision == execution.flow_revision:
             return RestartRequested(execution_id=execution.id, at=now)
@@ -157,7 +157,7 @@ def replay(
 ) -> Command:
     """Run executions again as new ones."""
 
-    def event(api: Api, execution: Execution) -> Event:
+    def event(api: ApiContext, execution: Execution) -> Event:
         now = api.clock.now()
         return ReplayRequested(
             execution_id=execution.id,
@@ -186,7 +186,7 @@ def change_status(state: State) -> Command:
 def set_labels(labels: dict[str, str], *, keep: bool) -> Command:
     """Set labels of terminated executions; with `keep` those that are not named stay."""
 
-    def event(api: Api, execution: Execution) -> Event:
+    def event(api: ApiContext, execution: Execution) -> Event:
         own = {key: value for key, value in execution.labels if not is_system_label(key)} if keep else {}
         merged = tuple({**own, **labels}.items())
         return LabelsRequested(execution_id=execution.id, at=api.clock.now(), labels=merged)
@@ -245,7 +245,7 @@ _UNCHANGED_WAIT_S: Final = 0.5
 """How long the answer waits all the same."""
 
 
-async def give(api: Api, command: Command, execution: Execution) -> Event:
+async def give(api: ApiContext, command: Command, execution: Execution) -> Event:
     """Give a command to one execution and wait for its effect; raise Conflict when it makes no sense."""
     if not command.allows(execution):
         raise Conflict(command.refusal(execution))
@@ -255,7 +255,7 @@ async def give(api: Api, command: Command, execution: Execution) -> Event:
     return event
 
 
-async def send(api: Api, *events: Event) -> None:
+async def send(api: ApiContext, *events: Event) -> None:
     """Send events to their executions; what only history has left of a deleted one is deleted there, too."""
     messages = [Outgoing(topic=EXECUTION_EVENT, key=each.execution_id, message=each) for each in events]
     deleted = {each.execution_id: each for each in events if isinstance(each, DeleteRequested)}
@@ -273,7 +273,7 @@ async def send(api: Api, *events: Event) -> None:
     await api.emitter.emit(*messages)
 
 
-async def effect(api: Api, event: Event, before: Execution) -> bool:
+async def effect(api: ApiContext, event: Event, before: Execution) -> bool:
     """Wait until the event has changed what it is to change; False when the time is over first."""
     if isinstance(event, ReplayRequested):
         return await api.followers.until(event.new_id, lambda version: version is not None, api.settings.command_wait_s)
@@ -288,7 +288,9 @@ async def effect(api: Api, event: Event, before: Execution) -> bool:
     )
 
 
-async def give_all(api: Api, command: Command, tenant_id: str, execution_ids: Sequence[str], *, wait: bool) -> int:
+async def give_all(
+    api: ApiContext, command: Command, tenant_id: str, execution_ids: Sequence[str], *, wait: bool
+) -> int:
     """Give a command to many executions; raise BulkRefused, and do nothing, when it makes no sense for one of them."""
     wanted = list(dict.fromkeys(execution_ids))
     found = await api.reader.heads(tenant_id, wanted)
@@ -304,7 +306,7 @@ async def give_all(api: Api, command: Command, tenant_id: str, execution_ids: Se
     return len(events)
 
 
-async def _effects(api: Api, events: dict[str, Event], before: dict[str, Execution]) -> None:
+async def _effects(api: ApiContext, events: dict[str, Event], before: dict[str, Execution]) -> None:
     """Wait until all events have had their effect, in all no longer than for one."""
     end = api.clock.now().timestamp() + api.settings.command_wait_s
     for id_, event in events.items():

@@ -23,7 +23,7 @@ from tiercel.webserver.request import AnyRequest, tenant_of
 from tiercel.webserver.settings import WebserverSettings
 
 
-class Api:
+class ApiContext:
     """The adapters, and what the webserver keeps between requests."""
 
     def __init__(self, adapters: Adapters, settings: WebserverSettings) -> None:
@@ -79,7 +79,7 @@ class Call:
     """One request, as handlers see it: the tenant, the form of the API that was asked for, and the query."""
 
     def __init__(self, request: AnyRequest) -> None:
-        self.api: Api = request.app.state.api
+        self.api: ApiContext = request.app.state.api
         self.request = request
         scope: Any = request.scope
         self.tenant_id: str = tenant_of(scope)

@@ -25,7 +25,7 @@ from tiercel.queue.base import Outgoing
 from tiercel.webserver.query import Query, labels, read_instant
 
 if TYPE_CHECKING:
-    from tiercel.webserver.context import Api
+    from tiercel.webserver.context import ApiContext
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +82,7 @@ def offending_label(key: str, value: str) -> str:
 
 
 async def executable_flow(
-    api: Api,
+    api: ApiContext,
     tenant_id: str,
     namespace: str,
     flow_id: str,
@@ -147,7 +147,7 @@ def creation_event(
     )
 
 
-async def send(api: Api, event: CreateExecution) -> Execution:
+async def send(api: ApiContext, event: CreateExecution) -> Execution:
     """Send the event; return the execution as it will be created."""
     await api.emitter.emit(Outgoing(topic=EXECUTION_EVENT, key=event.execution_id, message=event))
     execution = created(event)
@@ -155,27 +155,27 @@ async def send(api: Api, event: CreateExecution) -> Execution:
     return execution
 
 
-def created_json(api: Api, execution: Execution, is_new: bool) -> dict[str, Any]:
+def created_json(api: ApiContext, execution: Execution, is_new: bool) -> dict[str, Any]:
     """Return the answer to a request that creates: the execution with the addresses of its page and its flow's."""
     data = execution_json(execution, now=execution.history[0].date)
     return data | addresses(api, execution, is_new)
 
 
-def addresses(api: Api, execution: Execution, is_new: bool) -> dict[str, str]:
+def addresses(api: ApiContext, execution: Execution, is_new: bool) -> dict[str, str]:
     """Return the addresses of the pages of an execution and of its flow, as answers hold them."""
     tenant = f"{execution.tenant_id}/" if is_new else ""
     flow = f"{api.settings.base_url}/ui/{tenant}flows/{execution.namespace}/{execution.flow_id}"
     return {"url": page_url(api, execution, is_new), "flowUrl": flow}
 
 
-def page_url(api: Api, execution: Execution, is_new: bool) -> str:
+def page_url(api: ApiContext, execution: Execution, is_new: bool) -> str:
     """Return the address of an execution's page in the user interface."""
     tenant = f"{execution.tenant_id}/" if is_new else ""
     place = f"{execution.namespace}/{execution.flow_id}/{execution.id}"
     return f"{api.settings.base_url}/ui/{tenant}executions/{place}"
 
 
-def new_id(api: Api) -> tuple[str, datetime]:
+def new_id(api: ApiContext) -> tuple[str, datetime]:
     """Return an id for a new execution, and the instant of its creation."""
     now = api.clock.now()
     return ids.new_id(now), now

@@ -20,7 +20,7 @@ from tiercel.messages.topics import BROADCAST, TRIGGER_EVENT
 from tiercel.messages.trigger_event import FlowChanged
 from tiercel.model.flow import FLOW_ID, NAMESPACE, Flow
 from tiercel.queue.base import Outgoing
-from tiercel.webserver.context import Api, Call
+from tiercel.webserver.context import ApiContext, Call
 
 
 def read_new_flow(call: Call, source: str) -> Flow:
@@ -58,7 +58,7 @@ def read_draft(call: Call, source: str) -> Flow:
     )
 
 
-async def readable(api: Api, row: FlowRow) -> Flow | None:
+async def readable(api: ApiContext, row: FlowRow) -> Flow | None:
     """Return the flow of a stored revision; None when it cannot be read: a draft, or one of another version."""
     try:
         return await api.definitions.flow(row.tenant_id, row.namespace, row.id, row.revision, deleted=True)
@@ -66,7 +66,7 @@ async def readable(api: Api, row: FlowRow) -> Flow | None:
         return None
 
 
-async def published_source(api: Api, row: FlowRow) -> str | None:
+async def published_source(api: ApiContext, row: FlowRow) -> str | None:
     """Return the text that is published of a flow whose last revision is this one; None when there are only drafts."""
     if not row.draft:
         return row.source
@@ -89,7 +89,7 @@ def outside(call: Call) -> Outside:
     return Outside(tenant_id=call.tenant_id, defaults=call.api.defaults)
 
 
-async def create(api: Api, flow: Flow) -> Flow:
+async def create(api: ApiContext, flow: Flow) -> Flow:
     """Store a new flow; raise InvalidFlow when it exists."""
     try:
         stored = await api.definitions.create(flow)
@@ -99,7 +99,7 @@ async def create(api: Api, flow: Flow) -> Flow:
     return stored
 
 
-async def update(api: Api, namespace: str, flow_id: str, flow: Flow) -> Flow:
+async def update(api: ApiContext, namespace: str, flow_id: str, flow: Flow) -> Flow:
     """Store the next revision of a flow; raise NotFound, or InvalidFlow when its name would change."""
     last = await api.definitions.row(flow.tenant_id, namespace, flow_id)
     if last is None:
@@ -113,7 +113,7 @@ async def update(api: Api, namespace: str, flow_id: str, flow: Flow) -> Flow:
     return stored
 
 
-async def _published(api: Api, tenant_id: str, namespace: str, flow_id: str) -> Flow | None:
+async def _published(api: ApiContext, tenant_id: str, namespace: str, flow_id: str) -> Flow | None:
     """Return what runs until now; None also when it cannot be read any more, for then it has no triggers."""
     try:
         return await api.definitions.published(tenant_id, namespace, flow_id)
@@ -121,14 +121,14 @@ async def _published(api: Api, tenant_id: str, namespace: str, flow_id: str) -> 
         return None
 
 
-async def save(api: Api, flow: Flow) -> Flow:
+async def save(api: ApiContext, flow: Flow) -> Flow:
     """Store a flow, whether it exists or not."""
     if await api.definitions.row(flow.tenant_id, flow.namespace, flow.id) is None:
         return await create(api, flow)
     return await update(api, flow.namespace, flow.id, flow)
 
 
-async def delete(api: Api, tenant_id: str, namespace: str, flow_id: str) -> None:
+async def delete(api: ApiContext, tenant_id: str, namespace: str, flow_id: str) -> None:
     """Delete a flow; raise NotFound when there is none."""
     previous = await _published(api, tenant_id, namespace, flow_id)
     row = await api.definitions.delete(tenant_id, namespace, flow_id)
@@ -144,7 +144,7 @@ async def delete(api: Api, tenant_id: str, namespace: str, flow_id: str) -> None
     )
 
 
-async def announce(api: Api, flow: Flow, previous: Flow | None) -> None:
+async def announce(api: ApiContext, flow: Flow, previous: Flow | None) -> None:
     """Tell everybody that a flow has a new revision; a draft changes no trigger."""
     api.flows.forget(flow.tenant_id, flow.namespace, flow.id)
     message = FlowUpdated(
@@ -154,7 +154,7 @@ async def announce(api: Api, flow: Flow, previous: Flow | None) -> None:
     await api.emitter.emit(Outgoing(topic=BROADCAST, key=flow.id, message=message), *changes)
 
 
-def _trigger_changes(api: Api, flow: Flow | None, previous: Flow | None) -> list[Outgoing]:
+def _trigger_changes(api: ApiContext, flow: Flow | None, previous: Flow | None) -> list[Outgoing]:
     """Return a message for each trigger that the flow has or had."""
     now, changes = api.clock.now(), dict[str, int | None]()
     if previous is not None:

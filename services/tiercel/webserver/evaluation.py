@@ -11,14 +11,16 @@ from tiercel.model.execution import LoopItem, LoopRun, OutputRef, TaskRun
 from tiercel.model.flow import Dialect, Flow
 from tiercel.model.variable import visible
 from tiercel.storage.claimcheck import check_out
-from tiercel.webserver.context import Api
+from tiercel.webserver.context import ApiContext
 from tiercel.webserver.reader import View
 
 EXPRESSION_MAX: Final = 1 << 20
 """More than any flow holds; it is parsed while others wait."""
 
 
-async def evaluated(api: Api, flow: Flow | None, view: View, run: TaskRun | None, expression: str) -> dict[str, Any]:
+async def evaluated(
+    api: ApiContext, flow: Flow | None, view: View, run: TaskRun | None, expression: str
+) -> dict[str, Any]:
     """Return what an expression gives for the execution, or for one of its task runs; or why it cannot be told."""
     if len(expression) > EXPRESSION_MAX:
         raise Refused(f"The expression is longer than {EXPRESSION_MAX} letters.")
@@ -36,7 +38,7 @@ async def evaluated(api: Api, flow: Flow | None, view: View, run: TaskRun | None
     return {"result": result, "error": None, "stackTrace": None}
 
 
-async def facts(api: Api, flow: Flow | None, view: View, run: TaskRun | None, dialect: Dialect) -> Facts:
+async def facts(api: ApiContext, flow: Flow | None, view: View, run: TaskRun | None, dialect: Dialect) -> Facts:
     """Return the facts of an execution, or of one of its task runs."""
     execution = view.execution
     by_seq = {each.seq: each for each in view.runs}
@@ -76,7 +78,7 @@ async def facts(api: Api, flow: Flow | None, view: View, run: TaskRun | None, di
     )
 
 
-async def output_value(api: Api, tenant_id: str, ref: OutputRef) -> dict[str, Any]:
+async def output_value(api: ApiContext, tenant_id: str, ref: OutputRef) -> dict[str, Any]:
     """Return outputs, read from internal storage when they are there; a file that is gone gives none."""
     if ref.uri is None:
         return ref.value or {}

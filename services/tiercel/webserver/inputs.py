@@ -17,12 +17,12 @@ from tiercel.storage import uris
 from tiercel.webserver.multipart import Form
 
 if TYPE_CHECKING:
-    from tiercel.webserver.context import Api
+    from tiercel.webserver.context import ApiContext
 
 _INPUT_NAMES: Final = {field.name: field.encode_name for field in msgspec.structs.fields(Input)}
 
 
-async def typed(api: Api, flow: Flow, execution_id: str, form: Form | None) -> dict[str, Any] | None:
+async def typed(api: ApiContext, flow: Flow, execution_id: str, form: Form | None) -> dict[str, Any] | None:
     """Return the inputs of a new execution, None when the flow has none; raise InvalidInput with all problems."""
     if not flow.inputs:
         return None
@@ -31,7 +31,7 @@ async def typed(api: Api, flow: Flow, execution_id: str, form: Form | None) -> d
 
 
 async def typed_values(
-    api: Api, flow: Flow, execution_id: str, inputs: Sequence[Input], given: Mapping[str, Any]
+    api: ApiContext, flow: Flow, execution_id: str, inputs: Sequence[Input], given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return values given their types; when they are refused, files of the execution's inputs are removed."""
     found = await resolved(api, flow, execution_id, inputs, given)
@@ -45,7 +45,7 @@ async def typed_values(
 
 
 async def resolved(
-    api: Api,
+    api: ApiContext,
     flow: Flow,
     execution_id: str,
     inputs: Sequence[Input],
@@ -70,7 +70,7 @@ async def resolved(
     )
 
 
-async def stored(api: Api, flow: Flow, execution_id: str, inputs: Sequence[Input], form: Form) -> dict[str, Any]:
+async def stored(api: ApiContext, flow: Flow, execution_id: str, inputs: Sequence[Input], form: Form) -> dict[str, Any]:
     """Store the uploads that are file inputs; return all values of the form, files as their URIs."""
     given: dict[str, Any] = dict(form.texts)
     names = file_inputs(inputs)
@@ -94,7 +94,9 @@ def file_inputs(inputs: Sequence[Input], prefix: str = "") -> set[str]:
     return found
 
 
-async def judged(api: Api, flow: Flow, execution_id: str, inputs: Sequence[Input], form: Form) -> list[dict[str, Any]]:
+async def judged(
+    api: ApiContext, flow: Flow, execution_id: str, inputs: Sequence[Input], form: Form
+) -> list[dict[str, Any]]:
     """Return for each input what it is, what it would be, and what is wrong with it."""
     names = file_inputs(inputs)
     given: dict[str, Any] = {**form.texts, **{name: f"kestra:///{name}" for name in form.files if name in names}}
@@ -121,7 +123,7 @@ def input_json(each: Input) -> dict[str, Any]:
 
 
 async def checked(
-    api: Api, flow: Flow, execution_id: str, values: Mapping[str, Any] | None
+    api: ApiContext, flow: Flow, execution_id: str, values: Mapping[str, Any] | None
 ) -> tuple[list[Check], CheckBehavior]:
     """Return the flow's checks that do not hold for these inputs, and what they ask for together."""
     if not flow.checks:

@@ -15,14 +15,14 @@ from tiercel.webserver import creation, inputs
 from tiercel.webserver.follower import Version
 
 if TYPE_CHECKING:
-    from tiercel.webserver.context import Api
+    from tiercel.webserver.context import ApiContext
 
 DEPTH_MAX: Final = 5
 """Calls inside the inputs of a call: more are taken for flows that call one another without an end."""
 _depth: ContextVar[int] = ContextVar("depth of subflow() calls", default=0)
 
 
-async def run(api: Api, tenant_id: str, call: SubflowCall) -> SubflowResult:
+async def run(api: ApiContext, tenant_id: str, call: SubflowCall) -> SubflowResult:
     """
     Run a flow to its end.
 

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, Final, TypeGuard
 
 import msgspec
 
-from tiercel.client.base import Api
+from tiercel.client.base import TenantApi
 from tiercel.errors import ExpressionError, InvalidSettings, Refused, TaskFailed
 from tiercel.expression import encryption
 from tiercel.expression.asking import Asked
@@ -104,7 +104,7 @@ class TaskContext:
         """False when a task runs alone, without an installation around it."""
         return self.surroundings.api is not None
 
-    def api(self, tenant_id: str | None = None) -> Api:
+    def api(self, tenant_id: str | None = None) -> TenantApi:
         """Return the installation's API, for this tenant or another one."""
         client = self.surroundings.api
         if client is None:

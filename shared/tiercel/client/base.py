@@ -12,7 +12,7 @@ from typing import Any, Protocol
 Query = Sequence[tuple[str, str]]
 
 
-class Api(Protocol):
+class TenantApi(Protocol):
     """The API for one tenant."""
 
     async def call(
@@ -36,7 +36,7 @@ class Api(Protocol):
 class ApiClient(Protocol):
     """Reaches the API, for any tenant."""
 
-    def of(self, tenant_id: str) -> Api:
+    def of(self, tenant_id: str) -> TenantApi:
         """Return the API for a tenant."""
         ...
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import httpx
 
-from tiercel.client.base import Api, Query
+from tiercel.client.base import Query, TenantApi
 from tiercel.errors import Conflict, NotFound, OperatorError, Refused, Unavailable
 
 TIMEOUT_S: Final = 120.0
@@ -33,7 +33,7 @@ class HttpApiClient:
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
 
-    def of(self, tenant_id: str) -> Api:
+    def of(self, tenant_id: str) -> TenantApi:
         """Return the API for a tenant."""
         return _TenantApi(self, tenant_id)
 

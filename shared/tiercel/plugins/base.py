@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, ClassVar, Final, Protocol
 
 import msgspec
 
-from tiercel.client.base import Api
+from tiercel.client.base import TenantApi
 from tiercel.model.flow import DYNAMIC, Task, Trigger
 from tiercel.model.state import State
 from tiercel.model.task import Plugin
@@ -142,7 +142,7 @@ class RunContext(Protocol):
         """False when a task runs alone, without an installation around it."""
         ...
 
-    def api(self, tenant_id: str | None = None) -> Api:
+    def api(self, tenant_id: str | None = None) -> TenantApi:
         """Return the installation's API, for tasks that look at the history or command executions and triggers."""
         ...
 

@@ -15,7 +15,7 @@ from tiercel.expression.nesting import nested
 from tiercel.model.flow import CheckBehavior, Flow
 from tiercel.model.state import State
 from tiercel.webserver import creation, inputs, multipart
-from tiercel.webserver.context import Api, Call
+from tiercel.webserver.context import ApiContext, Call
 from tiercel.webserver.follower import Version
 from tiercel.webserver.problem import TooBusy
 from tiercel.webserver.request import AnyRequest, tenant_of
@@ -26,7 +26,7 @@ _RESTING: Final = frozenset({State.PAUSED, State.BREAKPOINT})
 """States in which a waiting request is answered although the execution has not ended."""
 
 
-async def create(api: Api, scope: Any, receive: Any, namespace: str, flow_id: str) -> tuple[int, dict[str, Any]]:
+async def create(api: ApiContext, scope: Any, receive: Any, namespace: str, flow_id: str) -> tuple[int, dict[str, Any]]:
     """Create an execution; return the status and the answer."""
     tenant_id = tenant_of(scope)
     is_new = scope.get("tiercel.new", False)
@@ -52,7 +52,7 @@ async def create(api: Api, scope: Any, receive: Any, namespace: str, flow_id: st
     return 200, view.to_json(api.clock) | creation.addresses(api, execution, is_new)
 
 
-async def _inputs(api: Api, scope: Any, receive: Any, flow: Flow, execution_id: str) -> dict[str, Any] | None:
+async def _inputs(api: ApiContext, scope: Any, receive: Any, flow: Flow, execution_id: str) -> dict[str, Any] | None:
     content_type = content_length = b""
     for name, value in scope["headers"]:
         if name == b"content-type":
@@ -85,7 +85,7 @@ async def body(receive: Any) -> AsyncIterator[bytes]:
             return
 
 
-async def wait_for_end(api: Api, execution_id: str, receive: Any = None) -> None:
+async def wait_for_end(api: ApiContext, execution_id: str, receive: Any = None) -> None:
     """Wait until the execution rests or ends, the caller has gone, or the longest wait is over."""
 
     def is_done(version: Version | None) -> bool:

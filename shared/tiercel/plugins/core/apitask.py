@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Final
 
-from tiercel.client.base import Api
+from tiercel.client.base import TenantApi
 from tiercel.client.http import HttpApiClient
 from tiercel.errors import TaskFailed
 from tiercel.model.property import DYNAMIC, Node, constant
@@ -46,7 +46,7 @@ class ApiTask(RunnableTask, frozen=True, kw_only=True):
             yield Objection(("kestraUrl",), problem, refuses=False)
 
     @contextlib.asynccontextmanager
-    async def asked(self, context: RunContext) -> AsyncIterator[Api]:
+    async def asked(self, context: RunContext) -> AsyncIterator[TenantApi]:
         """Yield the API that is meant."""
         url = await context.render(self.kestra_url)
         tenant_id = await context.render(self.tenant_id) or context.tenant_id

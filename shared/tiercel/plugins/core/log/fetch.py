@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final
 
-from tiercel.client.base import Api
+from tiercel.client.base import TenantApi
 from tiercel.model.flow import LogLevel
 from tiercel.model.property import DYNAMIC
 from tiercel.model.task import Objection
@@ -61,7 +61,7 @@ class FetchLogs(ApiTask, frozen=True, kw_only=True):
         return {"uri": await context.store(target.name, target), "size": size}
 
 
-async def _lines(api: Api, execution_id: str, level: LogLevel, tasks: list[str]) -> AsyncIterator[dict[str, Any]]:
+async def _lines(api: TenantApi, execution_id: str, level: LogLevel, tasks: list[str]) -> AsyncIterator[dict[str, Any]]:
     query = [
         ("filters[executionId][EQUALS]", execution_id),
         ("filters[level][EQUALS]", str(level)),

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from tiercel.client.base import Api
+from tiercel.client.base import TenantApi
 from tiercel.model.flow import LogLevel
 from tiercel.model.property import DYNAMIC
 from tiercel.model.task import Objection
@@ -58,7 +58,7 @@ class PurgeLogs(ApiTask, frozen=True, kw_only=True):
         return {"count": own + others, "executionLogsCount": own, "nonExecutionLogsCount": others}
 
 
-async def _purged(api: Api, body: dict[str, Any]) -> int:
+async def _purged(api: TenantApi, body: dict[str, Any]) -> int:
     plain = msgspec.to_builtins({name: value for name, value in body.items() if value is not None})
     total = 0
     while True:
