@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import types
-from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from enum import Enum
-from typing import Annotated, Any, Final, Union, get_args, get_origin
+from typing import Annotated, Any, Final, get_args, get_origin
 
 import msgspec
 
+from tiercel.flowspec.annotation import AnnotationReader, union_parts
 from tiercel.flowspec.bounds import bounded, labels, map_problem
 from tiercel.flowspec.findings import Findings, Trail
 from tiercel.flowspec.scalars import BROKEN, SCALARS, Bind, bind_any, bind_enum, bind_str, kind
@@ -20,40 +19,21 @@ _CHECKED: Final = (Enum, timedelta, datetime, date, time)
 _SCALARS: Final = frozenset({str, bool, int, float})
 
 
-class AnnotationBinders:
-    """Makes and keeps a binder per annotation; `struct` makes those of Struct classes."""
+class AnnotationBinders(AnnotationReader[Bind]):
+    """Makes binders of annotations."""
 
-    def __init__(self, struct: Callable[[type[Any]], Bind]) -> None:
-        self._struct = struct
+    def _scalar(self, annotation: Any) -> Bind | None:
+        return SCALARS.get(annotation)
 
-    def of(self, annotation: Any) -> Bind:
-        """Return the binder of an annotation; None inside a union is not its business: nulls never get here."""
-        scalar = SCALARS.get(annotation) if isinstance(annotation, type) or annotation is Any else None
-        if scalar is not None:
-            return scalar
-        origin = get_origin(annotation)
-        if origin is Annotated:
-            return self._annotated(annotation)
-        if origin in (Union, types.UnionType):
-            return self._union([part for part in get_args(annotation) if part is not type(None)])
-        if origin in (tuple, list, frozenset, set) or annotation in (list, tuple):
-            items = [part for part in get_args(annotation) if part is not Ellipsis]
-            return self._items(self.of(items[0]) if items else bind_any, origin or annotation)
-        if origin is dict or annotation is dict:
-            return self._entries(self.of(get_args(annotation)[1]) if get_args(annotation) else bind_any)
-        if isinstance(annotation, type) and issubclass(annotation, Enum):
-            return bind_enum(annotation)
-        if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
-            return self._struct(annotation)
-        raise TypeError(f"A property cannot have the type {annotation!r}; the binder does not know it.")
-
-    def _annotated(self, annotation: Any) -> Bind:
-        inner, *marks = get_args(annotation)
+    def _annotated(self, inner: Any, marks: list[Any]) -> Bind:
         for mark in marks:
             if isinstance(mark, Labels):
                 return labels(mark)
         dynamic = any(isinstance(mark, Dynamic) for mark in marks)
         return bounded(self._dynamic(inner) if dynamic else self.of(inner), marks)
+
+    def _enum(self, cls: type[Enum]) -> Bind:
+        return bind_enum(cls)
 
     def _union(self, parts: list[Any]) -> Bind:
         if len(parts) == 1:
@@ -76,8 +56,7 @@ class AnnotationBinders:
 
         return bind
 
-    @staticmethod
-    def _items(item: Bind, container: type[Any]) -> Bind:
+    def _items(self, item: Bind, container: type[Any]) -> Bind:
         def bind(value: Any, trail: Trail, findings: Findings) -> Any:
             if not isinstance(value, list | tuple):
                 findings.broken(trail, f"must be a list, but is {kind(value)}")
@@ -94,8 +73,7 @@ class AnnotationBinders:
 
         return bind
 
-    @staticmethod
-    def _entries(entry: Bind) -> Bind:
+    def _entries(self, entry: Bind) -> Bind:
         def bind(value: Any, trail: Trail, findings: Findings) -> Any:
             if not isinstance(value, dict):
                 findings.broken(trail, f"must be a map, but is {kind(value)}")
@@ -182,13 +160,6 @@ def _noted(value: Any, trail: Trail, findings: Findings) -> Any:
     """Keep any value, and note that it may hold expressions."""
     findings.expressions.append((trail, value))
     return value
-
-
-def union_parts(annotation: Any) -> list[Any]:
-    """Return the members of a union, None left aside; any other annotation is its only one."""
-    if get_origin(annotation) in (Union, types.UnionType):
-        return [part for part in get_args(annotation) if part is not type(None)]
-    return [annotation]
 
 
 def _kinds(annotation: Any) -> frozenset[type]:

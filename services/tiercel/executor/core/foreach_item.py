@@ -21,7 +21,7 @@ from tiercel.executor.core.rendering import Rendering
 from tiercel.executor.core.updates import labels_of
 from tiercel.expression import ion
 from tiercel.messages.execution_event import ChildEnded, CreateExecution
-from tiercel.model.execution import ExecutionKind, ParentTask
+from tiercel.model.execution import ParentTask
 from tiercel.model.live import Branch
 from tiercel.model.state import State
 from tiercel.plugins.core.flow.items import Items
@@ -106,19 +106,13 @@ def _create(draft: Draft, facts: Facts, seq: int, node: Node, index: int) -> Cre
     values: Mapping[str, Any] = rendering.mapping(task.inputs, "inputs") if task.inputs is not None else {}
     labels = subflow.child_labels(draft, plan, rendering.holds(task.inherit_labels), labels_of(task.labels, rendering))
     child_id = iteration_control.child_id(run, index)
-    return CreateExecution(
-        execution_id=child_id,
-        at=draft.at,
-        tenant_id=execution.tenant_id,
-        namespace=plan.flow.namespace,
-        flow_id=plan.flow.id,
-        flow_revision=plan.flow.revision or 1,
+    return replace(
+        subflow.creation(draft, plan, child_id),
         inputs=subflow.child_inputs(plan, values, draft, facts, child_id),
         labels=labels,
         parent=ParentTask(execution_id=execution.id, seq=seq, attempt=run.attempt, wait=task.wait, iteration=index),
         trigger=subflow.trigger_of(draft, node, run, index),
         schedule_date=subflow.date_of(rendering.text(task.schedule_date)),
-        kind=execution.kind if execution.kind is not ExecutionKind.LOOP else ExecutionKind.NORMAL,
     )
 
 

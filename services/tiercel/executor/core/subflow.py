@@ -47,27 +47,15 @@ def begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
     run = begin_attempt(record.run, draft.at)
     child_id = ids.derived_id(draft.at, execution.id, run.id, run.attempt)
     draft.put(replace(record, run=run, child_id=child_id))
-    parent = ParentTask(execution_id=execution.id, seq=seq, attempt=run.attempt, wait=task.wait)
-    draft.messages.append(
-        Outgoing(
-            topic=EXECUTION_EVENT,
-            key=child_id,
-            message=CreateExecution(
-                execution_id=child_id,
-                at=draft.at,
-                tenant_id=execution.tenant_id,
-                namespace=plan.flow.namespace,
-                flow_id=plan.flow.id,
-                flow_revision=plan.flow.revision or 1,
-                inputs=child_inputs(plan, values, draft, facts, child_id),
-                labels=labels,
-                parent=parent,
-                trigger=trigger_of(draft, node, run),
-                schedule_date=date_of(rendering.text(task.schedule_date)),
-                kind=execution.kind if execution.kind is not ExecutionKind.LOOP else ExecutionKind.NORMAL,
-            ),
-        )
+    message = replace(
+        creation(draft, plan, child_id),
+        inputs=child_inputs(plan, values, draft, facts, child_id),
+        labels=labels,
+        parent=ParentTask(execution_id=execution.id, seq=seq, attempt=run.attempt, wait=task.wait),
+        trigger=trigger_of(draft, node, run),
+        schedule_date=date_of(rendering.text(task.schedule_date)),
     )
+    draft.messages.append(Outgoing(topic=EXECUTION_EVENT, key=child_id, message=message))
     set_outputs(draft, seq, {"executionId": child_id})
     for name in undeclared(plan, values):
         draft.log(
@@ -91,6 +79,20 @@ def _restart_child(draft: Draft, record: RunRecord, task: Subflow) -> bool:
     message = RestartRequested(execution_id=record.child_id or "", at=draft.at)
     draft.messages.append(Outgoing(topic=EXECUTION_EVENT, key=message.execution_id, message=message))
     return True
+
+
+def creation(draft: Draft, plan: FlowPlan, child_id: str) -> CreateExecution:
+    """Return what creates an execution of a flow for an execution, without what its task gives it."""
+    execution = draft.execution
+    return CreateExecution(
+        execution_id=child_id,
+        at=draft.at,
+        tenant_id=execution.tenant_id,
+        namespace=plan.flow.namespace,
+        flow_id=plan.flow.id,
+        flow_revision=plan.flow.revision or 1,
+        kind=execution.kind if execution.kind is not ExecutionKind.LOOP else ExecutionKind.NORMAL,
+    )
 
 
 def child_plan(facts: Facts, namespace: str, flow_id: str, revision: int | None) -> FlowPlan:

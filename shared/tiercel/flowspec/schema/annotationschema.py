@@ -6,15 +6,14 @@ A binder is kind (`"5"` is a whole number, `5` a text), and so is the schema: an
 
 from __future__ import annotations
 
-import types
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from enum import Enum
-from typing import Annotated, Any, Final, Union, get_args, get_origin
+from typing import Any, Final, get_args, get_origin
 
 import msgspec
 
-from tiercel.flowspec.annotationbinder import union_parts
+from tiercel.flowspec.annotation import AnnotationReader, union_parts
 from tiercel.model.property import Dynamic, Labels, NotBlank, NotEmpty
 
 Schema = dict[str, Any]
@@ -35,37 +34,26 @@ _SCALARS: Final[dict[Any, Schema]] = {
 }
 
 
-class AnnotationSchemas:
-    """Makes the schema of an annotation; `struct` names that of a Struct class."""
+class AnnotationSchemas(AnnotationReader[Schema]):
+    """Makes schemas of what binders accept; null is left aside."""
 
-    def __init__(self, struct: Callable[[type[Any]], Schema]) -> None:
-        self._struct = struct
+    def _scalar(self, annotation: Any) -> Schema | None:
+        scalar = _SCALARS.get(annotation)
+        return None if scalar is None else dict(scalar)
 
-    def of(self, annotation: Any) -> Schema:
-        """Return the schema of what the binder of this annotation accepts, null left aside."""
-        scalar = _SCALARS.get(annotation) if isinstance(annotation, type) or annotation is Any else None
-        if scalar is not None:
-            return dict(scalar)
-        origin = get_origin(annotation)
-        if origin is Annotated:
-            return self._annotated(annotation)
-        if origin in (Union, types.UnionType):
-            return any_of([self.of(part) for part in union_parts(annotation)])
-        if origin in (tuple, list, frozenset, set) or annotation in (list, tuple):
-            items = [part for part in get_args(annotation) if part is not Ellipsis]
-            return {"type": "array", "items": self.of(items[0])} if items else {"type": "array"}
-        if origin is dict or annotation is dict:
-            arguments = get_args(annotation)
-            entry = self.of(arguments[1]) if arguments else {}
-            return {"type": "object", **({"additionalProperties": entry} if entry else {})}
-        if isinstance(annotation, type) and issubclass(annotation, Enum):
-            return {"enum": [member.value for member in annotation]}
-        if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
-            return self._struct(annotation)
-        raise TypeError(f"A property cannot have the type {annotation!r}; the schema does not know it.")
+    def _union(self, parts: list[Any]) -> Schema:
+        return any_of([self.of(part) for part in parts])
 
-    def _annotated(self, annotation: Any) -> Schema:
-        inner, *marks = get_args(annotation)
+    def _items(self, item: Schema, container: type[Any]) -> Schema:
+        return {"type": "array", **({"items": item} if item else {})}
+
+    def _entries(self, entry: Schema) -> Schema:
+        return {"type": "object", **({"additionalProperties": entry} if entry else {})}
+
+    def _enum(self, cls: type[Enum]) -> Schema:
+        return {"enum": [member.value for member in cls]}
+
+    def _annotated(self, inner: Any, marks: list[Any]) -> Schema:
         if any(isinstance(mark, Labels) for mark in marks):
             return _labels()
         dynamic = any(isinstance(mark, Dynamic) for mark in marks)
