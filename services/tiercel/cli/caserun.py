@@ -161,7 +161,7 @@ class CaseRun:
         """Render plain data; a lone expression keeps the kind of its value."""
         if isinstance(value, str):
             return await self._api.expressions.rendered(
-                MAIN_TENANT, self._flow.dialect, lambda renderer: plain(renderer.render_typed(value, context))
+                MAIN_TENANT, self._flow.dialect, lambda renderer: plain(renderer.render_data(value, context))
             )
         if isinstance(value, Mapping):
             return {name: await self._rendered(each, context) for name, each in value.items()}

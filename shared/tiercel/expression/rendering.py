@@ -82,6 +82,20 @@ class Renderer:
         value = typed.joined(output.values, self.engine.dialect)
         return _without_raw(value) if isinstance(value, str) else value
 
+    def render_data(self, text: str, context: Mapping[str, Any]) -> Any:
+        """Return the value of a lone expression with its type; of several pieces the text, as `render` joins them."""
+        if "{" not in text:
+            return text
+        output, meter = TypedOutput(), Meter(self.engine.limits)
+        self._run(text, context, output, meter)
+        found = typed.pieces(output.values, self.engine.dialect)
+        if len(found) == 1 and not isinstance(found[0], str):
+            return found[0]
+        joined = TextOutput(meter)
+        for value in output.values:
+            joined.write(value)
+        return _without_raw(joined.text()) if output.values else None
+
     def render_value(self, value: Any, context: Mapping[str, Any], *, recursive: bool | None = None) -> Any:
         """Render all texts in maps, with their keys, and in lists; anything else comes back as it is."""
         if isinstance(value, str) and "{" not in value:

@@ -17,15 +17,19 @@ from tiercel.expression.values import Byte, Float32, Long, Short, class_name, is
 
 def joined(values: Sequence[Any], dialect: str) -> Any:
     """Return one value out of the pieces; None when nothing was written."""
-    keeps_blanks = all(map(_is_scalar if dialect == "2.x" else _is_text, values))
-    # The line break that ends a YAML block must not turn a list into a failure.
-    pieces = [value for value in values if keeps_blanks or not _is_blank(value)]
-    if not pieces:
+    found = pieces(values, dialect)
+    if not found:
         return None
-    result = pieces[0]
-    for piece in pieces[1:]:
+    result = found[0]
+    for piece in found[1:]:
         result = _concatenated(result, piece) if dialect == "2.x" else _added(result, piece)
     return result
+
+
+def pieces(values: Sequence[Any], dialect: str) -> Sequence[Any]:
+    """Return what was written; the line break that ends a YAML block must not turn a list into a failure."""
+    keeps_blanks = all(map(_is_scalar if dialect == "2.x" else _is_text, values))
+    return values if keeps_blanks else [value for value in values if not _is_blank(value)]
 
 
 def _is_blank(value: Any) -> bool:

@@ -32,6 +32,7 @@ FLOW: dict[str, Any] = {"flow": {"id": "my_flow", "namespace": "my.company"}, "e
         ("max(1, 5, 3) ~ min(4, 2.5)", "52.5"),
         ("range(0, 10, 5)", "[0,5,10]"),
         ("env('A') ~ env('B', 'd')", "1d"),
+        ("env('A') ~ env('API_HOST')", "1h"),
         ("decrypt('" + KEY + "', encrypt('" + KEY + "', 'toto'))", "toto"),
         ("uuid() matches '[0-9a-f-]{36}'", "true"),
         ("id() | length", "22"),
@@ -51,7 +52,7 @@ FLOW: dict[str, Any] = {"flow": {"id": "my_flow", "namespace": "my.company"}, "e
 )
 def test_a_function_has_its_value(render: Render, expression: str, expected: str) -> None:
     """Each expression prints as Kestra prints it."""
-    assert expected == render("{{ " + expression + " }}", envs={"A": 1})
+    assert expected == render("{{ " + expression + " }}", envs={"A": 1, "api_host": "h"})
 
 
 def test_outputs_are_found_from_where_a_run_stands(render: Render) -> None:

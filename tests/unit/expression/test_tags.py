@@ -90,6 +90,22 @@ def test_a_lone_expression_keeps_its_type(text: str, expected: object) -> None:
     assert expected == renderer("2.x").render_typed(text, {})
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{{ 1 + 1 }}\n", 2),
+        ("{{ [1] }}\n", [1]),
+        ("n: {{ 1 }}", "n: 1"),
+        ("{{ 1 }}{{ 2 }}", "12"),
+        ("l {{ [1] }}", "l [1]"),
+    ],
+)
+def test_data_is_a_lone_value_or_text(text: str, expected: object) -> None:
+    """What becomes an output or an input keeps the type of a lone expression; beside text everything is text."""
+    assert expected == renderer().render_data(text, {})
+    assert None is renderer().render_data("{{ null }}", {})
+
+
 def test_typed_pieces_are_joined_by_dialect() -> None:
     """In 1.x numbers add up, in 2.x they are joined as text."""
     assert 3 == renderer().render_typed("{{ 1 }}{{ 2 }}", {})

@@ -36,7 +36,7 @@ def flow_outputs(draft: Draft, facts: Facts) -> dict[str, Any]:
 
 
 def _rendered(rendering: Rendering, value: Any) -> Any:
-    found = rendering.typed(value) if isinstance(value, str) else rendering.value(value)
+    found = rendering.data(value) if isinstance(value, str) else rendering.value(value)
     # Parts of the context are read as they are touched; what is kept of them is data.
     return plain(found) if isinstance(found, Mapping | list | tuple) else found
 

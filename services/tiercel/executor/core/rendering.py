@@ -50,9 +50,9 @@ class Rendering:
         """Render a text with other variables than the execution's."""
         return self._renderer.render(text, variables)
 
-    def typed(self, text: str) -> Any:
-        """Render a lone expression to its value."""
-        return self._renderer.render_typed(text, self.context)
+    def data(self, text: str) -> Any:
+        """Render a lone expression to its value, and anything else to text."""
+        return self._renderer.render_data(text, self.context)
 
     def value(self, value: Any) -> Any:
         """Render all texts inside maps and lists."""

@@ -150,7 +150,7 @@ async def _inputs(
 def _values(renderer: Renderer, value: Any, context: Mapping[str, Any]) -> Any:
     """Render the texts of a value; a lone expression keeps the type of what it gives."""
     if isinstance(value, str):
-        return renderer.render_typed(value, context)
+        return renderer.render_data(value, context)
     if isinstance(value, Mapping):
         return {name: _values(renderer, part, context) for name, part in value.items()}
     if isinstance(value, list | tuple):

@@ -116,7 +116,9 @@ def _parent(args: Args, call: Call) -> Any:
 def _env(args: Args, call: Call) -> Any:
     if args.get("name") is None:
         raise call.fail("The 'env' function expects an argument 'name'.")
-    found = call.mapping("envs").get(java_text(args["name"]))
+    known, name = call.mapping("envs"), java_text(args["name"])
+    # The environment's names are known in lower case; an author may write one as the environment does.
+    found = known.get(name, known.get(name.lower()))
     return args["default"] if found in (None, "") and "default" in args else found
 
 
