@@ -98,7 +98,7 @@ def _renderer(case: Case, *, mask: bool = False) -> inputs.Renderer:
         answers.kv_answer = step.get("kv_answers", answers.kv_answer)
     engine = Engine(dialect="2.x")
     renderer = Renderer(engine, answers, mask_secrets=mask)
-    return renderer.render_typed
+    return renderer.render_data
 
 
 def _seal(case: Case) -> inputs.Seal | None:

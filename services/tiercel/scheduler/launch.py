@@ -62,7 +62,7 @@ class Launcher:
         typed = typed_inputs(
             plan.flow,
             {**given, **fire.inputs},
-            renderer=renderer.render_typed,
+            renderer=renderer.render_data,
             encrypt=self._seal,
             execution={"id": fire.execution_id},
         )

@@ -62,7 +62,7 @@ async def resolved(
         lambda renderer: resolve(
             inputs,
             given,
-            Hooks(renderer=renderer.render_typed, seal=seal),
+            Hooks(renderer=renderer.render_data, seal=seal),
             context,
             dialect=flow.dialect,
             validate_only=validate_only,
@@ -130,6 +130,6 @@ async def checked(
         return [], CheckBehavior.CREATE_EXECUTION
     context = {**flow_context(flow, {"id": execution_id}), **api.surroundings, "inputs": values or {}}
     failed = await api.expressions.rendered(
-        flow.tenant_id, flow.dialect, lambda renderer: failed_checks(flow.checks, renderer.render_typed, context)
+        flow.tenant_id, flow.dialect, lambda renderer: failed_checks(flow.checks, renderer.render_data, context)
     )
     return failed, resolve_behavior(failed)

@@ -122,7 +122,7 @@ class TaskContext:
                 return value
             return await self._evaluate(self._renderer.render, value, more)
         if as_type is Any:
-            function = self._renderer.render_typed if isinstance(value, str) else self._renderer.render_value
+            function = self._renderer.render_data if isinstance(value, str) else self._renderer.render_value
             return await self._evaluate(function, value, more)
         if is_structured(as_type):
             rendered = await self._structure(value, more)

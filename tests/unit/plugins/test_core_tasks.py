@@ -269,6 +269,16 @@ async def test_files_of_an_execution_are_purged(bench: Bench) -> None:
     assert await bench.surroundings.storage.exists("main", other)
 
 
+async def test_a_value_that_mixes_text_and_other_things_is_stored_as_text(bench: Bench) -> None:
+    """A lone expression keeps its type; beside text a number or a list is printed."""
+    await run(bench, "kv.Set", key="mixed", value="n={{ n }} {{ [1] }}")
+    await run(bench, "kv.Set", key="lone", value="{{ [1, n] }}")
+    mixed, lone = [(await run(bench, "kv.Get", key=key)).outputs["value"] for key in ("mixed", "lone")]
+
+    assert "n=3 [1]" == mixed
+    assert [1, 3] == lone
+
+
 async def test_a_timeout_tells_where_the_task_was(bench: Bench) -> None:
     """The sentence at ERROR, and at TRACE the place, as of other failures."""
     outcome = await run(bench, "flow.Sleep", duration="PT1M", timeout="PT0.01S")

@@ -19,7 +19,7 @@ def inputs_of(flow: Flow, given: Mapping[str, Any] | None, facts: Facts) -> dict
     values = dict(given or {})
     if any(each.defaults is not None and each.id.partition(".")[0] not in values for each in flow.inputs):
         renderer = Renderer(facts.engine, FactsHost(facts, facts.at, flow.uid))
-        for each in flow_inputs.resolve_inputs(flow, values, renderer=renderer.render_typed):
+        for each in flow_inputs.resolve_inputs(flow, values, renderer=renderer.render_data):
             if each.enabled and each.is_default and not each.problems and each.input.id not in values:
                 _put(values, each.input.id, data_of(each.value))
     return values
@@ -47,7 +47,7 @@ def typed_inputs(
     typed = flow_inputs.typed_inputs(
         flow,
         values,
-        renderer=renderer.render_typed,
+        renderer=renderer.render_data,
         encrypt=facts.around.seal,
         execution={"id": execution_id, "startDate": at},
     )
