@@ -26,7 +26,9 @@ from tiercel.cli.api import RemoteServer
 from tiercel.cli.live import LiveView
 from tiercel.cli.main import SERVICES
 from tiercel.errors import Refused
+from tiercel.flowspec.identity import placed_leaves
 from tiercel.flowspec.parse import check_flows
+from tiercel.model.flow import Flow
 from tiercel.model.state import State
 from tiercel.model.tenant import MAIN_TENANT
 from tiercel.runtime import logging as logs
@@ -51,20 +53,21 @@ def execute(arguments: argparse.Namespace) -> int:
             )
     if arguments.user is not None and (not arguments.server or ":" not in arguments.user):
         raise Refused("--user says who to be on another server: write --server URL --user NAME:PASSWORD.")
-    return uvloop.run(_run(arguments, sources))
+    inputs = _inputs(arguments.input)
+    _refuse_unknown(inputs, check_flows(sources[0])[0].flow)
+    return uvloop.run(_run(arguments, sources, inputs))
 
 
 def _all_valid(names: tuple[str, ...], sources: list[str]) -> bool:
     valid = True
     for name, source in zip(names, sources, strict=True):
         for problem in flow.check(source)[0]:
-            where = f"{problem.path}: " if problem.path else ""
-            print(f"{flow.place(name, problem)}: {where}{problem.message}", file=sys.stderr)
+            print(f"{flow.place(name, problem)}: {problem.sentence}", file=sys.stderr)
             valid = False
     return valid
 
 
-async def _run(arguments: argparse.Namespace, sources: list[str]) -> int:
+async def _run(arguments: argparse.Namespace, sources: list[str], inputs: Mapping[str, str | Path]) -> int:
     async with AsyncExitStack() as stack:
         files_in: Path | None = None
         if arguments.server:
@@ -80,7 +83,7 @@ async def _run(arguments: argparse.Namespace, sources: list[str]) -> int:
         for source in reversed(sources):  # what a flow calls must exist before it
             await api.put_flow(source)
         head = yaml.safe_load(sources[0])
-        started = await api.start(head["namespace"], head["id"], _inputs(arguments.input), arguments.label)
+        started = await api.start(head["namespace"], head["id"], inputs, arguments.label)
         view = LiveView(api, show_logs=not arguments.no_logs)
         execution = await view.follow(started["id"])
         view.show_end(execution, files_in)
@@ -115,6 +118,8 @@ def _inputs(given: list[str]) -> dict[str, str | Path]:
     inputs: dict[str, str | Path] = {}
     for each in given:
         name, separator, value = each.partition("=")
+        if not name:
+            raise Refused(f"The input '{each}' has no name; write it as --input NAME=VALUE.")
         if not separator:
             raise Refused(f"The input '{each}' has no value; write it as --input {each}=VALUE.")
         if value.startswith("@"):
@@ -131,3 +136,14 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _refuse_unknown(given: Mapping[str, Any], called: Flow | None) -> None:
+    """Refuse what is given to inputs that the flow does not have: it would be ignored."""
+    if called is None:
+        return
+    known = [leaf.id for leaf, _ in placed_leaves(called.inputs, ())]
+    for name in given:
+        if name not in known:
+            has = f"it has {', '.join(known)}" if known else "it has none"
+            raise Refused(f"The flow '{called.namespace}.{called.id}' has no input '{name}'; {has}.")

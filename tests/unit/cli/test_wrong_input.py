@@ -26,6 +26,10 @@ testCases:
 """
 FILES = {
     "good.yaml": FLOW.encode(),
+    "asking.yaml": (
+        "id: asking\nnamespace: a.b\ninputs:\n- {id: n, type: INT}\n"
+        f"- {{id: f, type: FORM, inputs: [{{id: x, type: STRING}}]}}\n{TASK}\n"
+    ).encode(),
     "two.yaml": f"{FLOW}---\nid: other\nnamespace: a.b\n{TASK}\n".encode(),
     "empty.yaml": b"",
     "binary.yaml": b"\xff\xfe\x00",
@@ -53,6 +57,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (("run", "empty.yaml"), "The file 'empty.yaml' holds 0 flows;"),
         (("run", "two.yaml"), "The file 'two.yaml' holds 2 flows;"),
         (("run", "good.yaml", "--with", "two.yaml"), "The file 'two.yaml' holds 2 flows;"),
+        (("run", "good.yaml", "--input", "name"), "The input 'name' has no value; write it as --input name=VALUE."),
+        (("run", "good.yaml", "--input", "=x"), "The input '=x' has no name; write it as --input NAME=VALUE."),
+        (("run", "good.yaml", "--input", "name=x"), "The flow 'a.b.good' has no input 'name'; it has none."),
+        (("run", "asking.yaml", "--input", "f.z=x"), "The flow 'a.b.asking' has no input 'f.z'; it has n, f.x."),
         (("run", "good.yaml", "--user", "me:x"), "--user says who to be on another server:"),
         (("run", "good.yaml", "--server", "http://127.0.0.1:1", "--user", "me"), "--user says who to be"),
         (("run", "good.yaml", "--server", "nonsense"), "Cannot reach the server at 'nonsense': Request URL is missing"),
