@@ -42,6 +42,18 @@ async def test_a_claim_takes_at_most_its_count(backend: Backend, lanes: list[str
     assert [] == await backend.queue.claim("w", lanes, 4)
 
 
+async def test_slots_that_will_be_free_soon_get_nothing_before_they_are_claimed_for(backend: Backend) -> None:
+    """They may be asked for in advance; no job is handed over twice, or lost, by that."""
+    queue = backend.queue
+    await queue.claim("w", ["default"], 2, None, 3)
+    await submit(backend, *(job("a", seq) for seq in range(5)))
+
+    first = await claimed(queue, 2, 2)
+
+    assert [] == await queue.claim("w", ["default"], 0, None, 3)
+    assert [0, 1, 2, 3, 4] == sorted(seqs([*first, *await claimed(queue, 3, 3)]))
+
+
 async def test_a_claim_emits_started_of_task_jobs(backend: Backend) -> None:
     """It names the worker; jobs of triggers have no started event."""
     await submit(backend, job("a", 7), trigger_job("main/ns/f/t"))

@@ -7,6 +7,7 @@ A kill ends what runs. One that names attempts is also remembered for a while, b
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
 from datetime import timedelta
 from typing import Final
@@ -18,6 +19,7 @@ from tiercel.model.execution import OutputRef
 from tiercel.worker import metrics
 from tiercel.worker.attempt import Stop
 from tiercel.worker.binding import Binder
+from tiercel.worker.foresight import Foresight
 from tiercel.worker.jobrun import JobRun
 from tiercel.worker.outbox import Outbox
 from tiercel.worker.surroundings import Surroundings
@@ -38,6 +40,7 @@ class Crew:
         self.binder = binder
         self.outbox = outbox
         self.ended_count = 0
+        self.foresight = Foresight()
         self._running: dict[tuple[str, int], JobRun] = {}
         self._kills: OrderedDict[tuple[str, int], tuple[int, float]] = OrderedDict()
         """The highest attempt of a task run that is killed, and until when that is remembered."""
@@ -48,6 +51,21 @@ class Crew:
     def running_count(self) -> int:
         """How many jobs run."""
         return len(self._running)
+
+    @property
+    def soon_free(self) -> int:
+        """How many of them are expected to end in a moment."""
+        return self.foresight.soon(self._now)
+
+    @property
+    def foresight_changes_s(self) -> float:
+        """Seconds until `soon_free` is another number by itself."""
+        changes_s = self.foresight.changes_in(self._now)
+        return math.inf if changes_s is None else changes_s
+
+    @property
+    def _now(self) -> float:
+        return self.surroundings.clock.now().timestamp()
 
     @property
     def running(self) -> list[JobRun]:
@@ -64,6 +82,7 @@ class Crew:
             earlier.stop(Stop.KILLED)
         self._running[key] = run
         self._idle.clear()
+        self.foresight.began(id(run), job, self._now)
         if self.is_killed(job):
             run.stop(Stop.KILLED)
         run.start()
@@ -76,6 +95,7 @@ class Crew:
             if not self._running:
                 self._idle.set()
         self.ended_count += 1
+        self.foresight.ended(id(run), self._now)
         self.freed()
 
     def succeeded(self, job: TaskJob, outputs: OutputRef | None) -> SuccessorResult | None:
@@ -96,7 +116,7 @@ class Crew:
         """End what a kill concerns, and remember it."""
         if kill.worker is not None and kill.worker != self.worker:
             return
-        now = self.surroundings.clock.now().timestamp()
+        now = self._now
         if kill.seq is not None and kill.attempt is not None:
             self._remember(kill.execution_id, kill.seq, kill.attempt, now)
         for seq, attempt in kill.runs:

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import logging
 import platform
-from collections.abc import Coroutine
 from typing import Any, Final
 
 from tiercel.errors import Unavailable
@@ -118,28 +117,52 @@ class WorkerService(Service):
             return 0
         return self.settings.slots - self.crew.running_count - self.triggers.running_count
 
+    @property
+    def _soon(self) -> int:
+        """How many more slots will be free in a moment, where that is of use."""
+        if not self._queue.sends_jobs or self.stopping or self.heart.is_mute or self.outbox.is_full:
+            return 0
+        return self.crew.soon_free
+
     def _count_slots(self) -> None:
         metrics.slots(self.settings.slots, self.crew.running_count, self.triggers.running_count)
 
     async def _claim(self) -> None:
-        stop = asyncio.create_task(self._stopping.wait())
+        asked = 0
         try:
             while not self.stopping:
-                free = self._free
-                if free <= 0:
-                    self._freed.clear()
-                    # A free slot wakes it; the time is a safety net.
-                    await _either(self._freed.wait(), stop, self.settings.poll_s)
-                elif await self._claim_once(free) < free:
-                    await self._queue.wait(WORKER_JOB, self.settings.poll_s)  # a job wakes it; the time is a safety net
+                self._freed.clear()
+                free, soon, taken = max(0, self._free), self._soon, 0
+                if free or soon != asked:
+                    taken, asked = await self._claim_once(free, soon), soon
+                await self._wait(is_full=taken == free)
         finally:
-            stop.cancel()
             self._claims_ended.set()
         # A loop of a service must not end by itself; this one has nothing left to do until the service is gone.
         await asyncio.get_running_loop().create_future()
 
-    async def _claim_once(self, free: int) -> int:
-        jobs = await retry.waiting("queue", lambda: self._claimed(free))
+    async def _wait(self, *, is_full: bool) -> None:
+        """Return when there may be something to claim, or to ask for; the time is a safety net."""
+        pause_s = self.settings.poll_s
+        if self._queue.sends_jobs:
+            pause_s = min(pause_s, self.crew.foresight_changes_s)
+        elif not is_full:
+            await self._queue.wait(WORKER_JOB, pause_s)  # who takes jobs by itself has asked for all free slots
+            return
+        waits: list[asyncio.Task[Any]] = [asyncio.create_task(self._freed.wait())]
+        if not is_full:
+            waits.append(asyncio.create_task(self._queue.wait(WORKER_JOB, pause_s)))
+        try:
+            # Whichever comes first; what was announced to a wait that is ended here is there for the next one.
+            done, _ = await asyncio.wait(waits, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in waits:
+                task.cancel()
+
+    async def _claim_once(self, free: int, soon: int) -> int:
+        jobs = await retry.waiting("queue", lambda: self._claimed(free, soon))
         metrics.CLAIM_SIZE.observe(len(jobs))
         for job in jobs:
             if self.stopping:
@@ -150,8 +173,10 @@ class WorkerService(Service):
             self._count_slots()
         return len(jobs)
 
-    async def _claimed(self, free: int) -> list[WorkerJob]:
-        return [] if self.stopping else await self._queue.claim(self.worker, self.settings.lanes, free, self._ahead)
+    async def _claimed(self, free: int, soon: int) -> list[WorkerJob]:
+        if self.stopping:
+            return []
+        return await self._queue.claim(self.worker, self.settings.lanes, free, self._ahead, soon)
 
     def _return(self, job: WorkerJob) -> None:
         if isinstance(job, TaskJob):
@@ -175,6 +200,7 @@ class WorkerService(Service):
     async def drain(self) -> None:
         """Hand back what has not begun, let end what runs, send everything."""
         self._queue.wake(WORKER_JOB)
+        self._freed.set()
         # A claim that is under way may have happened: its loop hands back what it brings.
         with contextlib.suppress(TimeoutError, Unavailable):
             async with asyncio.timeout(CLAIM_GRACE_S):  # a claim that hangs must not hold up the stop
@@ -202,15 +228,3 @@ class WorkerService(Service):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):  # what does not end by then is lost or killed
                 await self.crew.idle()
-
-
-async def _either(waiting: Coroutine[Any, Any, Any], stop: asyncio.Task[Any], timeout: float) -> None:
-    """Return when a wait is over, when the service is to stop, or after `timeout` seconds."""
-    task = asyncio.create_task(waiting)
-    try:
-        # Whichever comes first; the caller says how long.
-        await asyncio.wait({task, stop}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            task.result()
-    finally:
-        task.cancel()

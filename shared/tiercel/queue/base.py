@@ -154,15 +154,27 @@ class Queue(Protocol):
         """Copy a message to the dead letters (it is acknowledged apart from this)."""
         ...
 
-    async def claim(self, worker: str, lanes: Sequence[str], count: int, ahead: Ahead | None = None) -> list[WorkerJob]:
+    @property
+    def sends_jobs(self) -> bool:
+        """
+        True when jobs are sent to workers as far as these have asked for.
+
+        Who waits for a job there and has another slot says so by a claim, and may ask for slots that are `soon` free.
+        """
+        ...
+
+    async def claim(
+        self, worker: str, lanes: Sequence[str], count: int, ahead: Ahead | None = None, soon: int = 0
+    ) -> list[WorkerJob]:
         """
         Take at most `count` jobs for a worker, lowest rank and oldest first.
 
         The jobs are removed, and the `started` event of each task job is emitted, in one commit; only after it may
         the caller run them. A backend may let a job be run `ahead`: what is told of it is emitted in the same commit,
         and it is not returned; when somebody else has taken it meanwhile, nothing has happened. On some backends jobs
-        are sent to a worker as far as its last call has asked for: what waits comes soon, and `wait` tells of it. A
-        worker always claims from the same lanes.
+        are sent to a worker as far as its last call has asked for (`sends_jobs`): what waits comes soon, and `wait`
+        tells of it; when no other worker has room, for as many slots more as it expects to be free `soon`. A worker
+        always claims from the same lanes.
         """
         ...
 

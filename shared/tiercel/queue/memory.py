@@ -192,7 +192,14 @@ class MemoryQueue:
     def _bury(self, topic: str, key: str, reason: str, body: bytes) -> None:
         self.dead_letters.append(DeadLetter(at=self.clock.now(), topic=topic, key=key, reason=reason, body=body))
 
-    async def claim(self, worker: str, lanes: Sequence[str], count: int, ahead: Ahead | None = None) -> list[WorkerJob]:
+    @property
+    def sends_jobs(self) -> bool:
+        """False: they are taken."""
+        return False
+
+    async def claim(
+        self, worker: str, lanes: Sequence[str], count: int, ahead: Ahead | None = None, soon: int = 0
+    ) -> list[WorkerJob]:
         """Take jobs and tell that they are started; none is run ahead."""
         taken: list[tuple[str, int, int, _Job]] = []
         heads = [(self._lanes[lane][0], lane) for lane in lanes if self._lanes.get(lane)]

@@ -108,3 +108,53 @@ def test_a_credit_waits_while_enough_is_told() -> None:
 
         assert (number > 0) == claimer.is_news
         assert (number >= SLOTS / 2) == claimer.is_urgent
+
+
+def test_a_worker_asks_in_advance_for_slots_that_will_be_free_soon() -> None:
+    """Its next jobs are there when its tasks end, and it begins them without asking anybody."""
+    claimer = made()
+    work_off(claimer, turns=1, every_s=1.0)
+
+    assert [] == claimer.claim(0, 0.8, soon=SLOTS)
+
+    assert (SLOTS, SLOTS) == (claimer.granted, claimer.ahead)
+    assert claimer.is_urgent
+
+    claimer.credit()
+    for one in jobs(SLOTS):
+        claimer.take(one, 0.9)
+
+    assert SLOTS - 1 == len(claimer.claim(SLOTS - 1, 1.0, soon=1))
+    assert (2 * SLOTS - 1, 1) == (claimer.granted, claimer.ahead)
+    assert not claimer.is_urgent
+    assert not claimer.is_short
+
+
+def test_a_job_that_was_asked_for_in_vain_is_handed_back() -> None:
+    """The slot was not free after all; and no other job comes for it."""
+    claimer = made()
+    work_off(claimer, turns=1, every_s=1.0)
+    claimer.claim(0, 0.8, soon=1)
+    claimer.take(jobs(1)[0], 0.9)
+
+    assert [] == claimer.overdue(0.9 + AHEAD_S / 2)
+    assert 1 == len(claimer.overdue(1.0 + AHEAD_S))
+    assert 0 == claimer.ahead
+
+
+def test_a_worker_whose_slots_end_one_by_one_once_a_second_asks_for_nothing_ahead() -> None:
+    """Also when several of them end in the same moment, of which only the first is marked."""
+    claimer, now = made(), 0.0
+    for one in jobs(SLOTS):
+        claimer.take(one, now)
+    claimer.claim(SLOTS, now)
+    asked = []
+
+    for _ in range(5):
+        now += 1.0
+        for slot in range(SLOTS):
+            claimer.take(jobs(1)[0], now)
+            claimer.claim(1, now + slot * 0.005)
+            asked.append(claimer.ahead)
+
+    assert [0] * len(asked) == asked

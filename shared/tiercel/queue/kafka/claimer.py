@@ -3,8 +3,9 @@ One worker's account of its jobs: what it was sent, has begun, and lets itself b
 
 A job takes a round trip from the worker's credit to its inbox, and a worker whose tasks are shorter than that would
 stand idle most of the time. So one that ends many asks for more than it has slots for: as many as it has ended within
-the last `AHEAD_S`, less its slots, so that who works on long tasks asks for none. What has waited for this long all the
-same, and by what was ended lately would wait for as long again, is handed back for others.
+the last `AHEAD_S`, less its slots, so that who works on long tasks asks for none; or for as many as it has slots that
+will be free soon, when it knows. What has waited for this long all the same, and by what was ended lately would wait
+for as long again, is handed back for others.
 """
 
 from __future__ import annotations
@@ -63,14 +64,16 @@ class Claimer:
         self.received += 1
         self._handed += 1
 
-    def claim(self, count: int, now: float) -> list[WorkerJob]:
-        """Hand over at most so many jobs, and grant what is missing."""
+    def claim(self, count: int, now: float, soon: int = 0) -> list[WorkerJob]:
+        """Hand over at most so many jobs, and grant what is missing; so many more will be missing soon."""
         self._slots = max(self._slots, count)
         granted = self._handed + count
         ended = self._handed - (self._slots - count)
         if not self._ended or now - self._ended[-1][0] >= MARK_S:
             self._ended.append((now, ended))
-        self.ahead = max(0, min(AHEAD_MAX, self._lately(now, ended) - self._slots))
+        else:
+            self._ended[-1] = (self._ended[-1][0], ended)
+        self.ahead = max(0, min(AHEAD_MAX, max(soon, self._lately(now, ended) - self._slots)))
         taken = [self._jobs.popleft().job for _ in range(min(count, len(self._jobs)))]
         self._handed += len(taken)
         self.granted = max(self.granted, granted)
@@ -122,7 +125,7 @@ class Claimer:
     @property
     def is_short(self) -> bool:
         """True when less than half of its slots would get a job by what is told: the next that is free stands idle."""
-        return 2 * self._to_come < self._slots
+        return sum(self._told) < self.granted + self.ahead and 2 * self._to_come < self._slots
 
     @property
     def _to_come(self) -> int:

@@ -31,8 +31,6 @@ from tiercel.runtime.clock import Clock
 
 log = logging.getLogger(__name__)
 
-ASK_AGAIN_S: Final = 0.005
-"""After a claim that has granted more than it got."""
 TELL_S: Final = 0.1
 """How long a credit that is not urgent may wait."""
 TELL_SHORT_S: Final = 0.005
@@ -56,20 +54,15 @@ class Inbox:
         self._repeater: asyncio.Task[None] | None = None
         self._telling: asyncio.TimerHandle | None = None
         self._looking: asyncio.TimerHandle | None = None
-        self._asking: asyncio.TimerHandle | None = None
 
-    async def claim(self, worker: str, lanes: Sequence[str], count: int) -> list[WorkerJob]:
-        """Hand over at most so many jobs, and grant what is missing."""
-        if count <= 0 or not lanes:
+    async def claim(self, worker: str, lanes: Sequence[str], count: int, soon: int = 0) -> list[WorkerJob]:
+        """Hand over at most so many jobs, and grant what is missing, and what is missing soon."""
+        if not lanes or (count <= 0 and worker not in self._claimers):
             return []
         claimer = self._claimers.get(worker) or await self._join(worker, tuple(lanes))
         if claimer.lanes != tuple(lanes):
             raise InternalError(f"Worker '{worker}' claims from other lanes than before; a worker serves its lanes.")
-        before = claimer.granted
-        taken = claimer.claim(count, self._now())
-        if claimer.granted > before and len(taken) < count and self._asking is None:
-            # Tasks that end together are noticed one by one; who waits for a job is asked again what is free by then.
-            self._asking = asyncio.get_running_loop().call_later(ASK_AGAIN_S, self._ask_again)
+        taken = claimer.claim(max(0, count), self._now(), soon)
         if claimer.is_urgent:
             self._tell(claimer)
         elif claimer.is_news:
@@ -177,10 +170,6 @@ class Inbox:
 
     # Telling.
 
-    def _ask_again(self) -> None:
-        self._asking = None
-        self._link.bell(WORKER_JOB.name, None)
-
     def _tell_within(self, seconds: float) -> None:
         due = self._now() + seconds
         if self._telling is not None:
@@ -219,7 +208,7 @@ class Inbox:
             if not claimer.leaving:
                 claimer.leaving = True
                 self._tell(claimer)
-        for timer in (self._telling, self._looking, self._asking):
+        for timer in (self._telling, self._looking):
             if timer is not None:
                 timer.cancel()
         if self._repeater is not None:

@@ -142,10 +142,17 @@ class KafkaQueue:
         letter = (delivery.key, reason, delivery.body)
         await self._desk.node.pool.run(QUEUE_SQL["bury"], claim.letters(topic, [letter]))
 
-    async def claim(self, worker: str, lanes: Sequence[str], count: int, ahead: Ahead | None = None) -> list[WorkerJob]:
+    @property
+    def sends_jobs(self) -> bool:
+        """True: into the worker's inbox."""
+        return True
+
+    async def claim(
+        self, worker: str, lanes: Sequence[str], count: int, ahead: Ahead | None = None, soon: int = 0
+    ) -> list[WorkerJob]:
         """Take jobs that were sent to the worker and are its own, and let more of them be sent."""
         began = time.perf_counter()
-        found = await self._inbox.claim(worker, lanes, count)
+        found = await self._inbox.claim(worker, lanes, count, soon)
         metrics.received(WORKER_JOB.name, len(found), time.perf_counter() - began)
         return found
 

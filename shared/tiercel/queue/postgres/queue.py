@@ -105,7 +105,14 @@ class PostgresQueue:
         """Copy a message to the dead letters."""
         await self._node.pool.run(SQL["bury"], letters(topic, [(delivery.key, reason, delivery.body)]))
 
-    async def claim(self, worker: str, lanes: Sequence[str], count: int, ahead: Ahead | None = None) -> list[WorkerJob]:
+    @property
+    def sends_jobs(self) -> bool:
+        """False: they are taken from where they wait."""
+        return False
+
+    async def claim(
+        self, worker: str, lanes: Sequence[str], count: int, ahead: Ahead | None = None, soon: int = 0
+    ) -> list[WorkerJob]:
         """Take jobs and tell that they are started, in one commit."""
         return await self._claimer.claim(worker, lanes, count, ahead)
 
