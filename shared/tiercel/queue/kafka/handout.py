@@ -22,9 +22,7 @@ from tiercel.queue.base import Lease, OutgoingJob
 from tiercel.queue.kafka import metrics
 from tiercel.queue.kafka.outbox import SQL
 from tiercel.queue.kafka.roster import Group, Roster
-from tiercel.queue.postgres.fence import fence_columns
-from tiercel.queue.postgres.sending import SQL as QUEUE_SQL
-from tiercel.runtime.postgres.array import int8s, texts
+from tiercel.runtime.postgres.array import Column, int8s, texts
 from tiercel.runtime.postgres.batch import Statement
 from tiercel.statestore.base import LeaseLost, StaleState
 
@@ -109,15 +107,19 @@ class Handout:
         return Shares(given, self.lease if given else None)
 
     def statements(self, shares: Shares) -> Iterator[Statement]:
-        """Yield what proves the lease and counts the jobs."""
+        """Yield what proves the lease and counts the jobs, if there are any."""
         if shares.lease is not None:
-            yield QUEUE_SQL["fence"], fence_columns([shares.lease])
-            yield self.count()
+            lease = shares.lease
+            proof = {"service": lease.service, "part": lease.partition, "token": lease.token}
+            yield SQL["hand_out"], {**proof, **self._counted()}
 
     def count(self) -> Statement:
         """Return the statement that counts what workers are sent by the transaction under way."""
+        return SQL["count_sent"], self._counted()
+
+    def _counted(self) -> dict[str, Column]:
         sent = self.roster.sent
-        return SQL["count_sent"], {"workers": texts(list(sent)), "sent": int8s(list(sent.values()))}
+        return {"workers": texts(list(sent)), "sent": int8s(list(sent.values()))}
 
 
 def _roomiest(groups: Iterable[Group], lane: str) -> Group | None:

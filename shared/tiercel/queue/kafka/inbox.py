@@ -31,8 +31,8 @@ from tiercel.runtime.clock import Clock
 
 log = logging.getLogger(__name__)
 
-TELL_S: Final = 0.1
-"""How long a credit that is not urgent may wait."""
+TELL_S: Final = 0.5
+"""How long a credit may wait while much of what was told is left: it costs the brokers as much as a job does."""
 TELL_SHORT_S: Final = 0.005
 """And how long where slots stand idle meanwhile: tasks that end together are told together."""
 REPEAT_S: Final = 3.0

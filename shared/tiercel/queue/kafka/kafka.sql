@@ -20,8 +20,13 @@ SELECT s.part, s.origin, s.seq FROM unnest(%(parts)s) AS o (part)
 CROSS JOIN LATERAL (SELECT part, origin, seq FROM tq.seen x WHERE x.topic = %(topic)s AND x.part = o.part) s
 
 -- name: advance
--- Move positions from where their reader believes them to be; every one must be there.
-WITH moved AS (
+-- Move positions from where their reader believes them to be; every one must be there. Keep the highest sequence of each
+-- origin.
+WITH remembered AS (
+  INSERT INTO tq.seen AS s (topic, part, origin, seq)
+  SELECT %(topic)s, * FROM unnest(%(seen_parts)s, %(origins)s, %(seqs)s)
+  ON CONFLICT (topic, part, origin) DO UPDATE SET seq = excluded.seq, at = excluded.at WHERE s.seq < excluded.seq),
+moved AS (
   UPDATE tq.position p SET next_offset = n.next_offset
   FROM (SELECT u.*, m.ctid AS place FROM unnest(%(parts)s, %(was)s, %(nexts)s) AS u (part, was, next_offset)
     CROSS JOIN LATERAL (SELECT x.ctid FROM tq.position x
@@ -32,11 +37,6 @@ SELECT tq.expect((SELECT count(*) FROM moved), %(count)s, 'TQ002', 'positions ar
 -- name: pass
 -- Move a position over messages that were seen before, if it is where its reader believes it to be.
 UPDATE tq.position SET next_offset = %(next)s WHERE topic = %(topic)s AND part = %(part)s AND next_offset = %(was)s
-
--- name: remember
--- Keep the highest sequence of each origin.
-INSERT INTO tq.seen AS s (topic, part, origin, seq) SELECT %(topic)s, * FROM unnest(%(parts)s, %(origins)s, %(seqs)s)
-ON CONFLICT (topic, part, origin) DO UPDATE SET seq = excluded.seq, at = excluded.at WHERE s.seq < excluded.seq
 
 -- name: write_outbox
 -- Keep what is sent after the commit.
@@ -69,6 +69,15 @@ SELECT worker, sent FROM tq.worker
 -- Count what workers are sent.
 INSERT INTO tq.worker AS w (worker, sent) SELECT * FROM unnest(%(workers)s, %(sent)s)
 ON CONFLICT (worker) DO UPDATE SET sent = excluded.sent, at = excluded.at
+
+-- name: hand_out
+-- Hold the dispatcher's lease for the rest of the transaction, and count what workers are sent.
+WITH counted AS (
+  INSERT INTO tq.worker AS w (worker, sent) SELECT * FROM unnest(%(workers)s, %(sent)s)
+  ON CONFLICT (worker) DO UPDATE SET sent = excluded.sent, at = excluded.at)
+SELECT tq.expect((SELECT count(*) FROM (SELECT 1 FROM tq.lease l
+    WHERE l.service = %(service)s AND l.part = %(part)s AND l.token = %(token)s AND l.owner IS NOT NULL FOR SHARE) x),
+  1, 'TQ001', 'leases are held')
 
 -- name: workers_clean
 -- Forget workers that have been sent nothing for a day and are not heard any more.

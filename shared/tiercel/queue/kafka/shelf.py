@@ -115,24 +115,23 @@ class Shelf:
         return [known[part].progress(found) for part, found in sorted(by_part.items())]
 
     def statements(self, topic: Topic[Any], plan: Sequence[Progress]) -> Iterator[Statement]:
-        """Yield the statements that move positions and keep sequences."""
+        """Yield the statement that moves positions and keeps sequences, if there is something to move."""
         if not plan:
             return
+        seen = [(progress.partition, origin, seq) for progress in plan for origin, seq in progress.seen.items()]
         yield (
             SQL["advance"],
             {
                 "topic": topic.name,
+                "seen_parts": int2s([part for part, _, _ in seen]),
+                "origins": texts([origin for _, origin, _ in seen]),
+                "seqs": int8s([seq for _, _, seq in seen]),
                 "parts": int2s([progress.partition for progress in plan]),
                 "was": int8s([progress.was for progress in plan]),
                 "nexts": int8s([progress.next for progress in plan]),
                 "count": len(plan),
             },
         )
-        rows = [(progress.partition, origin, seq) for progress in plan for origin, seq in progress.seen.items()]
-        if rows:
-            parts, origins, seqs = zip(*rows, strict=True)
-            columns = {"parts": int2s(parts), "origins": texts(origins), "seqs": int8s(seqs)}
-            yield SQL["remember"], {"topic": topic.name, **columns}
 
     def committed(self, topic: Topic[Any], plan: Sequence[Progress]) -> None:
         """Follow a transaction that was committed."""
