@@ -304,6 +304,10 @@ def test_a_longest_duration_that_passes_ends_the_execution(behavior: str, state:
     assert state is machine.state
     assert [("p", state), ("a", "KILLED"), ("b", state)] == machine.states()
     assert state is machine.rows[2].run.attempts[-1].state
+    assert any(
+        line.startswith("SLA 'm' violated: execution duration of PT1M") and line.endswith("maximum duration of PT1M.")
+        for line in machine.logs
+    ), machine.logs
 
 
 def test_a_kill_ends_what_runs_killed() -> None:

@@ -16,7 +16,7 @@ def violation(sla: Sla, begun: datetime, now: datetime, variables: Mapping[str, 
     """Return why an agreement is violated, None when it is kept."""
     match sla.type:
         case SlaType.MAX_DURATION:
-            if sla.duration is None or now - begun <= sla.duration:
+            if sla.duration is None or now - begun < sla.duration:
                 return None
             lasted, allowed = format_duration(now - begun), format_duration(sla.duration)
             return f"execution duration of {lasted} exceed the maximum duration of {allowed}."
