@@ -5,12 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tiercel.flowspec.parse import Outside, Report, check_flow, check_flows, parse_flow, update_problems
-from tiercel.flowspec.triggerrule import cron_problem, is_zone
 
 PAUSE = "type: io.kestra.plugin.core.flow.Pause"
 FLOW = "io.kestra.plugin.core.flow"
 STORAGE = "io.kestra.plugin.core.storage"
-ON_A = "type: io.kestra.plugin.core.trigger.Flow, dependsOn: [{flowId: a, namespace: b}]"
 
 
 def check(body: str, tasks: str = f"tasks: [{{id: p, {PAUSE}}}]\n") -> Report:
@@ -30,41 +28,6 @@ def test_a_valid_flow_has_no_problem_and_keeps_text_and_document() -> None:
     assert "revision" not in flow.source
     assert not {"revision", "updated"} & set(flow.document)
     assert (4, "main/team/a") == (flow.revision, flow.uid)
-
-
-@pytest.mark.parametrize(
-    ("trigger", "path", "sentence"),
-    [
-        (
-            "type: io.kestra.plugin.core.http.Trigger, uri: http://a, interval: PT0S",
-            "interval",
-            "must be longer than nothing",
-        ),
-        (
-            "type: io.kestra.plugin.core.trigger.ScheduleOnDates, dates: [soon]",
-            "dates[0]",
-            "'soon' is not a date with time; write it as '2024-12-31T23:59:59Z'.",
-        ),
-        (
-            "type: io.kestra.plugin.core.trigger.ScheduleOnDates, dates: ['9999-12-31T00:00:00Z']",
-            "dates[0]",
-            "'9999-12-31T00:00:00Z' lies outside the years 2 to 9998.",
-        ),
-        (f"{ON_A}, window: {{every: PT0S}}", "window.every", "must be longer than nothing"),
-        (f"{ON_A}, window: {{lookback: P9999D}}", "window.lookback", "must not be longer than 3660 days"),
-        (f"{ON_A}, window: {{every: PT1H, offset: -P9999D}}", "window.offset", "must not be longer than 3660 days"),
-        (
-            f"{ON_A}, window: {{deadline: '09:00:00'}}, onMiss: {{behavior: WARN}}",
-            "onMiss.behavior",
-            "must be one of FAIL, but is 'WARN'",
-        ),
-    ],
-)
-def test_triggers_that_could_never_be_asked_are_refused(trigger: str, path: str, sentence: str) -> None:
-    """Where they stand, when the flow is saved."""
-    (problem,) = check(f"triggers: [{{id: t, {trigger}}}]").problems
-
-    assert (f"triggers[0].{path}", sentence) == (problem.path, problem.message)
 
 
 def test_a_pattern_that_cannot_be_read_is_refused() -> None:
@@ -221,56 +184,6 @@ def test_a_circle_of_dependencies_in_a_dag_names_its_tasks() -> None:
     found = messages("", f"tasks:\n- id: d\n  type: {FLOW}.Dag\n  tasks:\n{tasks}\n")
 
     assert ["d: Cyclic dependency detected: a, b"] == found
-
-
-@pytest.mark.parametrize(
-    ("trigger", "sentence"),
-    [
-        ("{id: t, type: io.kestra.plugin.core.trigger.Schedule, cron: 61 * * * *}", "invalid cron expression"),
-        (
-            "{id: t, type: io.kestra.plugin.core.trigger.Schedule, cron: '@daily', timezone: Mars/One}",
-            "not a valid time-zone ID",
-        ),
-        ("{id: t, type: io.kestra.plugin.core.trigger.Schedule, cron: '@daily', interval: PT1S}", "must be null"),
-        ("{id: t, type: io.kestra.plugin.core.trigger.Webhook, key: ''}", "must not be empty"),
-        ("{id: t, type: io.kestra.plugin.core.trigger.Webhook, key: k, responseContentType: a/b}", "must be one of"),
-        (
-            "{id: t, type: io.kestra.plugin.core.trigger.Flow, mode: AT_LEAST, dependsOn: [{namespace: x}]}",
-            "when 'mode' is AT_LEAST",
-        ),
-        (
-            "{id: t, type: io.kestra.plugin.core.trigger.Flow, window: {deadline: '10:00', every: PT1H}}",
-            "Window of type `DAILY_TIME_DEADLINE` cannot have an every duration.",
-        ),
-    ],
-)
-def test_triggers_that_cannot_work_are_refused(trigger: str, sentence: str) -> None:
-    """Each rule on triggers has its sentence."""
-    found = messages(f"triggers: [{trigger}]")
-
-    assert any(sentence in message for message in found), found
-
-
-@pytest.mark.parametrize(
-    ("cron", "seconds", "valid"),
-    [
-        ("*/5 9-17 * * MON-FRI", False, True),
-        ("0 9 * * 7", False, True),
-        ("@hourly", False, True),
-        ("* * * * * *", True, True),
-        ("* * * * * *", False, False),
-        ("* * * *", False, False),
-        ("0 9 * * 8", False, False),
-    ],
-)
-def test_cron_expressions_have_five_fields_or_six_with_seconds(cron: str, seconds: bool, valid: bool) -> None:
-    """Nicknames are fine too."""
-    assert valid is (cron_problem(cron, with_seconds=seconds) is None)
-
-
-def test_time_zones_are_regions_or_offsets() -> None:
-    """A path to a file is neither."""
-    assert [True, True, False, False] == [is_zone(name) for name in ("Europe/Paris", "+02:00", "../etc", "Nowhere")]
 
 
 def test_newer_rules_bind_who_asks_for_them() -> None:
