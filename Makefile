@@ -48,7 +48,7 @@ bench: $(READY) ## Measure; ONLY=one_task for one of the benchmarks
 	@$(BIN)/python -m bench $(ONLY)
 
 chaos: $(READY) ## Kill processes while 2,000 executions run; WIDE=20000: while loops run; QUEUE=kafka: and MinIO
-	@$(BIN)/python -m tests.chaos $(if $(WIDE),--wide $(WIDE)) $(if $(QUEUE),--queue $(QUEUE))
+	@$(BIN)/python -m tests.chaos $(if $(WIDE),--wide $(WIDE)) $(if $(ROWS),--rows $(ROWS)) $(if $(QUEUE),--queue $(QUEUE))
 
 services: $(READY) ## Get a real Kafka and MinIO, and run them until Ctrl-C; ONLY=kafka for one of them
 	@$(BIN)/python -m backing run $(ONLY)

@@ -4,7 +4,8 @@ The whole siege: `python -m tests.chaos [--executions N] [--kills N] [--restarts
 With `--queue kafka` messages go through a broker and files through a MinIO, which are restarted too; `--files` takes
 one of them without the other.
 
-With `--wide N` loops over N values are besieged instead: `--kills` says how often each of their processes is killed.
+With `--wide N` loops over N values are besieged instead: `--kills` says how often each of their processes is killed,
+`--rows N` how many rows of 100 bytes the file has that a ForEachItem goes over in batches of 10,000.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--kills", type=int, default=20, help=f"so often each of {', '.join(VICTIMS)} is killed (20)")
     parser.add_argument("--restarts", type=int, default=2, help="so often each of PostgreSQL, Kafka, MinIO is (2)")
     parser.add_argument("--wide", type=int, default=0, help="besiege loops over so many values instead")
+    parser.add_argument("--rows", type=int, default=0, help="with --wide: of a file in batches of 10,000 (small ones)")
     parser.add_argument("--pause", type=float, default=3.0, help="seconds between two blows (3)")
     parser.add_argument("--queue", choices=("postgres", "kafka"), default="postgres", help="on which queue (postgres)")
     parser.add_argument("--files", choices=("folder", "minio"), help="where files go (minio with kafka, else folder)")
@@ -60,7 +62,11 @@ def main(arguments: list[str]) -> int:
         server = stack.enter_context(StandaloneServer(folder, environment=environment))
         if given.wide:
             blows = wide.VICTIMS * given.kills
-            verdict = asyncio.run(wide.WideSiege(server, given.wide, blows, given.pause).run())
+            batches = wide.large_batches(given.rows) if given.rows else None
+            siege = wide.WideSiege(server, given.wide, blows, given.pause, batches)
+            verdict = asyncio.run(siege.run())
+            print(", ".join(f"{name} killed {count} times" for name, count in siege.struck.items()))
+            print(f"task runs that were run again: {siege.again}")
         else:
             verdict = asyncio.run(Siege(server, plan, backing).run())
     print(report(verdict))

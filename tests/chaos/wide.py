@@ -13,7 +13,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import httpx
 
@@ -30,8 +30,12 @@ VICTIMS: Final = ("worker", "executor", "indexer")
 BATCH_ROWS: Final = 10
 LIMIT: Final = 16
 PAGE: Final = 500
+ROW_DIGITS: Final = 99
+"""With its line's end a row of a large file is a hundred bytes long."""
+LARGE_BATCH_ROWS: Final = 10_000
 SETTLE_S: Final = 600.0
-"""How long the loops may take in all."""
+"""How long the loops may take in all, where they are no wider than this allows."""
+SETTLE_PER_VALUE_S: Final = 0.02
 LOOK_S: Final = 0.25
 """Between two looks: each reads whole lists from a server that has work to do."""
 READERS: Final = 8
@@ -59,7 +63,7 @@ tasks:
       type: io.kestra.plugin.core.runner.Process
     outputFiles: [rows.txt]
     commands:
-      - seq 1 {count} > rows.txt
+      - seq -f %0{digits}.0f 1 {count} > rows.txt
   - id: each
     type: io.kestra.plugin.core.flow.ForEachItem
     items: "{{{{ outputs.make.outputFiles['rows.txt'] }}}}"
@@ -74,10 +78,32 @@ ITERATION: Final = SiegeFlow(id="iteration", source="", runs={"item": 1})
 PART: Final = SiegeFlow(id="part", source=flows.part(NAMESPACE), runs={"take": 1})
 
 
-def loops(count: int) -> list[SiegeFlow]:
+class Batches(NamedTuple):
+    """The file of ForEachItem: how many rows it has, how many digits each of them, and how many are a batch."""
+
+    rows: int
+    digits: int
+    batch_rows: int
+
+    @property
+    def source(self) -> str:
+        return BATCHES.format(count=self.rows, digits=self.digits, rows=self.batch_rows)
+
+
+def small_batches(rows: int) -> Batches:
+    """Return many small batches."""
+    return Batches(rows, 1, BATCH_ROWS)
+
+
+def large_batches(rows: int) -> Batches:
+    """Return batches of a megabyte."""
+    return Batches(rows, ROW_DIGITS, LARGE_BATCH_ROWS)
+
+
+def loops(count: int, batches: Batches) -> list[SiegeFlow]:
     """Return the flows, each of which goes over so many values or rows."""
     runs, slow = {"each": 1, "item": count}, count // 50
-    batches = {"make": 1, "each": 1, "each_split": 1, "each_items": 1, "each_merge": 1}
+    parts = {"make": 1, "each": 1, "each_split": 1, "each_items": 1, "each_merge": 1}
     return [
         *(SiegeFlow(id=f"loop-{count}-{n}", source=flows.loop(count, n, NAMESPACE), runs=runs) for n in (0, LIMIT)),
         SiegeFlow(id=SLEEPS, source=flows.sleeps(slow, SLOW_AT_ONCE, SLOW, NAMESPACE), runs={"loop": 1, "wait": slow}),
@@ -86,16 +112,24 @@ def loops(count: int) -> list[SiegeFlow]:
             source=flows.iterations(count, 0, NAMESPACE) + SUM,
             runs={"each": 1, "sum": 1},
         ),
-        SiegeFlow(id="batches", source=BATCHES.format(count=count, rows=BATCH_ROWS), runs=batches),
+        SiegeFlow(id="batches", source=batches.source, runs=parts),
     ]
 
 
 class WideSiege:
     """One run of the loops on one server, whose processes are killed one after the other while a loop goes on."""
 
-    def __init__(self, server: StandaloneServer, count: int, blows: Sequence[str], pause_s: float) -> None:
+    def __init__(
+        self,
+        server: StandaloneServer,
+        count: int,
+        blows: Sequence[str],
+        pause_s: float,
+        batches: Batches | None = None,
+    ) -> None:
         self._server = server
         self._count = count
+        self._batches = batches or small_batches(count)
         self._blows = blows
         self._pause_s = pause_s
         self._verdict = Verdict()
@@ -108,7 +142,7 @@ class WideSiege:
 
     async def run(self) -> Verdict:
         """Start all loops, strike until they have ended, judge."""
-        wide = loops(self._count)
+        wide = loops(self._count, self._batches)
         headers = {"content-type": "application/x-yaml"}
         for flow in (PART, *wide):
             (await self._client.post("/flows", content=flow.source, headers=headers)).raise_for_status()
@@ -170,8 +204,9 @@ class WideSiege:
             listed = await self._all({"filters[namespace][EQUALS]": "wide", "filters[flowId][NOT_IN]": "part"})
             return started.keys() - {each["id"] for each in listed if State(each["state"]["current"]).is_terminated}
 
-        left = await at_last(look, lambda open_ids: not open_ids, within_s=SETTLE_S, every_s=LOOK_S)
-        self._verdict.stuck += [f"{started[each].id} has not ended within {SETTLE_S:g} s" for each in left]
+        within_s = max(SETTLE_S, SETTLE_PER_VALUE_S * self._count)
+        left = await at_last(look, lambda open_ids: not open_ids, within_s=within_s, every_s=LOOK_S)
+        self._verdict.stuck += [f"{started[each].id} has not ended within {within_s:g} s" for each in left]
 
     async def _judge_iterations(self, execution: dict[str, Any]) -> None:
         """Each iteration is one execution, and the loop has counted it and kept its output once."""
@@ -187,14 +222,15 @@ class WideSiege:
     async def _judge_batches(self, execution_id: str) -> None:
         """Each row is in the file of one execution."""
         query = {"filters[triggerExecutionId][EQUALS]": execution_id}
-        children = await self._written(query, -(-self._count // BATCH_ROWS))
+        rows, _, batch_rows = self._batches
+        children = await self._written(query, -(-rows // batch_rows))
         await self._judge_each(children, PART)
-        rows: Counter[int] = Counter()
+        found: Counter[int] = Counter()
         for child in children:
             answer = await self._client.get(f"/executions/{child['id']}/file", params={"path": child["inputs"]["rows"]})
             answer.raise_for_status()
-            rows.update(map(int, answer.text.split()))
-        self._compare("batches row", rows, range(1, self._count + 1))
+            found.update(map(int, answer.text.split()))
+        self._compare("batches row", found, range(1, rows + 1))
 
     def _compare(self, what: str, found: Counter[int], wanted: Iterable[int]) -> None:
         """Note what is missing and what is there twice."""

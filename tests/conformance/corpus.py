@@ -54,6 +54,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     body: dict[str, Any]
 
     @property
+    def is_of_2(self) -> bool:
+        """Tell whether this is a case of Kestra 2.0."""
+        return self.id.startswith("v2.")
+
+    @property
     def where(self) -> str:
         """The file with its folder's own name, as the report names it."""
         return f"{self.folder.name}/{self.file}"

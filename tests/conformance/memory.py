@@ -11,7 +11,7 @@ import base64
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -40,7 +40,7 @@ from tiercel.scheduler.settings import SchedulerSettings
 from tiercel.testing.cluster import MemoryCluster
 from tiercel.testing.virtual_time import run_virtual
 from tiercel.webserver.app import WebApp, build
-from tiercel.webserver.settings import WebserverSettings
+from tiercel.webserver.settings import RulesOf2, WebserverSettings
 from tiercel.worker.service import WorkerService
 from tiercel.worker.settings import WorkerSettings
 
@@ -68,12 +68,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     url: str | None = URL
     local_files: tuple[str, ...] = ()
     """Folders of the worker's disk from which files may be read."""
+    rules_of_2: RulesOf2 = RulesOf2.BY_PATH
 
 
 def config_of(case: Case) -> Config:
     """Return the configuration of a case."""
     given = case.body.get("config") or {}
-    config = Config(environment={**ENVIRONMENT, **given.get("env", {})}, url=given.get("url", URL))
+    environment = {**ENVIRONMENT, **given.get("env", {})}
+    config = Config(environment=environment, url=given.get("url", URL), rules_of_2=rules_of_2([case]))
     allowed = tuple((given.get("local_files") or {}).get("allowed_paths", ()))
     config = msgspec.structs.replace(config, local_files=allowed)
     if "encryption_secret_key" in given:
@@ -81,12 +83,22 @@ def config_of(case: Case) -> Config:
     return config
 
 
+def rules_of_2(cases: Iterable[Case]) -> RulesOf2:
+    """Return what these cases want of flows that Kestra refuses since 2.0: those of 0.21 run some."""
+    return RulesOf2.BY_PATH if any(case.is_of_2 for case in cases) else RulesOf2.WARN
+
+
 @contextlib.asynccontextmanager
 async def cluster(config: Config, scratch: Path, stub: Stub | None = None) -> AsyncIterator[Engine]:
     """Start every service on adapters in memory, and stop them at the end."""
     common: dict[str, Any] = {"globals": GLOBALS, "encryption_key": config.encryption_key}
     tmp = str(scratch / "work")
-    web = WebserverSettings(url=config.url, encryption_key=config.encryption_key, variables_globals=GLOBALS)
+    web = WebserverSettings(
+        url=config.url,
+        encryption_key=config.encryption_key,
+        variables_globals=GLOBALS,
+        rules_of_2=config.rules_of_2,
+    )
     apps: list[WebApp] = []
 
     executors: list[ExecutorService] = []

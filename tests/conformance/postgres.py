@@ -36,7 +36,7 @@ from tests.conformance import test_plugins  # noqa: F401 (registers the types th
 from tests.conformance.case_run import run_case
 from tests.conformance.corpus import ROOT, Case, Folder, MissingFile
 from tests.conformance.engine import Engine
-from tests.conformance.memory import ENCRYPTION_KEY, ENVIRONMENT, GLOBALS, URL, config_of
+from tests.conformance.memory import ENCRYPTION_KEY, ENVIRONMENT, GLOBALS, URL, config_of, rules_of_2
 from tests.conformance.result import AGAIN, CaseResult, Outcome, failed, left_out
 from tests.conformance.stub import Stub
 from tiercel.queue.kafka.producer import SOON_S
@@ -47,7 +47,7 @@ from tiercel.runtime.clock import SystemClock
 from tiercel.runtime.embedded import HISTORY_DATABASE, EmbeddedPostgres
 from tiercel.runtime.scratch import Scratch
 from tiercel.webserver.context import ApiContext
-from tiercel.webserver.settings import WebserverSettings
+from tiercel.webserver.settings import RulesOf2, WebserverSettings
 from tiercel.worker.settings import WorkerSettings
 
 LOOK_S = 0.1
@@ -66,8 +66,15 @@ _MAIN: Final = re.compile(r"(?<=/api/v1/)main(?=/)|(?<=/ui/)main(?=/)")
 class Installation:
     """Processes and a database in a folder of their own; `with` starts and stops them."""
 
-    def __init__(self, tenants: Sequence[str], environment: Mapping[str, str], broker: str | None) -> None:
+    def __init__(
+        self,
+        tenants: Sequence[str],
+        environment: Mapping[str, str],
+        broker: str | None,
+        rules_of_2: RulesOf2 = RulesOf2.BY_PATH,
+    ) -> None:
         self._tenants = list(tenants)
+        self._rules_of_2 = rules_of_2
         self._broker = broker
         self._environment = environment
         self._scratch = Scratch("conformance")
@@ -128,7 +135,7 @@ class Installation:
             "encryption": {"secret-key": ENCRYPTION_KEY},
             "server": {"port": self.port, "management-port": 0, "termination-grace": "PT5S"},
             "variables": {"globals": GLOBALS, "env-vars-prefix": "KESTRA_"},
-            "webserver": {"tenants": ["main", *self._tenants]},
+            "webserver": {"tenants": ["main", *self._tenants], "rules-of-2": str(self._rules_of_2)},
             "worker": {"local-files-allowed": [str(self.scratch)]},
         }
 
@@ -193,7 +200,11 @@ def run_cases(folder: Folder, cases: Sequence[Case], jobs: int = 1, *, queue: st
         environment |= (case.body.get("config") or {}).get("env", {})
     try:
         known = [*tenants, *map(_again, tenants)]
-        with broker_of(queue) as broker, Installation(known, environment, broker) as installation, Stub(folder) as stub:
+        with (
+            broker_of(queue) as broker,
+            Installation(known, environment, broker, rules_of_2(cases)) as installation,
+            Stub(folder) as stub,
+        ):
             return asyncio.run(_run_all(installation, stub, folder, cases, tenants, side_by_side))
     except Exception as error:  # an installation that cannot be started fails every case, with the reason
         why = f"The installation failed: {type(error).__name__}: {error}"

@@ -11,6 +11,7 @@ from tests.integration.api_stage import Stage, running
 from tests.patience import PATIENCE_S
 from tiercel.messages.execution_event import CreateExecution
 from tiercel.webserver import reader
+from tiercel.webserver.settings import RulesOf2
 
 HELLO = """
 id: hello
@@ -51,6 +52,31 @@ async def test_a_flow_lives_through_create_update_and_delete(stage: Stage) -> No
     assert HELLO == created["source"]
     assert deleted["deleted"]
     assert [1, 2, 3] == [revision["revision"] for revision in revisions]
+
+
+@pytest.mark.parametrize(
+    ("rules", "path", "status"),
+    [
+        ("by-path", "/api/v1/main/flows", 422),
+        ("by-path", "/api/v1/flows", 200),
+        ("by-path", "/api/v1/main/flows/bulk", 422),
+        ("by-path", "/api/v1/flows/bulk", 200),
+        ("refuse", "/api/v1/flows", 422),
+        ("warn", "/api/v1/main/flows", 200),
+    ],
+)
+async def test_a_schedule_without_a_required_input_is_saved_for_clients_of_1(
+    tmp_path: Path, rules: str, path: str, status: int
+) -> None:
+    """Kestra refuses it since 2.0, whose clients name the tenant; the setting says otherwise."""
+    stage = Stage(tmp_path, rules_of_2=RulesOf2(rules))
+    schedule = "triggers: [{id: daily, type: io.kestra.plugin.core.trigger.Schedule, cron: '@daily'}]\n"
+    source = HELLO.replace("    defaults: 3\n", "") + schedule
+
+    answer = await stage.call("POST", path, status, content=source)
+
+    assert 200 == status or "Missing inputs for Schedule Trigger 'daily'" in str(answer)
+    await stage.close()
 
 
 async def test_revisions_of_a_flow_are_deleted(stage: Stage) -> None:

@@ -28,6 +28,7 @@ from tiercel.executor.core.plan import FlowPlan
 from tiercel.executor.value_files import ValueFiles
 from tiercel.expression.host import Absent, Expired, FileAddress
 from tiercel.flowspec import template
+from tiercel.flowspec.findings import NewerRules
 from tiercel.flowspec.parse import Outside, check_document
 from tiercel.model.execution import OutputRef
 from tiercel.model.flow import Flow
@@ -100,7 +101,11 @@ class FactsSource:
                 known[name] = await self._template(flow.tenant_id, *name)
             document = template.injected(document, known)
         outside = Outside(
-            tenant_id=flow.tenant_id, revision=flow.revision, strict=False, newer_rules=False, judges_constants=False
+            tenant_id=flow.tenant_id,
+            revision=flow.revision,
+            strict=False,
+            newer_rules=NewerRules.WARN,
+            judges_constants=False,
         )
         found = check_document(document, outside).flow
         return flow if found is None else msgspec.structs.replace(found, dialect=flow.dialect, source=flow.source)

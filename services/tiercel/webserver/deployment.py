@@ -13,6 +13,7 @@ import msgspec
 
 from tiercel.definitions.base import FlowRow
 from tiercel.errors import Conflict, InvalidFlow, NotFound, Problem
+from tiercel.flowspec.findings import NewerRules
 from tiercel.flowspec.parse import Outside, check_flow, parse_flow, parse_flows, strip_revision, update_problems
 from tiercel.flowspec.yaml import read_documents
 from tiercel.messages.broadcast import FlowUpdated
@@ -21,16 +22,17 @@ from tiercel.messages.trigger_event import FlowChanged
 from tiercel.model.flow import FLOW_ID, NAMESPACE, Flow
 from tiercel.queue.base import Outgoing
 from tiercel.webserver.context import ApiContext, Call
+from tiercel.webserver.settings import RulesOf2
 
 
 def read_new_flow(call: Call, source: str) -> Flow:
     """
     Read one flow that is to be saved; raise InvalidFlow with every problem.
 
-    Flows that were written for an earlier version are moved here one by one: what only newer versions refuse is said by
-    the validation.
+    What only newer versions of the language refuse is taken with a warning; but what can only fail is refused where the
+    setting `rules_of_2` says so.
     """
-    report = check_flow(source, msgspec.structs.replace(outside(call), newer_rules=False))
+    report = check_flow(source, _of_saving(call))
     if report.flow is None:
         raise InvalidFlow(report.problems)
     return report.flow
@@ -80,13 +82,20 @@ def read_flow(call: Call, source: str) -> Flow:
 
 
 def read_flows(call: Call, source: str) -> list[Flow]:
-    """Read all flows of a text; raise InvalidFlow with every problem of all of them."""
-    return parse_flows(source, outside(call)) if source.strip() else []
+    """Read all flows of a text that are to be saved; raise InvalidFlow with every problem of all of them."""
+    return parse_flows(source, _of_saving(call)) if source.strip() else []
 
 
 def outside(call: Call) -> Outside:
     """Return what the text of flows is read with."""
     return Outside(tenant_id=call.tenant_id, defaults=call.api.defaults)
+
+
+def _of_saving(call: Call) -> Outside:
+    wanted = call.api.settings.rules_of_2
+    refuses = call.is_new if wanted is RulesOf2.BY_PATH else wanted is RulesOf2.REFUSE
+    rules = NewerRules.REFUSE_WHAT_FAILS if refuses else NewerRules.WARN
+    return msgspec.structs.replace(outside(call), newer_rules=rules)
 
 
 async def create(api: ApiContext, flow: Flow) -> Flow:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 import msgspec
 
 from tiercel.model.tenant import MAIN_TENANT
+
+
+class RulesOf2(StrEnum):
+    """What becomes of a flow that can only fail when it runs, and that Kestra refuses since 2.0."""
+
+    BY_PATH = "by-path"
+    REFUSE = "refuse"
+    WARN = "warn"
 
 
 class WebserverSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +65,11 @@ class WebserverSettings(msgspec.Struct, frozen=True, kw_only=True):
     environment_color: str | None = None
     grace_s: float = 10.0
     """Requests that are under way when the process stops get this long, at most a minute."""
+    rules_of_2: RulesOf2 = RulesOf2.BY_PATH
+    """
+    Whether a flow that can only fail, and that Kestra refuses since 2.0, is saved: a Schedule that does not give a
+    required input. `refuse`, `warn`, or `by-path`: refused where the path names the tenant, as clients of 2.0 do.
+    """
     backlog_age_max_s: float = 600.0
     """New executions are refused with 429 while the oldest message of history is older than this."""
 

@@ -28,6 +28,17 @@ def path_of(trail: Trail) -> Path:
     return tuple(reversed(steps))
 
 
+class NewerRules(StrEnum):
+    """What happens to a flow that only newer versions of the language refuse."""
+
+    REFUSE = "refuse"
+    """It is refused, as they do."""
+    REFUSE_WHAT_FAILS = "refuse what fails"
+    """It is refused where it could only fail when it runs; the rest is warned of."""
+    WARN = "warn"
+    """It is taken, with a warning."""
+
+
 class Finding:
     """One problem before its place is looked up: at `path`, or at `place` when that is another one."""
 
@@ -75,6 +86,7 @@ class Findings:
         "deprecations",
         "doubts",
         "expressions",
+        "failing",
         "found",
         "incomplete",
         "newer",
@@ -89,6 +101,7 @@ class Findings:
         self.found: list[Finding] = []
         self.deprecations: list[str] = []
         self.newer: list[Finding] = []
+        self.failing: list[Finding] = []
         self.constants: list[Finding] = []
         self.doubts: list[Finding] = []
         self.relocations: list[tuple[str, str]] = []
@@ -127,10 +140,15 @@ class Findings:
         if len(self.found) < MAX_PROBLEMS:
             self.found.append(Finding((), f"Invalid Flow: {message}", place))
 
-    def of_newer_rule(self, path: Path, message: str, place: Path | None = None) -> None:
-        """Note what only newer versions of the language refuse: flows written before are taken as they are."""
+    def of_newer_rule(self, path: Path, message: str) -> None:
+        """Note what only newer versions of the language refuse: flows written before are taken, and run."""
         if len(self.newer) < MAX_PROBLEMS:
-            self.newer.append(Finding(path, message, place))
+            self.newer.append(Finding(path, message))
+
+    def fails_by_newer_rule(self, place: Path, message: str) -> None:
+        """Note what only newer versions refuse and what fails when it runs: a problem of the flow as a whole."""
+        if len(self.failing) < MAX_PROBLEMS:
+            self.failing.append(Finding((), f"Invalid Flow: {message}", place))
 
     def of_constant(self, path: Path, message: str) -> None:
         """Note a constant that can only fail when it is used: a flow that is saved already fails then."""
@@ -157,9 +175,13 @@ class Findings:
         own = list(document.problems) if document is not None else []
         return [*own, *(_placed(finding, document) for finding in self.found)]
 
-    def newer_problems(self, document: Document | None) -> list[Problem]:
-        """Return what newer rules refuse, with the places in the text."""
-        return [_placed(finding, document) for finding in self.newer]
+    def newer_problems(self, document: Document | None, rules: NewerRules) -> tuple[list[Problem], list[Problem]]:
+        """Return what of the newer rules is refused and what is warned of, with the places in the text."""
+        refused: list[Finding] = [] if rules is NewerRules.WARN else self.failing
+        if rules is NewerRules.REFUSE:
+            refused = [*self.newer, *refused]
+        warned = [finding for finding in (*self.newer, *self.failing) if finding not in refused]
+        return [_placed(finding, document) for finding in refused], [_placed(finding, document) for finding in warned]
 
     def constant_problems(self, document: Document | None) -> list[Problem]:
         """Return what is wrong with constants, with their places in the text."""

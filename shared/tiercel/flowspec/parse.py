@@ -15,7 +15,7 @@ import msgspec
 from tiercel.errors import InvalidFlow, Problem
 from tiercel.flowspec.binder import bind_struct, bind_typed
 from tiercel.flowspec.defaults import OuterDefaults, merge_defaults
-from tiercel.flowspec.findings import Findings, Use
+from tiercel.flowspec.findings import Findings, NewerRules, Use
 from tiercel.flowspec.reference import check_templates
 from tiercel.flowspec.scalars import BROKEN
 from tiercel.flowspec.validate import note_removed_inputs, validate_flow
@@ -66,16 +66,15 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a text is read with: defaults of its surroundings, the tenant, and how strict.
 
-    Without `newer_rules`, what only newer versions of the language refuse is a warning: flows that were written before
-    are saved and run. Without `judges_constants`, a constant that can only fail is one, too: a flow that is saved
-    already is read whatever it holds.
+    `newer_rules` says what is done with what only newer versions of the language refuse. Without `judges_constants`, a
+    constant that can only fail is a warning: a flow that is saved already is read whatever it holds.
     """
 
     tenant_id: str = MAIN_TENANT
     revision: int | None = None
     defaults: OuterDefaults = OuterDefaults()
     strict: bool = True
-    newer_rules: bool = True
+    newer_rules: NewerRules = NewerRules.REFUSE
     judges_constants: bool = True
     check_expression: CheckExpression | None = None
 
@@ -100,7 +99,7 @@ def parse_flow(
         revision=revision,
         defaults=defaults or OuterDefaults(),
         strict=strict,
-        newer_rules=False,
+        newer_rules=NewerRules.WARN,
         judges_constants=False,
         check_expression=check_expression,
     )
@@ -177,11 +176,10 @@ def _report(document: Document, source: str, outside: Outside) -> Report:
         flow = msgspec.structs.replace(flow, dialect=validate_flow(flow, findings))
     problems = findings.problems(document)
     cautions = findings.cautions(document)
-    for refuses, found in (
-        (outside.newer_rules, findings.newer_problems(document)),
-        (outside.judges_constants, findings.constant_problems(document)),
-    ):
-        (problems if refuses else cautions).extend(found)
+    refused, warned = findings.newer_problems(document, outside.newer_rules)
+    problems.extend(refused)
+    cautions.extend(warned)
+    (problems if outside.judges_constants else cautions).extend(findings.constant_problems(document))
     return Report(
         problems=tuple(problems),
         cautions=tuple(cautions),

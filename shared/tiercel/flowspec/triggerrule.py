@@ -174,10 +174,15 @@ def _check_flow_trigger(trigger: FlowTrigger, path: Path, findings: Findings) ->
 
 
 def time_window_problems(window: TimeWindow) -> Iterator[str]:
-    """Yield what a window of preconditions lacks, and what its type cannot have."""
-    yield from _window_problems(
-        window, "Time window", window.type, _NEEDED.get(window.type, ()), _FORBIDDEN.get(window.type, ())
-    )
+    """
+    Yield what a window of preconditions lacks, and what its type cannot have.
+
+    A daily window with a length is told of the deadline, too, as by Kestra's TimeWindowValidation.
+    """
+    kind = window.type
+    yield from _window_problems(window, "Time window", kind, _NEEDED.get(kind, ()), _FORBIDDEN.get(kind, ()))
+    if kind is TimeWindowType.DAILY_TIME_WINDOW and window.window is not None and window.deadline is None:
+        yield f"Time window of type `{kind}` cannot have {_SAID['deadline']}."
 
 
 def window_problems(window: Window) -> Iterator[str]:

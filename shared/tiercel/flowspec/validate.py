@@ -127,13 +127,13 @@ def _check_scheduled_inputs(flow: Flow, findings: Findings) -> None:
         if leaf.required and leaf.defaults is None and not leaf.auto_select_first and leaf.depends_on is None
     ]
     for at, trigger in enumerate(flow.triggers):
-        if isinstance(trigger, Schedule):
+        if isinstance(trigger, Schedule) and not trigger.disabled:
             given = _given(trigger.inputs or {})
             missing = [name for name in needed if name not in given]
             if missing:
                 names = ", ".join(f"'{name}'" for name in missing)
                 message = f"Missing inputs for Schedule Trigger '{trigger.id}', missing inputs: {names}"
-                findings.of_newer_rule((), f"Invalid Flow: {message}", ("triggers", at))
+                findings.fails_by_newer_rule(("triggers", at), message)
 
 
 def _given(inputs: dict[str, object], prefix: str = "") -> set[str]:

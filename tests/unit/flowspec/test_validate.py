@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from tiercel.flowspec.findings import NewerRules
 from tiercel.flowspec.parse import Outside, Report, check_flow, check_flows, parse_flow, update_problems
 
 PAUSE = "type: io.kestra.plugin.core.flow.Pause"
 FLOW = "io.kestra.plugin.core.flow"
 STORAGE = "io.kestra.plugin.core.storage"
+DAILY = "type: io.kestra.plugin.core.trigger.Schedule, cron: '@daily'"
 
 
 def check(body: str, tasks: str = f"tasks: [{{id: p, {PAUSE}}}]\n") -> Report:
@@ -190,15 +192,33 @@ def test_newer_rules_bind_who_asks_for_them() -> None:
     """A flow that was written before a rule came is saved and runs; it is warned of."""
     text = (
         f"id: a\nnamespace: team\ninputs: [{{id: x, type: STRING}}]\ntasks: [{{id: p, {PAUSE}}}]\n"
-        "triggers: [{id: t, type: io.kestra.plugin.core.trigger.Schedule, cron: '@daily'}]\n"
+        f"triggers: [{{id: t, {DAILY}}}]\n"
     )
     sentence = "Missing inputs for Schedule Trigger 't', missing inputs: 'x'"
 
-    saved, read = check_flow(text), check_flow(text, Outside(newer_rules=False))
+    of_2, read = check_flow(text), check_flow(text, Outside(newer_rules=NewerRules.WARN))
 
-    assert sentence in saved.problems[0].message
+    assert sentence in of_2.problems[0].message
     assert sentence in read.warnings[0]
     assert "a" == parse_flow(text).id
+
+
+@pytest.mark.parametrize(
+    ("part", "refused"),
+    [
+        (f"inputs: [{{id: x, type: STRING}}]\ntriggers: [{{id: t, {DAILY}}}]\n", True),
+        (f"inputs: [{{id: x, type: STRING}}]\ntriggers: [{{id: t, disabled: true, {DAILY}}}]\n", False),
+        ("inputs: [{id: x, type: STRING, required: false, defaults: a}]\n", False),
+    ],
+    ids=["fails at each date", "disabled", "runs, and is untidy"],
+)
+def test_newer_rules_may_bind_only_what_fails_otherwise(part: str, refused: bool) -> None:
+    """What runs as before is warned of; what does not is refused."""
+    text = f"id: a\nnamespace: team\n{part}tasks: [{{id: p, {PAUSE}}}]\n"
+
+    report = check_flow(text, Outside(newer_rules=NewerRules.REFUSE_WHAT_FAILS))
+
+    assert refused == (report.flow is None), report
 
 
 def test_a_key_with_a_dash_needs_brackets() -> None:
