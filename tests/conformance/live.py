@@ -20,7 +20,7 @@ import msgspec
 from tests.conformance import live_expressions, live_inputs, live_tasks, live_texts
 from tests.conformance.corpus import ROOT, Case, Folder, MissingFile
 from tests.conformance.engine import Engine
-from tests.conformance.memory import ENVIRONMENT, rules_of_2
+from tests.conformance.memory import ENVIRONMENT, Config, rules_of_2
 from tests.conformance.postgres import JOBS, Installation, broker_of
 from tests.conformance.result import AGAIN, NO_PROCESS, CaseResult, LeftOut, Mismatch, NoProcess, Outcome
 from tests.conformance.stub import Stub
@@ -78,12 +78,8 @@ def _run_all(
     tenants = [f"live{number}" for number in range(len(tried))]
     known = [*tenants, *(f"{tenant}again" for tenant in tenants)]
     (ROOT / "build").mkdir(exist_ok=True)
-    rules = rules_of_2(case for _, _, case in tried)
-    with (
-        broker_of(queue) as broker,
-        Installation(known, ENVIRONMENT, broker, rules) as installation,
-        Stub(folder) as stub,
-    ):
+    config = Config(environment=ENVIRONMENT, rules_of_2=rules_of_2(case for _, _, case in tried))
+    with broker_of(queue) as broker, Installation(known, config, broker) as installation, Stub(folder) as stub:
         return asyncio.run(_on(installation, stub, folder, tried, tenants, jobs))
 
 

@@ -22,7 +22,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
 from typing import IO, Any, Final
 
@@ -36,8 +36,8 @@ from tests.conformance import test_plugins  # noqa: F401 (registers the types th
 from tests.conformance.case_run import run_case
 from tests.conformance.corpus import ROOT, Case, Folder, MissingFile
 from tests.conformance.engine import Engine
-from tests.conformance.memory import ENCRYPTION_KEY, ENVIRONMENT, GLOBALS, URL, config_of, rules_of_2
-from tests.conformance.result import AGAIN, CaseResult, Outcome, failed, left_out
+from tests.conformance.memory import ENVIRONMENT, GLOBALS, URL, Config, config_of, rules_of_2
+from tests.conformance.result import AGAIN, CaseResult, Outcome, failed
 from tests.conformance.stub import Stub
 from tiercel.queue.kafka.producer import SOON_S
 from tiercel.queue.kafka.queue import KafkaQueue
@@ -47,7 +47,7 @@ from tiercel.runtime.clock import SystemClock
 from tiercel.runtime.embedded import HISTORY_DATABASE, EmbeddedPostgres
 from tiercel.runtime.scratch import Scratch
 from tiercel.webserver.context import ApiContext
-from tiercel.webserver.settings import RulesOf2, WebserverSettings
+from tiercel.webserver.settings import WebserverSettings
 from tiercel.worker.settings import WorkerSettings
 
 LOOK_S = 0.1
@@ -66,17 +66,10 @@ _MAIN: Final = re.compile(r"(?<=/api/v1/)main(?=/)|(?<=/ui/)main(?=/)")
 class Installation:
     """Processes and a database in a folder of their own; `with` starts and stops them."""
 
-    def __init__(
-        self,
-        tenants: Sequence[str],
-        environment: Mapping[str, str],
-        broker: str | None,
-        rules_of_2: RulesOf2 = RulesOf2.BY_PATH,
-    ) -> None:
+    def __init__(self, tenants: Sequence[str], config: Config, broker: str | None) -> None:
         self._tenants = list(tenants)
-        self._rules_of_2 = rules_of_2
+        self._config = config
         self._broker = broker
-        self._environment = environment
         self._scratch = Scratch("conformance")
         self._folder = self._scratch.path
         self._folder.chmod(0o755)
@@ -103,7 +96,7 @@ class Installation:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.conformance.server", "server", "standalone", "--config", str(config)],
             cwd=ROOT,
-            env={**environment, **self._environment},
+            env={**environment, **self._config.environment},
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
@@ -125,17 +118,18 @@ class Installation:
 
     def _settings(self) -> dict[str, Any]:
         queue = {"queue": {"type": "kafka"}, "kafka": {"bootstrap-servers": self._broker}} if self._broker else {}
+        key = self._config.encryption_key
         return {
             **queue,
+            **({} if key is None else {"encryption": {"secret-key": key}}),
             "url": URL,
             "data": str(self._folder / "data"),
             "postgres": {"url": self._server.uri()},
             "repository": {"url": self._server.uri(HISTORY_DATABASE)},
             "storage": {"local": {"base-path": str(self._folder / "storage")}},
-            "encryption": {"secret-key": ENCRYPTION_KEY},
             "server": {"port": self.port, "management-port": 0, "termination-grace": "PT5S"},
             "variables": {"globals": GLOBALS, "env-vars-prefix": "KESTRA_"},
-            "webserver": {"tenants": ["main", *self._tenants], "rules-of-2": str(self._rules_of_2)},
+            "webserver": {"tenants": ["main", *self._tenants], "rules-of-2": str(self._config.rules_of_2)},
             "worker": {"local-files-allowed": [str(self.scratch)]},
         }
 
@@ -159,7 +153,8 @@ class Installation:
         settings = runtime_settings.load(file, sections={"webserver": WebserverSettings, "worker": WorkerSettings})
         async with contextlib.AsyncExitStack() as stack:
             adapters, _ = await wiring.connect("webserver", settings, stack)
-            api = ApiContext(adapters, WebserverSettings(encryption_key=ENCRYPTION_KEY, variables_globals=GLOBALS))
+            key = self._config.encryption_key
+            api = ApiContext(adapters, WebserverSettings(encryption_key=key, variables_globals=GLOBALS))
             stack.push_async_callback(api.close)
             client = await stack.enter_async_context(self.client("main"))
             assert adapters.statestore is not None
@@ -174,7 +169,7 @@ class Installation:
                 clock=SystemClock(),
                 http=client,
                 api=api,
-                encryption_key=ENCRYPTION_KEY,
+                encryption_key=key,
                 scratch=self.scratch,
                 unsent_s=SOON_S if isinstance(adapters.queue, KafkaQueue) else 0.0,
             )
@@ -191,21 +186,30 @@ class Installation:
 
 
 def run_cases(folder: Folder, cases: Sequence[Case], jobs: int = 1, *, queue: str = "postgres") -> list[CaseResult]:
-    """Run cases on one installation, `jobs` side by side."""
+    """Run cases, `jobs` side by side; those that want another encryption key have an installation of their own."""
     (ROOT / "build").mkdir(exist_ok=True)
+    results: dict[str, CaseResult] = {}
+    for key in dict.fromkeys(config_of(case).encryption_key for case in cases):
+        of_key = [case for case in cases if config_of(case).encryption_key == key]
+        found = _run_installed(folder, of_key, jobs if jobs > 1 else JOBS, key, queue)
+        results |= {result.id: result for result in found}
+    return [results[case.id] for case in cases]
+
+
+def _run_installed(folder: Folder, cases: Sequence[Case], jobs: int, key: str | None, queue: str) -> list[CaseResult]:
     tenants = [f"case{number}" for number in range(len(cases))]
-    side_by_side = jobs if jobs > 1 else JOBS
     environment = dict(ENVIRONMENT)
     for case in cases:
         environment |= (case.body.get("config") or {}).get("env", {})
+    config = Config(environment=environment, encryption_key=key, rules_of_2=rules_of_2(cases))
     try:
         known = [*tenants, *map(_again, tenants)]
         with (
             broker_of(queue) as broker,
-            Installation(known, environment, broker, rules_of_2(cases)) as installation,
+            Installation(known, config, broker) as installation,
             Stub(folder) as stub,
         ):
-            return asyncio.run(_run_all(installation, stub, folder, cases, tenants, side_by_side))
+            return asyncio.run(_run_all(installation, stub, folder, cases, tenants, jobs))
     except Exception as error:  # an installation that cannot be started fails every case, with the reason
         why = f"The installation failed: {type(error).__name__}: {error}"
         return [failed(case.id, case.file, why, case.features) for case in cases]
@@ -261,9 +265,6 @@ def _again(tenant: str) -> str:
 
 
 async def _run_one(installation: Installation, engine: Engine, folder: Folder, case: Case, tenant: str) -> CaseResult:
-    config = config_of(case)
-    if config.encryption_key != ENCRYPTION_KEY:
-        return left_out(case.id, case.file, "needs an installation of its own configuration", case.features)
     started = time.monotonic()
     scratch = installation.scratch / f"{tenant}-{case.id}"
     async with installation.client(tenant) as client:
