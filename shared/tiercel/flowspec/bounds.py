@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from tiercel.expression.dates.pattern import fields
-from tiercel.flowspec.findings import Findings, Trail
+from tiercel.flowspec.findings import Findings, Trail, path_of
 from tiercel.flowspec.scalars import BROKEN, Bind, bind_str, kind, shown
 from tiercel.model.property import DateFormat, JsonText, Labels, NotBlank, NotEmpty, Written, is_expression
 from tiercel.model.system import is_system_label
@@ -20,7 +20,7 @@ Rule = Callable[[Any], str | None]
 
 def bounded(bind: Bind, marks: Sequence[Any]) -> Bind:
     """Return a binder that checks the bounds of these marks on what `bind` gives without a problem."""
-    rules = [rule for mark in marks for rule in _rules(mark)]
+    rules = [(rule, isinstance(mark, NotEmpty) and mark.newer) for mark in marks for rule in _rules(mark)]
     if not rules:
         return bind
 
@@ -28,9 +28,11 @@ def bounded(bind: Bind, marks: Sequence[Any]) -> Bind:
         before = len(findings.found)
         bound = bind(value, trail, findings)
         if bound is not BROKEN and len(findings.found) == before:
-            for rule in rules:
+            for rule, is_newer in rules:
                 message = rule(bound)
-                if message is not None:
+                if message is not None and is_newer:
+                    findings.of_newer_rule(path_of(trail), message)
+                elif message is not None:
                     findings.problem(trail, message)
         return bound
 

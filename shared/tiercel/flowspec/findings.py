@@ -15,6 +15,7 @@ from tiercel.flowspec.yaml import Document, Path, path_text
 Trail = tuple["Trail", str | int] | None
 """A path as a chain, so that walking down costs one pair: (path of the parent, name or index), None at the root."""
 
+NOT_POSITIVE: Final = "must be a positive duration"
 MAX_PROBLEMS: Final = 500
 """Problems kept of one text; nobody reads more."""
 

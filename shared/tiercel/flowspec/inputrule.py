@@ -174,12 +174,10 @@ def _check_order(each: Input, say: Say) -> None:
 def _check_defaults(each: Input, dialect: Dialect, say: Say) -> None:
     if each.defaults is not None and each.prefill is not None:
         say("Inputs with a default value cannot also have a prefill.")
-    if each.defaults is None:
+    if each.type is InputType.FORM and (each.defaults is not None or each.prefill is not None):
+        say(f"{each.id}: A FORM input groups other inputs and cannot declare a default value or a prefill.")
         return
-    if each.type is InputType.FORM:
-        say(f"{each.id}: a FORM input cannot have `defaults`; give them to its inputs.")
-        return
-    if isinstance(each.defaults, str) and is_expression(each.defaults):
+    if each.defaults is None or (isinstance(each.defaults, str) and is_expression(each.defaults)):
         return
     if each.type is InputType.FILE:
         if not str(each.defaults).startswith(_FILE_DEFAULTS):

@@ -25,20 +25,25 @@ def check_references(flow: Flow, findings: Findings) -> None:
         if not dashed:
             continue
         pattern = re.compile(rf"\b{noun}s\.({'|'.join(re.escape(name) for name in dashed)})(?![\w-])")
-        offending: dict[str, Path] = {}
+        offending: dict[tuple[str, str], Path] = {}
         for trail, value in findings.expressions:
             path = path_of(trail)
             if any(pattern.search(piece) for text in texts_in(value) for piece in _PIECE.findall(text)):
                 owner = max(
                     (task for task in tasks if path[: len(task[1])] == task[1]), key=lambda t: len(t[1]), default=None
                 )
-                offending.setdefault(owner[0].id if owner else str(path[0]), path)
-        if offending:
-            findings.of_flow(
-                next(iter(offending.values())),
-                f"Invalid {noun} reference: use {noun}s[key-name] instead of {noun}s.key-name — keys with dashes "
-                f"require bracket notation, offending tasks: [{', '.join(offending)}]",
-            )
+                if owner is None and path[0] == "outputs" and isinstance(path[1], int):
+                    offending.setdefault(("outputs", flow.outputs[path[1]].id), path)
+                else:
+                    offending.setdefault(("tasks", owner[0].id if owner else str(path[0])), path)
+        for kind in ("tasks", "outputs"):
+            found = {name: path for (group, name), path in offending.items() if group == kind}
+            if found:
+                findings.of_flow(
+                    next(iter(found.values())),
+                    f"Invalid {noun} reference: use {noun}s[key-name] instead of {noun}s.key-name — keys with dashes "
+                    f"require bracket notation, offending {kind}: [{', '.join(found)}]",
+                )
 
 
 def check_templates(findings: Findings, check_expression: Callable[[str], str | None]) -> None:

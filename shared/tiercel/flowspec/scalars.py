@@ -138,7 +138,9 @@ def bind_enum(cls: type[Enum]) -> Bind:
             str(value), members, n=1
         )
         hint = f"; did you mean '{close[0]}'?" if close else ""
-        findings.broken(trail, f"must be one of {', '.join(members)}, but is {shown(value)}{hint}")
+        choice = f"must be one of {', '.join(members)}, but is {shown(value)}{hint}"
+        is_type = trail is not None and trail[1] == "type"
+        findings.broken(trail, f"Invalid type: {value}; it {choice}" if is_type else choice)
         return BROKEN
 
     return bind

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
-from tiercel.flowspec.findings import Findings
+from tiercel.flowspec.findings import NOT_POSITIVE, Findings
 from tiercel.flowspec.identity import check_input_names, check_output_names
 from tiercel.flowspec.inputrule import check_inputs
 from tiercel.flowspec.retryrule import retry_problems
@@ -23,6 +23,7 @@ from tiercel.plugins.core.flow.loop import Loop
 from tiercel.plugins.core.flow.parallel import Dag
 from tiercel.plugins.core.flow.pause import Pause
 from tiercel.plugins.core.flow.purge import PurgeFlows
+from tiercel.plugins.core.flow.sleep import Sleep
 from tiercel.plugins.core.flow.subflow import ForEachItem, Subflow
 from tiercel.plugins.core.flow.workingdirectory import WorkingDirectory
 
@@ -47,8 +48,7 @@ def check_task(task: Task, path: Path, dialect: Dialect, findings: Findings) -> 
         case Dag():
             _check_dag(task, say)
         case Switch():
-            if not any(task.cases.values()) and not task.defaults:
-                say("No task defined, neither cases or default have any tasks")
+            _check_switch(task, path, findings)
         case WorkingDirectory():
             _check_folder(task, say)
         case Subflow() | ForEachItem():
@@ -62,6 +62,8 @@ def check_task(task: Task, path: Path, dialect: Dialect, findings: Findings) -> 
         case Approval():
             check_input_names(task.inputs, (*path, "inputs"), findings)
             check_inputs(task.inputs, (*path, "inputs"), dialect, findings)
+        case Sleep():
+            _check_sleep(task, path, findings)
         case Loop():
             check_output_names(task.outputs, (*path, "outputs"), findings)
         case _:
@@ -80,6 +82,15 @@ def _check_timeout(task: Task, path: Path, findings: Findings) -> None:
             return
     if timeout is not None and timeout < timedelta():
         findings.at((*path, "timeout"), f"must not be negative, but is {format_duration(timeout)}")
+
+
+def _check_sleep(task: Sleep, path: Path, findings: Findings) -> None:
+    try:
+        length = parse_duration(task.duration)
+    except ValueError:
+        return  # an expression, or said of the property itself
+    if length < timedelta():
+        findings.of_newer_rule((*path, "duration"), NOT_POSITIVE)
 
 
 def check_retry(retry: Retry | None, path: Path, findings: Findings) -> None:
@@ -106,8 +117,19 @@ def check_runnable_only(task: Task, path: Path, findings: Findings) -> None:
                 findings.doubt_of_flow((*path, name), message)
 
 
+def _check_switch(task: Switch, path: Path, findings: Findings) -> None:
+    if not any(task.cases.values()) and not task.defaults:
+        findings.at(path, f"{task.id}: No task defined, neither cases or default have any tasks")
+        return
+    for name, tasks in task.cases.items():
+        if not tasks:
+            findings.of_newer_rule((*path, "cases", name), "must not be empty")
+
+
 def _check_folder(task: WorkingDirectory, say: Say) -> None:
     children = task.tasks
+    if not children:
+        say(f"{task.id}: The 'tasks' property cannot be empty")
     if any(not isinstance(child, RunnableTask) for child in children):
         say(f"{task.id}: Only runnable tasks are allowed as children of a WorkingDirectory task")
     if any(child.worker_group is not None for child in children):

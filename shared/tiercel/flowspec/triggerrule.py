@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tiercel.condition.moment import read_moment
 from tiercel.condition.window import LENGTH_MAX
 from tiercel.errors import ExpressionError
 from tiercel.expression import java_regex
-from tiercel.flowspec.findings import Findings
+from tiercel.flowspec.findings import NOT_POSITIVE, Findings
 from tiercel.flowspec.yaml import Path
 from tiercel.model.flow import Trigger
+from tiercel.model.property import is_expression
 from tiercel.plugins.base import PollingTrigger
 from tiercel.plugins.core.condition.execution import MultipleCondition
 from tiercel.plugins.core.trigger.flow import (
@@ -27,7 +27,8 @@ from tiercel.plugins.core.trigger.flow import (
 )
 from tiercel.plugins.core.trigger.schedule import Schedule, ScheduleOnDates
 from tiercel.plugins.core.trigger.webhook import Webhook, WebhookTrigger
-from tiercel.schedule.cron import InvalidCron, parse_cron
+from tiercel.schedule.cron import InvalidCron, cron_problem, parse_cron
+from tiercel.schedule.zone import InvalidZone, find_zone
 
 CONTENT_TYPES: Final = ("application/json", "text/plain")
 CRON_YEARS: Final = 28
@@ -56,7 +57,7 @@ _SAID: Final = {
     "from_": "a from time",
     "to": "a to time",
     "every": "an every duration",
-    "offset": "an offset duration",
+    "offset": "an offset",
     "lookback": "a lookback duration",
 }
 
@@ -97,8 +98,11 @@ def _check_schedule(trigger: Schedule | ScheduleOnDates, path: Path, findings: F
                 except ExpressionError as error:
                     findings.at((*path, "dates", index), str(error))
     if isinstance(trigger, Schedule):
+        if trigger.late_maximum_delay is not None and trigger.late_maximum_delay <= timedelta():
+            findings.of_newer_rule((*path, "lateMaximumDelay"), NOT_POSITIVE)
         message = cron_problem(trigger.cron, with_seconds=trigger.with_seconds)
-        if message is not None:
+        said = cron_problem(trigger.cron) is not None and not is_expression(trigger.cron)
+        if message is not None and not said:
             findings.at((*path, "cron"), message)
 
 
@@ -108,24 +112,12 @@ def zone_problem(name: str) -> str | None:
 
 
 def is_zone(name: str) -> bool:
-    """Tell whether a time zone is known: a region, or an offset such as `+02:00`."""
-    if name in ("Z", "UTC", "GMT"):
-        return True
+    """Tell whether a time zone is known: a region, or an offset such as `+02:00` or `UTC+2`."""
     try:
-        if name[:1] in "+-":
-            return datetime.fromisoformat(f"2026-01-01T00:00:00{name}").tzinfo is not None
-        return bool(ZoneInfo(name))
-    except (ValueError, ZoneInfoNotFoundError, OSError):
+        find_zone(name)
+    except InvalidZone:
         return False
-
-
-def cron_problem(cron: str, *, with_seconds: bool) -> str | None:
-    """Tell what is wrong with a cron expression, None when nothing is."""
-    try:
-        parse_cron(cron, with_seconds=with_seconds)
-    except InvalidCron as error:
-        return f"invalid cron expression '{cron}': {error}"
-    return None
+    return True
 
 
 def never_fires(trigger: Schedule) -> bool:
@@ -141,15 +133,18 @@ def _check_webhook(trigger: WebhookTrigger, path: Path, findings: Findings) -> N
     if any(isinstance(condition, MultipleCondition) for condition in trigger.conditions):
         findings.at(path, "invalid webhook: conditions of type MultipleCondition are not supported")
     if isinstance(trigger, Webhook) and trigger.response_content_type not in (None, *CONTENT_TYPES):
-        findings.at((*path, "responseContentType"), f"invalid webhook: it must be one of {', '.join(CONTENT_TYPES)}")
+        message = f"invalid webhook: responseContentType must be either {' or '.join(map(repr, CONTENT_TYPES))}"
+        findings.at((*path, "responseContentType"), message)
 
 
 def _check_flow_trigger(trigger: FlowTrigger, path: Path, findings: Findings) -> None:
     if trigger.mode is DependencyMode.AT_LEAST:
         if trigger.min_satisfied is None:
-            findings.at((*path, "minSatisfied"), "must not be null when 'mode' is AT_LEAST")
-        elif trigger.min_satisfied > len(trigger.depends_on):
-            findings.at((*path, "minSatisfied"), f"must not be more than the {len(trigger.depends_on)} of 'dependsOn'")
+            findings.at((*path, "minSatisfied"), "`minSatisfied` must be set when mode is AT_LEAST")
+        elif trigger.depends_on and trigger.min_satisfied > len(trigger.depends_on):
+            count = len(trigger.depends_on)
+            message = f"`minSatisfied` cannot be greater than the number of `dependsOn` conditions ({count})"
+            findings.at((*path, "minSatisfied"), message)
     if trigger.window is not None:
         for message in window_problems(trigger.window):
             findings.at((*path, "window"), message)

@@ -12,7 +12,7 @@ from typing import Final
 
 from tiercel.flowspec.binder import properties_of
 from tiercel.flowspec.constantrule import check_constants
-from tiercel.flowspec.findings import Findings, UseKind
+from tiercel.flowspec.findings import NOT_POSITIVE, Findings, UseKind
 from tiercel.flowspec.identity import check_names, placed_leaves
 from tiercel.flowspec.inputrule import check_defaults, check_inputs
 from tiercel.flowspec.places import placed_tasks
@@ -75,6 +75,8 @@ def _check_own(flow: Flow, dialect: Dialect, findings: Findings) -> None:
     for at, sla in enumerate(flow.sla):
         for name in sla_needs(sla):
             findings.at(("sla", at, name), "must not be null")
+        if sla.duration is not None and sla.duration <= timedelta():
+            findings.of_newer_rule(("sla", at, "duration"), NOT_POSITIVE)
     for at, problem in quota_problems(flow.quotas):
         findings.at(("quotas", at, "duration"), problem)
     for at, default in enumerate(flow.plugin_defaults):

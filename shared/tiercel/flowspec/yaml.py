@@ -161,7 +161,11 @@ class _Constructor:
                 continue
             if not isinstance(key_node, ScalarNode):
                 self.problems.append(
-                    _problem("A key must be a text; put an expression in quotes.", key_node.start_mark, path)
+                    _problem(
+                        "Validation error: a key must be a text; put an expression in quotes.",
+                        key_node.start_mark,
+                        path,
+                    )
                 )
                 continue
             key = key_node.value

@@ -27,12 +27,17 @@ class Dynamic:
 
 
 class NotEmpty:
-    """The list, map or text must be there and hold something; `message` says so."""
+    """
+    The list, map or text must be there and hold something; `message` says so.
 
-    __slots__ = ("message",)
+    A `newer` mark stands on what may be left out, and is a rule of newer versions of the language only.
+    """
 
-    def __init__(self, message: str = "must not be empty") -> None:
+    __slots__ = ("message", "newer")
+
+    def __init__(self, message: str = "must not be empty", *, newer: bool = False) -> None:
         self.message = message
+        self.newer = newer
 
 
 class NotBlank:

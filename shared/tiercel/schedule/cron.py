@@ -162,6 +162,15 @@ def parse_cron(text: str, *, with_seconds: bool | None = None) -> Cron:
         raise InvalidCron(f"'{text}' is not a cron expression: {error}.") from error
 
 
+def cron_problem(text: str, with_seconds: bool | None = None) -> str | None:
+    """Tell what is wrong with an expression, None when nothing is; `with_seconds` demands as in `parse_cron`."""
+    try:
+        parse_cron(text, with_seconds=with_seconds)
+    except InvalidCron as error:
+        return f"invalid cron expression '{text}': {error}"
+    return None
+
+
 class _Times:
     """The times of a day that match: every combination of these hours, minutes and seconds."""
 

@@ -36,7 +36,7 @@ class Transition(NamedTuple):
 @lru_cache(maxsize=1024)
 def find_zone(name: str) -> tzinfo:
     """Return the zone of this name; raise InvalidZone when there is none."""
-    if name in {"Z", "UTC", "Etc/UTC", "GMT"}:
+    if name in {"Z", "UTC", "UT", "Etc/UTC", "GMT"}:
         return UTC
     match = _OFFSET.fullmatch(name)
     if match:

@@ -6,7 +6,8 @@ import pytest
 
 from tiercel.errors import Problem
 from tiercel.flowspec.parse import check_flow
-from tiercel.flowspec.triggerrule import cron_problem, is_zone
+from tiercel.flowspec.triggerrule import is_zone
+from tiercel.schedule.cron import cron_problem
 
 ON_A = "type: io.kestra.plugin.core.trigger.Flow, dependsOn: [{flowId: a, namespace: b}]"
 
@@ -62,10 +63,23 @@ def test_triggers_that_could_never_be_asked_are_refused(trigger: str, path: str,
         ),
         ("{id: t, type: io.kestra.plugin.core.trigger.Schedule, cron: '@daily', interval: PT1S}", "must be null"),
         ("{id: t, type: io.kestra.plugin.core.trigger.Webhook, key: ''}", "must not be empty"),
-        ("{id: t, type: io.kestra.plugin.core.trigger.Webhook, key: k, responseContentType: a/b}", "must be one of"),
+        ("{id: t, type: io.kestra.plugin.core.trigger.Webhook, key: k, responseContentType: a/b}", "must be either"),
         (
             "{id: t, type: io.kestra.plugin.core.trigger.Flow, mode: AT_LEAST, dependsOn: [{namespace: x}]}",
-            "when 'mode' is AT_LEAST",
+            "`minSatisfied` must be set when mode is AT_LEAST",
+        ),
+        (
+            "{id: t, type: io.kestra.plugin.core.trigger.Flow, mode: AT_LEAST, minSatisfied: 2, "
+            "dependsOn: [{flowId: x}]}",
+            "`minSatisfied` cannot be greater than the number of `dependsOn` conditions (1)",
+        ),
+        (
+            "{id: t, type: io.kestra.plugin.core.trigger.Flow, window: {lookback: PT1H, offset: PT1M}}",
+            "Window of type `SLIDING_WINDOW` cannot have an offset.",
+        ),
+        (
+            "{id: t, type: io.kestra.plugin.core.trigger.Schedule, cron: '@daily', lateMaximumDelay: PT-5M}",
+            "must be a positive duration",
         ),
         (
             "{id: t, type: io.kestra.plugin.core.trigger.Flow, window: {deadline: '10:00', every: PT1H}}",
@@ -99,4 +113,18 @@ def test_cron_expressions_have_five_fields_or_six_with_seconds(cron: str, second
 
 def test_time_zones_are_regions_or_offsets() -> None:
     """A path to a file is neither."""
-    assert [True, True, False, False] == [is_zone(name) for name in ("Europe/Paris", "+02:00", "../etc", "Nowhere")]
+    valid = ["Europe/Paris", "+02:00", "UTC+2", "GMT-03:30", "UT", "+2"]
+
+    assert valid == [name for name in (*valid, "../etc", "Nowhere", "Foo/Bar") if is_zone(name)]
+
+
+def test_the_number_of_a_trigger_without_dependencies_is_not_compared() -> None:
+    """It waits for none of them either way."""
+    assert [] == problems("{id: t, type: io.kestra.plugin.core.trigger.Flow, mode: AT_LEAST, minSatisfied: 2}")
+
+
+def test_a_cron_expression_is_judged_although_the_trigger_has_no_name() -> None:
+    """An author hears of both at once."""
+    found = [problem.path for problem in problems("{type: io.kestra.plugin.core.trigger.Schedule, cron: '$ome Cr0n'}")]
+
+    assert ["triggers[0].cron", "triggers[0].id"] == found

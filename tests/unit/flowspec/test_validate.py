@@ -76,7 +76,11 @@ def test_ids_that_stand_twice_are_named_over_the_whole_tree() -> None:
         ("[{id: x, type: STRING, defaults: a, prefill: b}]", "cannot also have a prefill"),
         ("[{id: x, type: STRING, defaults: a, required: false}]", "must be required"),
         ("[{id: f, type: FORM}]", "needs `inputs`"),
-        ("[{id: x, type: TEXT}]", "must be one of STRING, SELECT"),
+        (
+            "[{id: f, type: FORM, prefill: b, inputs: [{id: x, type: INT}]}]",
+            "cannot declare a default value or a prefill",
+        ),
+        ("[{id: x, type: TEXT}]", "Invalid type: TEXT; it must be one of STRING, SELECT"),
         ("[{id: x}]", "Invalid type: null"),
     ],
 )
@@ -122,7 +126,14 @@ def test_a_default_that_its_own_bounds_refuse_is_warned_of(declared: str, cause:
         ),
         (f"- {{id: p, {PAUSE}, workerGroup: {{key: x}}}}", "Worker Group is an Enterprise Edition functionality"),
         (f"- {{id: p, {PAUSE}, workerSelector: {{fallback: WAIT}}}}", "'tags' must name at least one tag"),
-        (f"- {{id: s, type: {FLOW}.Switch, value: x}}", "neither cases or default have any tasks"),
+        (f"- {{id: s, type: {FLOW}.Switch, value: x}}", "s: No task defined, neither cases or default have any tasks"),
+        (f"- {{id: s, type: {FLOW}.Switch, value: x, cases: {{a: [], b: [{{id: p, {PAUSE}}}]}}}}", "must not be empty"),
+        (
+            f"- {{id: s, type: {FLOW}.Switch, value: x, cases: {{b: [{{id: p, {PAUSE}}}]}}, defaults: []}}",
+            "The 'defaults' property cannot be empty.",
+        ),
+        (f"- {{id: w, type: {FLOW}.WorkingDirectory}}", "w: The 'tasks' property cannot be empty"),
+        (f"- {{id: s, type: {FLOW}.Sleep, duration: -PT1S}}", "must be a positive duration"),
         (
             f"- {{id: w, type: {FLOW}.WorkingDirectory, tasks: [{{id: p, {PAUSE}}}]}}",
             "w: Only runnable tasks are allowed",
@@ -190,16 +201,18 @@ def test_a_circle_of_dependencies_in_a_dag_names_its_tasks() -> None:
 
 def test_newer_rules_bind_who_asks_for_them() -> None:
     """A flow that was written before a rule came is saved and runs; it is warned of."""
+    empty = f"{{id: s, type: {FLOW}.Switch, value: x, cases: {{a: [], b: [{{id: q, {PAUSE}}}]}}, defaults: []}}"
     text = (
-        f"id: a\nnamespace: team\ninputs: [{{id: x, type: STRING}}]\ntasks: [{{id: p, {PAUSE}}}]\n"
-        f"triggers: [{{id: t, {DAILY}}}]\n"
+        f"id: a\nnamespace: team\ninputs: [{{id: x, type: STRING}}]\ntasks: [{{id: p, {PAUSE}}}, {empty}]\n"
+        f"sla: [{{id: s, type: MAX_DURATION, behavior: FAIL, duration: PT0S}}]\ntriggers: [{{id: t, {DAILY}}}]\n"
     )
     sentence = "Missing inputs for Schedule Trigger 't', missing inputs: 'x'"
 
     of_2, read = check_flow(text), check_flow(text, Outside(newer_rules=NewerRules.WARN))
 
-    assert sentence in of_2.problems[0].message
-    assert sentence in read.warnings[0]
+    assert [problem.sentence for problem in of_2.problems] == list(read.warnings)
+    assert any(sentence in warning for warning in read.warnings)
+    assert 4 == len(read.warnings)
     assert "a" == parse_flow(text).id
 
 
@@ -230,6 +243,15 @@ def test_a_key_with_a_dash_needs_brackets() -> None:
 
     assert "offending tasks: [p]" in wrong[0]
     assert [] == right
+
+
+def test_an_output_of_the_flow_that_would_subtract_is_named_as_one() -> None:
+    """Beside the tasks, which are named on their own."""
+    task = 'tasks: [{id: o-p, type: io.kestra.plugin.core.flow.Pause, pauseDuration: "{{ outputs.o-p.x }}"}]\n'
+
+    found = messages("outputs: [{id: final, type: STRING, value: '{{ outputs.o-p.x }}'}]", task)
+
+    assert ["offending tasks: [o-p]", "offending outputs: [final]"] == [text.rpartition(", ")[2] for text in found]
 
 
 def test_expressions_that_cannot_be_read_are_refused_where_they_stand() -> None:

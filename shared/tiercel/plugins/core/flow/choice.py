@@ -67,7 +67,7 @@ class Switch(BranchingTask, frozen=True, kw_only=True):
     """What decides."""
     cases: dict[str, tuple[Task, ...]] = msgspec.field(default_factory=dict)
     """Tasks by value."""
-    defaults: tuple[Task, ...] = ()
+    defaults: Annotated[tuple[Task, ...], NotEmpty("The 'defaults' property cannot be empty.", newer=True)] = ()
     """Tasks for any other value."""
 
     def main_branches(self) -> Iterator[tuple[str, tuple[Task, ...]]]:

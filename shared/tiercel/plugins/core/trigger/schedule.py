@@ -6,9 +6,10 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
-from tiercel.model.property import DEPRECATED, DYNAMIC, REMOVED
+from tiercel.model.property import DEPRECATED, DYNAMIC, REMOVED, Written
 from tiercel.model.task import Condition, Trigger
 from tiercel.plugins.registry import register
+from tiercel.schedule.cron import cron_problem
 
 
 class RecoverMissedSchedules(StrEnum):
@@ -31,7 +32,7 @@ class Schedule(Trigger, frozen=True, kw_only=True):
         timezone: Europe/Paris
     """
 
-    cron: str
+    cron: Annotated[str, Written(cron_problem)]
     """When: five fields, or `@hourly` and the like."""
     with_seconds: bool = False
     """True when the first of six fields is the seconds."""
