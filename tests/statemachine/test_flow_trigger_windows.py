@@ -189,6 +189,20 @@ def test_when_of_a_dependency_looks_at_the_flow_that_it_waits_for() -> None:
     assert 1 == len(listening.hears(upstream("a", outputs={"rows": 3})))
 
 
+@pytest.mark.parametrize(
+    ("every", "offset", "start"),
+    [("PT1H", "PT0S", 12), ("PT6H", "PT2H", 8), ("PT1H", "-PT4H", 8), ("PT6H", "PT13H", 7 + 12)],
+)
+def test_a_window_lies_as_many_lengths_away_as_its_offset_holds(every: str, offset: str, start: int) -> None:
+    """An offset shorter than the window only says where it begins: it holds the present."""
+    trigger = Listening({**depends("a"), "window": {"every": every, "offset": offset}}).plan.flow.triggers[0]
+    assert isinstance(trigger, FlowTrigger)
+
+    found = bounds_of(trigger.window, NOON)
+
+    assert NOON.replace(hour=0) + timedelta(hours=start) == found.start
+
+
 def test_a_window_follows_the_clocks_of_its_zone() -> None:
     """A deadline of nine in Paris is eight in winter and seven in summer, in UTC; a zone that is none is refused."""
     window = {"deadline": "09:00:00", "timezone": "Europe/Paris"}

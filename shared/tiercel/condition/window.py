@@ -105,10 +105,15 @@ def _second_generation(rule: Window, now: datetime) -> Bounds:
 
 
 def _every(length: timedelta, shift: timedelta, now: datetime) -> Bounds:
-    """Windows that follow one another from midnight on, all shifted; the one that holds `now`."""
+    """
+    Windows that follow one another from midnight on, all shifted; the one that holds `now`.
+
+    A shift of a whole length or more moves it so many lengths away, as in Kestra: nothing that happens is met in it.
+    """
     length = min(max(length, _MILLISECOND), LENGTH_MAX)
     shift = min(max(shift, -LENGTH_MAX), LENGTH_MAX)
-    shifted = now - shift
+    away = length * int(shift / length)
+    shifted = now - (shift - away)
     midnight = shifted.replace(hour=0, minute=0, second=0, microsecond=0)
     begin = midnight if length >= DAY else midnight + length * ((shifted - midnight) // length)
     return Bounds(begin + shift, begin + shift + length - _MILLISECOND)

@@ -32,9 +32,14 @@ def check_output_names(outputs: Sequence[FlowOutput], path: Path, findings: Find
 def check_input_names(inputs: Sequence[Input], path: Path, findings: Findings) -> None:
     """Check that inputs have different names, and that those they depend on exist and do not go in a circle."""
     leaves = list(placed_leaves(inputs, path))
-    forms = [(each.id, (*path, at)) for at, each in enumerate(inputs) if each.type is InputType.FORM]
-    if not _unique("input", [*((leaf.id, place) for leaf, place in leaves), *forms], findings):
-        _check_prefixes([(leaf.id, place) for leaf, place in leaves], findings)
+    named = [(leaf.id, place) for leaf, place in leaves]
+    # A name that stands twice is said once, as the whole that it is: an input or a form, or else a path in a form.
+    if not _unique("input", [(each.id, (*path, at)) for at, each in enumerate(inputs)], findings):
+        twice = _twice(named)
+        if twice:
+            findings.of_flow(next(iter(twice.values())), f"Duplicate input path [{', '.join(twice)}]")
+        else:
+            _check_prefixes(named, findings)
     by_id = {leaf.id: leaf for leaf, _ in leaves}
     for leaf, place in leaves:
         for needed in leaf.depends_on.inputs if leaf.depends_on else ():
@@ -62,15 +67,21 @@ def _named(each: Input, name: str) -> Input:
 
 def _unique(noun: str, named: Iterable[tuple[str, Path]], findings: Findings) -> bool:
     """Note names that stand twice, all in one sentence; tell whether there are any."""
+    twice = _twice(named)
+    if twice:
+        findings.of_flow(next(iter(twice.values())), f"Duplicate {noun} with name [{', '.join(twice)}]")
+    return bool(twice)
+
+
+def _twice(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+    """Return the names that stand twice, each with its second place."""
     seen: set[str] = set()
     twice: dict[str, Path] = {}
     for name, path in named:
         if name in seen:
             twice.setdefault(name, path)
         seen.add(name)
-    if twice:
-        findings.of_flow(next(iter(twice.values())), f"Duplicate {noun} with name [{', '.join(twice)}]")
-    return bool(twice)
+    return twice
 
 
 def _check_prefixes(named: list[tuple[str, Path]], findings: Findings) -> None:

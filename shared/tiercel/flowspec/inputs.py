@@ -100,7 +100,7 @@ def typed_inputs(
 def flow_context(flow: Flow, execution: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return what expressions of inputs see, beside the inputs that they depend on."""
     shown_flow = {"id": flow.id, "namespace": flow.namespace, "revision": flow.revision, "tenantId": flow.tenant_id}
-    context: dict[str, Any] = {"flow": shown_flow, "vars": flow.variables}
+    context: dict[str, Any] = {"flow": shown_flow, "vars": flow.variables, "labels": nested(flow.labels.items())}
     if execution is not None:
         context["execution"] = execution
     return context

@@ -67,7 +67,7 @@ def note_removed_inputs(flow: Flow, findings: Findings) -> None:
 
 def _check_own(flow: Flow, dialect: Dialect, findings: Findings) -> None:
     if flow.id in RESERVED_IDS and dialect is Dialect.V2:
-        findings.of_newer_rule(("id",), f"The flow id [{flow.id}] is a reserved keyword; choose another one.")
+        findings.of_newer_rule(("id",), f"Flow id is a reserved keyword: {flow.id}; choose another one.")
     if flow.worker_group is not None:
         findings.at(("workerGroup",), WORKER_GROUP)
     check_selector(flow.worker_selector, ("workerSelector",), findings)

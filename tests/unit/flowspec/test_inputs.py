@@ -22,6 +22,7 @@ from tiercel.model.input import FlowOutput, Input, InputType
 from tiercel.secrets.encryption import Encryption
 
 KEY = "I6EGNzRESu3X3pKZidrqCGOHQFUFC0yK"
+PAUSE = "io.kestra.plugin.core.flow.Pause"
 
 
 def render(text: str, context: Mapping[str, Any]) -> Any:
@@ -37,10 +38,15 @@ def render(text: str, context: Mapping[str, Any]) -> Any:
 
 
 def typed(inputs_text: str, values: Mapping[str, Any], **hooks: Any) -> dict[str, Any]:
-    flow = parse_flow(
-        f"id: a\nnamespace: team\ninputs: {inputs_text}\ntasks: [{{id: p, type: io.kestra.plugin.core.flow.Pause}}]\n"
-    )
+    flow = parse_flow(f"id: a\nnamespace: team\ninputs: {inputs_text}\ntasks: [{{id: p, type: {PAUSE}}}]\n")
     return inputs.typed_inputs(flow, values, renderer=render, **hooks)
+
+
+def test_expressions_of_inputs_see_the_labels_of_the_flow() -> None:
+    """Dots in their names make maps."""
+    flow = parse_flow(f"id: a\nnamespace: team\nlabels: {{app.tier: gold}}\ntasks: [{{id: p, type: {PAUSE}}}]\n")
+
+    assert {"app": {"tier": "gold"}} == inputs.flow_context(flow, None)["labels"]
 
 
 @pytest.mark.parametrize(

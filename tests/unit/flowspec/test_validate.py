@@ -58,6 +58,8 @@ def test_ids_that_stand_twice_are_named_over_the_whole_tree() -> None:
     ("inputs", "sentence"),
     [
         ("[{id: x, type: STRING}, {id: x, type: INT}]", "Duplicate input with name [x]"),
+        ("[{id: f, type: FORM, inputs: [{id: x, type: INT}, {id: x, type: INT}]}]", "Duplicate input path [f.x]"),
+        ("[{id: f, type: FORM, inputs: [{id: x, type: INT}]}, {id: f.x, type: INT}]", "Duplicate input path [f.x]"),
         ("[{id: x, type: STRING, dependsOn: {inputs: [y]}}]", "depends on a non-existent input 'y'"),
         (
             "[{id: x, type: INT, dependsOn: {inputs: [y]}}, {id: y, type: INT, dependsOn: {inputs: [x]}}]",

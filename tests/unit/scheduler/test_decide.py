@@ -107,27 +107,13 @@ def test_a_condition_that_is_false_moves_on_without_an_execution() -> None:
 
 def test_a_condition_that_cannot_be_evaluated_makes_a_failed_execution() -> None:
     """Its author sees the reason; the schedule goes on unlocked."""
-    decision = due(state(), plan(when="{{ fail }}", failOnTriggerError=True), NOW, render)
+    decision = due(state(), plan(when="{{ fail }}"), NOW, render)
     (fire,) = decision.effects
     assert isinstance(fire, Fire)
     assert fire.failed is not None
     assert "It fails." in fire.failed
     assert decision.state is not None
     assert (False, at("11:00:00")) == (decision.state.locked, decision.state.next_evaluation_date)
-
-
-def test_a_when_that_cannot_be_evaluated_is_false_and_told() -> None:
-    """The reason is noted and kept until the trigger fires; the next date comes."""
-    decision = due(state(), plan(when="{{ fail }}"), NOW, render)
-    (note,) = decision.effects
-    assert isinstance(note, Note)
-    assert "It fails." in note.text
-    assert decision.state is not None
-    assert (note.text, at("11:00:00")) == (decision.state.error, decision.state.next_evaluation_date)
-
-    following = due(decision.state, plan(), at("11:00:00"), render)
-    assert following.state is not None
-    assert following.state.error is None
 
 
 def test_a_date_that_is_too_late_is_skipped_and_told() -> None:

@@ -57,6 +57,17 @@ def test_a_worker_that_falls_silent_is_stopped_and_another_evaluates() -> None:
     )  # fmt: skip
 
 
+def test_a_condition_that_cannot_be_evaluated_makes_a_failed_execution() -> None:
+    """No worker is asked; the next evaluation comes after the interval."""
+    decision = due(state(kind=Kind.POLLING), polled(when="{{ fail }}"), NOW, render)
+
+    (fire,) = decision.effects
+    assert isinstance(fire, Fire)
+    assert "It fails." in (fire.failed or "")
+    assert decision.state is not None
+    assert (False, NOW + timedelta(minutes=1)) == (decision.state.locked, decision.state.next_evaluation_date)
+
+
 def test_a_trigger_that_is_handed_back_is_evaluated_at_once() -> None:
     """A draining worker does not make it wait for the patience to end."""
     returned = TriggerReturned(trigger_uid="t", at=NOW, worker="w1", evaluation=NOW)

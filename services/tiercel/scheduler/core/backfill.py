@@ -19,8 +19,8 @@ from tiercel.errors import ExpressionError
 from tiercel.model import ids
 from tiercel.model.trigger_state import Backfill, TriggerState
 from tiercel.scheduler.core import dates
-from tiercel.scheduler.core.effects import Effect, Fire, Note
-from tiercel.scheduler.core.firing import Outcome, locked, shows_failures, untold
+from tiercel.scheduler.core.effects import Effect, Fire
+from tiercel.scheduler.core.firing import Outcome, locked, untold
 from tiercel.scheduler.core.plan import TriggerPlan
 
 
@@ -70,7 +70,7 @@ def fired(state: TriggerState, plan: TriggerPlan, now: datetime, render: Render)
     try:
         holds, why = dates.counts(plan, slot, render), None
     except ExpressionError as error:
-        holds, why = shows_failures(plan), untold(plan, error)
+        holds, why = True, untold(plan, error)
     effect = Fire(
         execution_id=execution_id,
         date=slot,
@@ -87,7 +87,7 @@ def fired(state: TriggerState, plan: TriggerPlan, now: datetime, render: Render)
     else:
         gone_on = shown(_at(gone_on, backfill, following), plan, now, render)
     if not holds:
-        return gone_on, () if why is None else (Note(level="WARN", text=why),)
+        return gone_on, ()
     return (locked(gone_on, plan, execution_id) if why is None else gone_on), (effect,)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
@@ -34,29 +33,14 @@ def fired(state: TriggerState, plan: TriggerPlan, now: datetime, render: Render)
             following = dates.next_date(plan, slot, now, render)
             return msgspec.structs.replace(state, evaluated_at=slot, next_evaluation_date=following), ()
     except ExpressionError as error:
-        if not shows_failures(plan):
-            following = dates.next_date(plan, slot, now, render)
-            return _not_told(state, plan, error, evaluated_at=slot, next_evaluation_date=following)
         return failed(state, plan, slot, execution_id, now, render, error)
     changed = msgspec.structs.replace(
         state,
-        error=None,
         evaluated_at=slot,
         last_triggered_date=now,
         next_evaluation_date=dates.next_date(plan, slot, now, render),
     )
     return locked(changed, plan, execution_id), (for_date(plan, slot, execution_id, now, render),)
-
-
-def shows_failures(plan: TriggerPlan) -> bool:
-    """Tell whether a condition that cannot be evaluated makes an execution: always for the older `conditions`."""
-    return plan.trigger.fail_on_trigger_error or bool(plan.conditions)
-
-
-def _not_told(state: TriggerState, plan: TriggerPlan, error: ExpressionError, **changes: Any) -> Outcome:
-    """Take what cannot be told for false, and say so."""
-    text = untold(plan, error)
-    return msgspec.structs.replace(state, error=text, **changes), (Note(level="WARN", text=text),)
 
 
 def untold(plan: TriggerPlan, error: ExpressionError) -> str:
@@ -104,8 +88,6 @@ def evaluation(state: TriggerState, plan: TriggerPlan, now: datetime, render: Re
         if not dates.counts(plan, now, render):
             return rested, ()
     except ExpressionError as error:
-        if not shows_failures(plan):
-            return _not_told(rested, plan, error)
         execution_id = ids.derived_id(now, plan.uid, str(state.version), "failed")
         fire = Fire(execution_id=execution_id, date=now, variables={}, scheduled=False, failed=untold(plan, error))
         return rested, (fire,)
