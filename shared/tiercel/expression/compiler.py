@@ -148,7 +148,9 @@ def _call(node: nodes.Call) -> Evaluate:
         function = frame.renderer.engine.functions.get(name)
         if function is None:
             raise call.fail(f"Function or Macro [{name}] does not exist.")
-        args = bind(function.parameters, positional, named, frame, call)
+        names = {} if call.is_second else function.formerly
+        called = [(names.get(key, key), value) for key, value in named] if names else named
+        args = bind(function.parameters, positional, called, frame, call)
         return guarded(call, lambda: function.apply(args, call))
 
     return evaluate

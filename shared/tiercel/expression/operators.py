@@ -227,7 +227,7 @@ def _span(start: int, end: int, step: Any) -> range:
         raise ValueError("the increment of a range cannot be 0")
     size = abs(end - start) // abs(width) + 1
     if size > RANGE_SIZE_MAX:
-        raise ValueError(f"a range cannot hold more than {RANGE_SIZE_MAX} values, but this one holds {size}")
+        raise ValueError(f"a range cannot produce more than {RANGE_SIZE_MAX} elements, but this one has {size}")
     return range(start, end + (1 if width > 0 else -1), width)
 
 

@@ -7,7 +7,7 @@ One engine serves a whole process, for one dialect; a renderer is cheap and belo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, Literal
 
@@ -135,7 +135,7 @@ class Renderer:
             result = self._once(text, context, meter)
             if result is None or result == text:
                 return result
-            text = result
+            text = _with_raw(result, meter.secrets) if meter.secrets else result
         raise EvaluationFailed("Too many rendering attempts")
 
     def _once(self, text: str, context: Mapping[str, Any], meter: Meter) -> str | None:
@@ -152,6 +152,14 @@ class Renderer:
             compiled.run(frame, output)
         except RecursionError as error:
             raise LimitExceeded("The expression is nested too deeply.") from error
+
+
+def _with_raw(text: str, secrets: Iterable[str]) -> str:
+    """Mark secrets in a text as what the next pass must not read."""
+    for secret in secrets:
+        marked = f"{{% raw %}}{secret}{{% endraw %}}"
+        text = text.replace(marked, secret).replace(secret, marked)
+    return text
 
 
 def _without_raw(text: str) -> str:

@@ -40,15 +40,17 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Meter:
-    """Counts steps, time and nesting of one outermost rendering."""
+    """Counts steps, time and nesting of one outermost rendering, and knows the secrets that it has read."""
 
-    __slots__ = ("deadline", "limits", "nesting", "steps")
+    __slots__ = ("deadline", "limits", "nesting", "secrets", "steps")
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.steps = 0
         self.nesting = 0
         self.deadline = 0.0
+        # Texts that must not be rendered once more, whatever looks like an expression in them.
+        self.secrets: set[str] = set()
 
     def step(self) -> None:
         """Count one step; raise LimitExceeded when there were too many or time is over."""
@@ -69,7 +71,8 @@ class Meter:
     def check_size(self, size: int) -> None:
         """Raise LimitExceeded for a text or list that is too large."""
         if size > self.limits.size_max:
-            raise LimitExceeded(f"The expression makes a value larger than {self.limits.size_max} characters.")
+            most = f"the maximum allowed size of {self.limits.size_max} characters"
+            raise LimitExceeded(f"The expression makes a value larger than {most}.")
 
 
 class TextOutput:

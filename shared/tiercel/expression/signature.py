@@ -28,10 +28,15 @@ class Filter(msgspec.Struct, frozen=True):
 
 
 class Function(msgspec.Struct, frozen=True):
-    """A function; without `parameters` it takes any number of positional arguments, named "0", "1", …"""
+    """
+    A function; without `parameters` it takes any number of positional arguments, named "0", "1", …
+
+    `formerly` has other names of arguments that the first dialect understands; they are shown nowhere.
+    """
 
     apply: FunctionBody
     parameters: tuple[str, ...] | None = ()
+    formerly: Mapping[str, str] = {}
 
 
 def bind(

@@ -127,4 +127,4 @@ def _extension(each: Input, value: Any) -> Iterator[str]:
     if allowed:
         name = PurePosixPath(urlsplit(str(value)).path).name.lower()
         if not any(name.endswith(extension.lower()) for extension in allowed):
-            yield f"the file must have one of the extensions `[{', '.join(allowed)}]`"
+            yield f"File type not allowed. Accepted extensions: {', '.join(allowed)}"

@@ -11,7 +11,7 @@ import pytest
 from tests.conformance.expression_world import World
 from tests.unit.expression.conftest import renderer
 from tiercel.errors import ExpressionError
-from tiercel.expression import Renderer, context
+from tiercel.expression import Engine, Renderer, context
 from tiercel.expression.failure import ArgumentRefused
 
 Render = Callable[..., str]
@@ -48,6 +48,8 @@ FLOW: dict[str, Any] = {"flow": {"id": "my_flow", "namespace": "my.company"}, "e
         ("isPublicHoliday('2024-12-25', 'FR')", "true"),
         ("isPublicHoliday('2024-11-01', 'DE', 'DE-BY') ~ isPublicHoliday('2024-11-01', 'DE', 'by')", "truetrue"),
         ("isDateBetween('2024-01-01T00:30:00+01:00', '2023-12-31', '2024-01-01')", "true"),
+        ("isDateAfter('2025-01-01T10:00:00', '2025-01-01T10:30:00+01:00')", "true"),
+        ("isDateBefore('2025-01-01', '2025-01-01T00:00:01')", "true"),
     ],
 )
 def test_a_function_has_its_value(render: Render, expression: str, expected: str) -> None:
@@ -101,6 +103,17 @@ def test_a_secret_is_read_whole_or_in_part() -> None:
         own.render("{{ secret('NO') }}", FLOW)
 
 
+@pytest.mark.parametrize(("recursive", "expression"), [(True, "vars.x"), (False, "render(vars.x)")])
+def test_a_secret_is_not_rendered_once_more(recursive: bool, expression: str) -> None:
+    """What looks like an expression in a secret is part of it, however often the text around is rendered."""
+    _, host = _with("2.x")
+    host.secrets["my.company", "open"], host.secrets["my.company", "whole"] = "a{#b", "a_{{ no }}_b"
+    own = Renderer(Engine(dialect="2.x", recursive=recursive), host)
+    held = {**FLOW, "vars": {"x": "{{ secret('open') }} {{ secret('whole', full=true).value }}"}}
+
+    assert "a{#b a_{{ no }}_b" == own.render("{{ " + expression + " }}", held)
+
+
 def test_a_missing_key_is_null_in_the_first_dialect_and_an_error_in_the_second() -> None:
     """The default of errorOnMissing changed; in 2.x parent namespaces are searched, too."""
     first, _ = _with("1.x")
@@ -126,6 +139,7 @@ def test_files_are_read_where_they_may_be() -> None:
 
     assert "content7" == first.render("{{ read(u) }}{{ fileSize(u) }}", {**FLOW, "u": uri})
     assert "two" == first.render("{{ read('a/b.txt') }}", FLOW)
+    assert "oneone" == first.render("{{ read('a/b.txt', revision=1) }}{{ read('a/b.txt', version=1) }}", FLOW)
     assert "two" == first.render("{{ read(fileURI('a/b.txt')) }}", FLOW)
     assert "falsetrue" == first.render("{{ fileExists('no') }}{{ fileExists('a/b.txt') }}", FLOW)
     assert "content" == Renderer(renderer("2.x").engine, host).render("{{ read(u) }}", {**other, "u": uri})
@@ -178,7 +192,7 @@ def test_when_parent_or_i18n_is_called_then_the_reason_is_told(render: Render) -
         render("{{ i18n('messages', 'hello') }}")
 
 
-def test_when_a_date_to_compare_has_no_offset_then_it_is_refused(render: Render) -> None:
-    """Dates are compared as points in time, which a time without an offset does not name."""
+def test_when_a_date_between_two_has_no_offset_then_it_is_refused(render: Render) -> None:
+    """Three dates are compared as points in time, which a time without an offset does not name."""
     with pytest.raises(ExpressionError, match="has no offset; end it with 'Z'"):
-        render("{{ isDateAfter('2025-01-01T00:00:00', '2024-01-01T00:00:00Z') }}")
+        render("{{ isDateBetween('2025-01-01T00:00:00', '2024-01-01T00:00:00Z', '2026-01-01T00:00:00Z') }}")

@@ -51,6 +51,19 @@ def test_time_is_bounded() -> None:
         renderer(limits=Limits(time_max_s=0.01)).render(slow, {})
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{% for i in 1..500 %}xxxxxxxxxx{% endfor %}", "larger than the maximum allowed size of 1000"),
+        ("{{ range(2000000000, 0, -1) }}", "cannot produce more than 1000000 elements"),
+    ],
+)
+def test_a_bound_is_named(text: str, said: str) -> None:
+    """The message says which bound was reached."""
+    with pytest.raises(ExpressionError, match=said):
+        renderer(limits=Limits(size_max=1000)).render(text, {})
+
+
 def test_a_signal_of_the_host_passes_through() -> None:
     """What a host raises for a fact that it has yet to fetch is not turned into an error of the author."""
 

@@ -124,7 +124,7 @@ def test_what_is_not_of_the_type_is_refused(kind: str, sent: Any) -> None:
         ("type: MULTISELECT, values: [A, B]", '["A", "C"]', "value `C` doesn't match the values `[A, B]`"),
         ("type: FLOAT", "much", 'Expected `FLOAT` but received `much` with errors: For input string: "much"'),
         ("type: ARRAY, itemType: INT", '["s1"]', "Unable to parse array element as `INT` on `s1`"),
-        ("type: FILE, allowedFileExtensions: [.csv]", "kestra:///a.txt", "one of the extensions `[.csv]`"),
+        ("type: FILE, allowedFileExtensions: [.csv]", "kestra:///a.txt", "not allowed. Accepted extensions: .csv"),
         ('type: JSON, jsonSchema: \'{"type": "array"}\'', "{}", "it must match the json schema"),
     ],
 )

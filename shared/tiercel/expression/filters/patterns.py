@@ -46,7 +46,7 @@ def _plain(text: str, old: str, new: str, call: Call) -> str:
 
 def _regex_match(value: Any, args: Args, call: Call) -> Any:
     if value is None:
-        return None
+        return False
     return java_regex.find(_argument(args, "regex", call), java_text(value)) is not None
 
 

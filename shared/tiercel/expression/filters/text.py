@@ -11,10 +11,9 @@ from tiercel.expression import java_regex
 from tiercel.expression.printing import java_text, text_of, weigh
 from tiercel.expression.runtime import Call
 from tiercel.expression.signature import Args, Filter
-from tiercel.expression.values import class_name, is_map, is_number, is_sequence, whole
+from tiercel.expression.values import class_name, is_map, is_sequence, whole
 
 _ELLIPSIS = "..."
-_NUMERIC = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 # What Java's trim() takes away: control characters and the blank, but no other space of Unicode.
 _TRIMMED = "".join(map(chr, range(0x21)))
 
@@ -51,7 +50,8 @@ def _titled(text: str) -> str:
 
 def _slug(text: str) -> str:
     normal = unicodedata.normalize("NFD", re.sub(r"\s", "-", text))
-    return re.sub(r"[^A-Za-z0-9_-]", "", normal).replace("_", "-").lower()
+    dashed = re.sub(r"[^A-Za-z0-9_-]", "", normal).replace("_", "-").lower()
+    return re.sub("-+", "-", dashed).strip("-")
 
 
 def _substring(cut: Callable[[str, str], str]) -> Filter:
@@ -172,18 +172,6 @@ def _split(value: Any, args: Args, call: Call) -> Any:
     return pieces
 
 
-def _string(value: Any, args: Args, call: Call) -> Any:
-    """Return a number, or a text that is one, as text."""
-    if value is None or is_number(value):
-        return None if value is None else java_text(value)
-    expected = "'string' filter expects a Number (INT, FLOAT, DOUBLE, etc.) or numeric String."
-    if not isinstance(value, str):
-        raise call.fail(f"{expected} Received: {class_name(value)}")
-    if not _NUMERIC.fullmatch(value):
-        raise call.fail(f"'string' filter expects a valid number. Received an invalid numeric string: {value}")
-    return value
-
-
 def _class_name(value: Any, args: Args, call: Call) -> Any:
     return None if value is None else class_name(value)
 
@@ -200,7 +188,7 @@ FILTERS: Mapping[str, Filter] = {
     "slugify": _on_text(_slug),
     "split": Filter(_split, ("delimiter", "limit")),
     "startsWith": Filter(_starts_with, ("value",)),
-    "string": Filter(_string),
+    "string": _on_text(str),
     "substringAfter": _substring(_after),
     "substringAfterLast": _substring(_after_last),
     "substringBefore": _substring(_before),

@@ -40,13 +40,20 @@ def _day(args: Args, call: Call) -> date:
 
 
 def _instant(args: Args, name: str, call: Call) -> datetime:
+    """Return a point in time; a date without a zone, or without a time, is one of UTC."""
     found = _read(args, name, call)
     if not isinstance(found, datetime):
         return datetime(found.year, found.month, found.day, tzinfo=UTC)
-    if found.tzinfo is None:
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
+
+
+def _placed(args: Args, name: str, call: Call) -> datetime:
+    """Return a point in time, whose zone must be written."""
+    found = _read(args, name, call)
+    if isinstance(found, datetime) and found.tzinfo is None:
         message = f"'{found.isoformat()}' has no offset; end it with 'Z' or one such as '+02:00'."
         raise call.fail(f"The '{call.name}()' function could not parse '{name}': {message}")
-    return found
+    return _instant(args, name, call)
 
 
 def _hour_of_day(args: Args, call: Call) -> Any:
@@ -125,7 +132,8 @@ def _is_date_before(args: Args, call: Call) -> bool:
 
 
 def _is_date_between(args: Args, call: Call) -> bool:
-    return _instant(args, "after", call) < _instant(args, "date", call) < _instant(args, "before", call)
+    date_, after, before = (_placed(args, name, call) for name in ("date", "after", "before"))
+    return after < date_ < before
 
 
 def _of_day(action: Callable[[date], Any]) -> Function:

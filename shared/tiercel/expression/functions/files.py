@@ -26,6 +26,7 @@ _URI = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:.*", re.DOTALL)
 _EXECUTION_FILE = re.compile(r"/(?P<owner>.+)/[^/]+/executions/.+")
 _NAMESPACE_FOLDER = re.compile(r"/_(?:files|file_versions)/")
 _ARGUMENTS = ("path", "namespace")
+_FORMERLY = {"version": "revision"}
 
 
 def _namespace_of(call: Call) -> str:
@@ -168,7 +169,7 @@ def _file_uri(args: Args, call: Call) -> Any:
 FUNCTIONS: Mapping[str, Function] = {
     "fileExists": Function(_file_exists, _ARGUMENTS),
     "fileSize": Function(_file_size, _ARGUMENTS),
-    "fileURI": Function(_file_uri, ("path", "revision")),
+    "fileURI": Function(_file_uri, ("path", "revision"), _FORMERLY),
     "isFileEmpty": Function(_is_file_empty, _ARGUMENTS),
-    "read": Function(_read, (*_ARGUMENTS, "revision")),
+    "read": Function(_read, (*_ARGUMENTS, "revision"), _FORMERLY),
 }

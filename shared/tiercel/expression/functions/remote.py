@@ -43,7 +43,10 @@ def _secret(args: Args, call: Call) -> Any:
         value = call.host.secret(_namespace(args, call), key)
     except Absent as error:
         raise call.fail(f"Secret not found: {key}. Cannot find secret for key '{key}'.") from error
-    result = _part(value, key, java_text(subkey), call) if subkey else {"value": value} if full else value
+    part = _part(value, key, java_text(subkey), call) if subkey else value
+    if "{" in part:
+        call.meter.secrets.add(part)
+    result = {"value": part} if full else part
     return STARS if call.frame.renderer.mask_secrets else result
 
 
