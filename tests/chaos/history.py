@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -40,5 +41,6 @@ def _path(state: Mapping[str, Any], table: Mapping[State, frozenset[State]]) -> 
     for before, after in pairwise(state["histories"]):
         if State(after["state"]) not in table.get(State(before["state"]), frozenset()):
             yield f"it went from {before['state']} to {after['state']}"
-        if after["date"] < before["date"]:
+        # A date of a whole second is written without a fraction: as texts they do not compare.
+        if datetime.fromisoformat(after["date"]) < datetime.fromisoformat(before["date"]):
             yield f"{after['state']} is earlier than {before['state']}"
