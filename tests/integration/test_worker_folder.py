@@ -50,6 +50,19 @@ async def test_a_folder_runs_its_tasks_one_by_one(world: World) -> None:
     assert b"World" == await world.storage.read("main", uri)
 
 
+async def test_a_folder_fails_without_a_run_of_the_task_whose_condition_is_wrong(world: World) -> None:
+    """Nobody knows whether that task was to run; the reason is the folder's."""
+    second = {"id": "second", "type": RETURN, "format": "2", "runIf": "{{ outputs.failed }}", "allowFailure": True}
+    await world.send({"id": "wd", "type": FOLDER, "tasks": [{"id": "first", "type": RETURN, "format": "1"}, second]})
+
+    finished = await world.finished()
+
+    children = [event for event in await world.events() if isinstance(event, ChildRunReported)]
+    assert ["first", "first"] == [child.task_id for child in children]
+    assert State.FAILED is finished.state
+    assert "Unable to find `failed`" in (finished.error or "")
+
+
 async def test_a_folder_ends_with_its_first_failed_task(world: World) -> None:
     """Unless that task may fail."""
     fail = {"id": "fail", "type": "io.kestra.plugin.core.execution.Fail"}

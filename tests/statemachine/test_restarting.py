@@ -74,3 +74,49 @@ def test_a_replay_takes_over_what_came_before_the_task() -> None:
     replayed.step(created)
     assert ["b"] == [job.task_id for job in replayed.jobs]
     assert ("a", "SUCCESS") == replayed.states()[0]
+
+
+def test_a_restart_gives_a_loop_its_maximums_anew() -> None:
+    """Its time counts from the restart, which its history tells, and its rounds from the first."""
+    frequency = {"interval": "PT1S", "maxDuration": "PT3S", "maxIterations": 9}
+    text = flow(group("LoopUntil", "loop", "x", condition="false", failOnMaxReached=True, checkFrequency=frequency))
+    machine = _pass(Machine(text).create().run(), 8)
+    failed_at = machine.rows[0].run.history[-1].date
+
+    machine.reload().step(events.RestartRequested(execution_id=EXECUTION, at=machine.now))
+    restarted_at = machine.now
+    _pass(machine.run(), 2)
+
+    assert State.RUNNING == machine.state
+    assert failed_at < restarted_at
+
+    _pass(machine, 3)
+
+    run = machine.rows[0].run
+    assert [State.FAILED, State.RESTARTED, State.RUNNING, State.FAILED] == [each.state for each in run.history[2:]]
+    assert 3 == (run.history[-1].date - restarted_at).total_seconds()
+
+
+def test_a_replay_gives_a_loop_its_maximums_anew() -> None:
+    """The new execution runs all of its rounds."""
+    frequency = {"interval": "PT1S", "maxIterations": 2}
+    text = flow(group("LoopUntil", "loop", "x", condition="false", failOnMaxReached=True, checkFrequency=frequency))
+    machine = _pass(Machine(text).create().run(), 3)
+    target = machine.rows[0].run.id
+    machine.step(events.ReplayRequested(execution_id=EXECUTION, at=machine.now, new_id="new", task_run_id=target))
+    [created] = [message for message in machine.messages if isinstance(message, events.CreateExecution)]
+
+    replayed = Machine(text)
+    replayed.now = machine.now
+    replayed.step(created)
+
+    assert ["x"] == [job.task_id for job in replayed.jobs]
+    assert State.RUNNING == _pass(replayed.run(), 0).state
+    assert State.FAILED == _pass(replayed, 1).state
+    assert State.RESTARTED in [each.state for each in replayed.rows[0].run.history]
+
+
+def _pass(machine: Machine, seconds: int) -> Machine:
+    for _ in range(seconds):
+        machine.pass_time(1).run()
+    return machine

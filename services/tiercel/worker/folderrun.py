@@ -89,7 +89,9 @@ class FolderRun:
                 return None
             if child.disabled:
                 continue
-            outcome = await self._run_child(child)
+            # Without an answer to its `runIf` nobody knows whether it is to run: the folder fails without a run of it.
+            wanted = await self._is_wanted(child, self._context_of(child, 1))
+            outcome = await self._run_child(child, wanted=wanted)
             if outcome.lost:
                 return outcome
             if outcome.state is State.FAILED and not child.allow_failure:
@@ -100,7 +102,7 @@ class FolderRun:
                 self._warned = True
         return None
 
-    async def _run_child(self, child: Task) -> Outcome:
+    async def _run_child(self, child: Task, *, wanted: bool) -> Outcome:
         """Run a task, and again as often as its `retry` says: here, for the folder is nowhere else."""
         began = self._owner.surroundings.clock.now()
         attempt = 1
@@ -108,7 +110,7 @@ class FolderRun:
             context = self._context_of(child, attempt)
             report = _Report(self._job, self._owner, child, context.task_run_id)
             report.send(State.RUNNING)
-            outcome, ref = await self._attempt(child, context)
+            outcome, ref = await self._attempt(child, context) if wanted else (Outcome(state=State.SKIPPED), None)
             if outcome.lost:
                 return outcome
             policy = child.retry if child.retry is not None and child.retry.behavior is not _NEW else None
@@ -130,8 +132,6 @@ class FolderRun:
 
     async def _attempt(self, child: Task, context: TaskContext) -> tuple[Outcome, OutputRef | None]:
         try:
-            if not await self._is_wanted(child, context):
-                return Outcome(state=State.SKIPPED), None
             if not isinstance(child, RunnableTask):
                 raise TaskFailed(f"A task of type '{child.type}' cannot run inside a WorkingDirectory.")
             outcome = await self._outcome_of(child, context)

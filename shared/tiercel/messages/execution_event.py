@@ -143,6 +143,8 @@ class ChildEnded(Event, frozen=True, kw_only=True):
     seq: int
     attempt: int
     child_id: str
+    original_id: str | None = None
+    """The child that this one tried again (`CREATE_NEW_EXECUTION`): the one that the task has started."""
     state: State
     outputs: dict[str, Any] | None = None
     iteration: int | None = None

@@ -144,6 +144,8 @@ def _apply_command(draft: Draft, facts: Facts, event: ExecutionOnly) -> None:
             lifecycle.refused(draft, event)
         case events.QuotaAnswered():
             lifecycle.admitted(draft, facts, event)
+        case events.KillRequested() if draft.execution.state is State.RETRIED:
+            replaying.kill_retry(draft, event)
         case events.KillRequested(cascade=cascade, state=state):
             lifecycle.kill(draft, facts, cascade=cascade, state=state)
         case events.PauseRequested():

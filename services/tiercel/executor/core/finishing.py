@@ -84,6 +84,7 @@ def after_done(draft: Draft) -> None:
             seq=parent.seq,
             attempt=parent.attempt,
             child_id=execution.id,
+            original_id=execution.original_id,
             state=execution.state,
             outputs=execution.outputs,
             iteration=parent.iteration,

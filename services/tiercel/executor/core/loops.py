@@ -109,10 +109,24 @@ def values(draft: Draft, facts: Facts, seq: int) -> list[str]:
 def begin_until(draft: Draft, seq: int) -> None:
     """Prepare the first round of a LoopUntil."""
     record = draft.get(seq)
-    branch = replace(draft.branch(seq), iteration=1, data={"started": draft.at.isoformat()})
+    branch = replace(draft.branch(seq), iteration=1, data=until_begins(draft.at))
     # Task runs inside bear the number of the round; a loop in a loop goes on counting from that of the one around.
     draft.put(replace(record, branch=branch, run=replace(record.run, iteration=record.run.iteration or 0)))
     set_outputs(draft, seq, {"iterationCount": 1})
+
+
+def begin_until_again(draft: Draft, seq: int) -> None:
+    """Prepare a LoopUntil that is restarted itself: its rounds are counted anew, as its time is."""
+    branch = draft.branch(seq)
+    begun = bool(branch.ended or branch.live)
+    draft.set_branch(seq, replace(branch, iteration=0 if begun else 1))
+    if not begun:
+        set_outputs(draft, seq, {"iterationCount": 1})
+
+
+def until_begins(at: datetime) -> dict[str, str]:
+    """Return what a LoopUntil notes of the time since which its `maxDuration` counts."""
+    return {"started": at.isoformat()}
 
 
 def end_round(draft: Draft, facts: Facts, seq: int, node: Node) -> State | None:

@@ -11,13 +11,16 @@ from tiercel.errors import FlowAuthorError
 from tiercel.executor.core.context import all_runs
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.facts import Facts
+from tiercel.executor.core.finishing import after_done
 from tiercel.executor.core.plan import Kind, Node
 from tiercel.executor.core.restarting import other_branches, to_open
 from tiercel.executor.core.updates import merged
-from tiercel.messages.execution_event import CreateExecution, ReplayRequested
+from tiercel.messages.execution_event import CreateExecution, KillRequested, ReplayRequested
 from tiercel.messages.topics import EXECUTION_EVENT
 from tiercel.model import ids
-from tiercel.model.live import RunRecord
+from tiercel.model.execution import Execution
+from tiercel.model.live import RunRecord, TimerKind
+from tiercel.model.state import State
 from tiercel.model.system import REPLAY, REPLAYED, RESTARTED
 from tiercel.plugins.core.flow.each import ForEach
 from tiercel.queue.base import Outgoing
@@ -26,9 +29,29 @@ from tiercel.queue.base import Outgoing
 def retry_execution(draft: Draft) -> None:
     """Create the execution that tries a RETRIED one again."""
     old = draft.execution
-    new_id = ids.derived_id(draft.at, old.id, "retry", old.attempt_number)
+    if not old.state.is_terminated:
+        return
+    new_id = retry_id(old)
     follow = replace(_following(draft, new_id), parent=old.parent, attempt_number=old.attempt_number + 1)
     draft.messages.append(Outgoing(topic=EXECUTION_EVENT, key=new_id, message=follow))
+
+
+def retry_id(old: Execution) -> str:
+    """Return the id of the execution that tries a RETRIED one again."""
+    retried = next(change.date for change in reversed(old.history) if change.state is State.RETRIED)
+    return ids.derived_id(retried, old.id, "retry", old.attempt_number)
+
+
+def kill_retry(draft: Draft, event: KillRequested) -> None:
+    """Kill what goes on in place of a RETRIED execution: the one that tries it again, or the wait for it."""
+    old = draft.execution
+    if (int(TimerKind.FLOW_RETRY), 0) in draft.head.timers:
+        draft.clear_timer(TimerKind.FLOW_RETRY, 0)
+        draft.move(State.KILLED)
+        after_done(draft)
+        return
+    again = replace(event, execution_id=retry_id(old))
+    draft.messages.append(Outgoing(topic=EXECUTION_EVENT, key=again.execution_id, message=again))
 
 
 def replay(draft: Draft, facts: Facts, event: ReplayRequested) -> None:

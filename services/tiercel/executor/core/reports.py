@@ -281,7 +281,7 @@ def child_ended(draft: Draft, facts: Facts, event: ChildEnded) -> None:
         count = iterations.child_ended if node.kind is Kind.LOOP else foreach_item.child_ended
         count(draft, facts, event, node)
         return
-    if record.child_id != event.child_id:
+    if record.child_id not in (event.child_id, event.original_id):
         return
     if node is None or not isinstance(node.task, Subflow):
         return
@@ -292,7 +292,8 @@ def child_ended(draft: Draft, facts: Facts, event: ChildEnded) -> None:
         return
     outputs = subflow.outputs_of(event, found)
     ref = checked_in(draft, facts, record.run, f"outputs-{record.run.attempt}", outputs)
-    draft.put(replace(draft.get(event.seq), run=keep_outputs(draft, draft.get(event.seq).run, ref)))
+    run = keep_outputs(draft, draft.get(event.seq).run, ref)
+    draft.put(replace(draft.get(event.seq), run=run, child_id=event.child_id))
     if record.run.state is State.KILLING:
         state = State.KILLED if event.state is State.KILLED else event.state
     else:

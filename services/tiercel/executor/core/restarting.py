@@ -7,6 +7,7 @@ It looks at all task runs of an execution, which are asked for as a fact.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from tiercel.executor.core import loops
 from tiercel.executor.core.context import all_runs
@@ -78,6 +79,9 @@ def begin_opened(draft: Draft, facts: Facts, leaves: Iterable[RunRecord]) -> Non
         if node is None:
             continue
         if node.kind.has_children and record.branch is not None:
+            if node.kind is Kind.LOOP_UNTIL:
+                draft.turn(seq, State.RESTARTED)
+                loops.begin_until_again(draft, seq)
             draft.turn(seq, State.RUNNING)
             draft.ready.append(seq)
         else:
@@ -137,12 +141,21 @@ def reopen(
     leaf_seqs = {leaf.run.seq for leaf in leaves}
     for seq in sorted(opened):
         record = records[seq]
-        run = record.run if seq in leaf_seqs else moved(record.run, State.RUNNING, draft.at)
+        run = record.run if seq in leaf_seqs else _moved_on(record.run, facts, draft.at)
         draft.put(replace(record, run=run, folded=False, worker=None, generation=draft.execution.generation))
     for seq in opened:
         if records[seq].branch is not None and not _is_loop(records[seq], facts):
             draft.set_branch(seq, _recounted(draft, facts, records, seq, opened, removed))
     draft.set_branch(ROOT, _recounted(draft, facts, records, ROOT, opened, removed))
+
+
+def _moved_on(run: TaskRun, facts: Facts, at: datetime) -> TaskRun:
+    """Return an ancestor that runs again; the history of a LoopUntil tells since when its `maxDuration` counts."""
+    assert facts.plan is not None
+    node = facts.plan.nodes.get(run.task_id)
+    if node is not None and node.kind is Kind.LOOP_UNTIL:
+        run = moved(run, State.RESTARTED, at)
+    return moved(run, State.RUNNING, at)
 
 
 def _is_loop(record: RunRecord, facts: Facts) -> bool:
@@ -174,6 +187,8 @@ def _recounted(
     if old.data.get(LOST):
         total, values = loops.keep_values(draft, facts, seq, facts.plan.nodes[records[seq].run.task_id])
         old = replace(old, data={**{key: value for key, value in old.data.items() if key != LOST}, **values})
+    if seq != ROOT and node.kind is Kind.LOOP_UNTIL:
+        old = replace(old, data={**old.data, **loops.until_begins(draft.at)})
     return replace(
         old,
         phase=Phase.TASKS,
