@@ -1,8 +1,9 @@
 """
 The graph of a flow, for drawing: a node per task and trigger, a cluster per flowable, edges as the work goes.
 
-A cluster has a start and an end of its own. The flow itself is the cluster `root`; its triggers form the cluster
-`Triggers` in front of it. A subflow is one node until it is expanded.
+A cluster has a start and an end of its own, and a node where all its ways meet before `finally` and `afterExecution`.
+The flow itself is the cluster `root`; its triggers form the cluster `Triggers` in front of it. A subflow is one node
+until it is expanded.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ TRIGGERS: Final = "Triggers"
 # No task can have these ids.
 START: Final = "~start"
 END: Final = "~end"
+FINALLY: Final = "~finally"
+AFTER_EXECUTION: Final = "~afterExecution"
 MAX_NODES: Final = 10_000
 """Nodes of one graph: nobody sees more, and flows that expand one another would have no end."""
 
@@ -60,7 +63,11 @@ class NodeRuns(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
 
 
 class GraphNode(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """One node: `kind` is start, end, task or trigger; `relation` says how it runs what it holds."""
+    """
+    One node: `kind` is start, end, finally, afterExecution, task or trigger.
+
+    `relation` says how it runs what it holds.
+    """
 
     uid: str
     kind: str
@@ -159,6 +166,7 @@ class _Drawing:
         self.edges: list[GraphEdge] = []
         self._members: dict[str, list[str]] = {}
         self._parents: dict[str, tuple[str, ...]] = {}
+        self._meetings: dict[str, str] = {}
         self._expanded = expanded
         self._find = find
         self._inside_subflow = 0
@@ -177,14 +185,10 @@ class _Drawing:
         origin = self._head(uid, first)
         if flow.triggers:
             self._triggers(flow, uid, parents, origin)
-        inside = (*parents, uid)
-        for tasks, relation in (
-            (flow.tasks, None if first is None else Relation.SEQUENTIAL),
-            (flow.errors, Relation.ERROR),
-            (flow.finally_, Relation.FINALLY),
-            (flow.after_execution, Relation.AFTER_EXECUTION),
-        ):
-            self._chain(tasks, uid, inside, origin, relation)
+        inside, relation = (*parents, uid), None if first is None else Relation.SEQUENTIAL
+        self._last_branches(uid, inside, relation, flow.finally_, flow.after_execution)
+        self._chain(flow.tasks, uid, inside, origin, relation)
+        self._chain(flow.errors, uid, inside, origin, Relation.ERROR, following=Relation.ERROR)
 
     def _open(self, uid: str, parents: tuple[str, ...]) -> None:
         self._members[uid] = []
@@ -229,15 +233,43 @@ class _Drawing:
         origin: str,
         relation: Relation | None,
         value: str | None = None,
+        *,
+        following: Relation = Relation.SEQUENTIAL,
+        to: str | None = None,
     ) -> None:
-        """Draw tasks one after another, from `origin` to the end of their cluster."""
-        source, following = origin, Relation.DYNAMIC if relation is Relation.DYNAMIC else Relation.SEQUENTIAL
+        """Draw tasks one after another, from `origin` to where all ways of their cluster meet, or to another node."""
+        source, following = origin, Relation.DYNAMIC if relation is Relation.DYNAMIC else following
         for task in tasks:
             start, end = self._task(task, cluster, parents)
             self._edge(source, start, relation, value)
             source, relation, value = end, following, None
         if source != origin:
-            self._edge(source, f"{cluster}.{END}")
+            self._edge(source, to or self._meeting(cluster))
+
+    def _last_branches(
+        self,
+        cluster: str,
+        parents: tuple[str, ...],
+        relation: Relation | None,
+        last: tuple[Task, ...],
+        after: tuple[Task, ...] = (),
+    ) -> None:
+        """Draw what runs at the end, whatever happened: all other ways of the cluster lead there."""
+        to = f"{cluster}.{END}"
+        for name, tasks, following in (
+            (AFTER_EXECUTION, after, Relation.AFTER_EXECUTION),
+            (FINALLY, last, Relation.FINALLY),
+        ):
+            if tasks:
+                node = GraphNode(uid=f"{cluster}.{name}", kind=name[1:])
+                self._add(cluster, node)
+                self._chain(tasks, cluster, parents, node.uid, relation, following=following, to=to)
+                to = node.uid
+        self._meetings[cluster] = to
+
+    def _meeting(self, cluster: str) -> str:
+        """Return the node to which the ways of a cluster lead."""
+        return self._meetings.get(cluster, f"{cluster}.{END}")
 
     def _task(self, task: Task, cluster: str, parents: tuple[str, ...]) -> tuple[str, str]:
         """Draw a task, with all that it holds; return where edges arrive and where they leave."""
@@ -270,6 +302,10 @@ class _Drawing:
     def _branches(
         self, task: FlowableTask, uid: str, parents: tuple[str, ...], origin: str, relation: Relation
     ) -> None:
+        if isinstance(task, BranchingTask):
+            # Kestra's graph of a Dag is one whose other edges are dynamic.
+            last = Relation.DYNAMIC if isinstance(task, Dag) else relation
+            self._last_branches(uid, parents, last, task.finally_)
         if isinstance(task, Dag):
             self._dag(task, uid, parents, origin)
         elif isinstance(task, ForEachItem):
@@ -283,8 +319,7 @@ class _Drawing:
                 value = name.removeprefix("cases.") if relation is Relation.CHOICE else None
                 self._chain(tasks, uid, parents, origin, relation, value)
         if isinstance(task, BranchingTask):
-            self._chain(task.errors, uid, parents, origin, Relation.ERROR)
-            self._chain(task.finally_, uid, parents, origin, Relation.FINALLY)
+            self._chain(task.errors, uid, parents, origin, Relation.ERROR, following=Relation.ERROR)
 
     def _dag(self, task: Dag, uid: str, parents: tuple[str, ...], origin: str) -> None:
         ends = {entry.task.id: self._task(entry.task, uid, parents) for entry in task.tasks}
@@ -293,11 +328,11 @@ class _Drawing:
             start, end = ends[entry.task.id]
             for name in entry.depends_on:
                 if name in ends:
-                    self._edge(ends[name][1], start, Relation.SEQUENTIAL)
+                    self._edge(ends[name][1], start, Relation.PARALLEL)
             if not entry.depends_on:
                 self._edge(origin, start, Relation.PARALLEL)
             if entry.task.id not in needed:
-                self._edge(end, f"{uid}.{END}")
+                self._edge(end, self._meeting(uid))
 
     def _items(self, task: ForEachItem, uid: str, origin: str) -> None:
         """Draw the three steps that a ForEachItem stands for."""

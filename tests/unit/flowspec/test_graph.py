@@ -43,10 +43,33 @@ def test_a_dag_hangs_together_by_its_dependencies() -> None:
 
     assert {
         ("root.d", "root.d.x", Relation.PARALLEL),
-        ("root.d.x", "root.d.y", Relation.SEQUENTIAL),
+        ("root.d.x", "root.d.y", Relation.PARALLEL),
         ("root.d.y", "root.d.~end", None),
     } <= edges(graph)
     assert ["root.d"] == [cluster.uid for cluster in graph.clusters]
+
+
+def test_all_ways_meet_before_what_runs_at_the_end() -> None:
+    """Tasks and their errors lead to `finally`, and from there to `afterExecution`."""
+    flow = parse_flow(
+        f"id: a\nnamespace: team\ntasks: [{pause('x')}]\nerrors: [{pause('e')}, {pause('f')}]\n"
+        f"finally: [{pause('y')}, {pause('z')}]\nafterExecution: [{pause('l')}]\n"
+    )
+
+    graph = flow_graph(flow)
+
+    assert {
+        ("root.~start", "root.x", None),
+        ("root.~start", "root.e", Relation.ERROR),
+        ("root.e", "root.f", Relation.ERROR),
+        ("root.x", "root.~finally", None),
+        ("root.f", "root.~finally", None),
+        ("root.~finally", "root.y", None),
+        ("root.y", "root.z", Relation.FINALLY),
+        ("root.z", "root.~afterExecution", None),
+        ("root.~afterExecution", "root.l", None),
+        ("root.l", "root.~end", None),
+    } == edges(graph)
 
 
 def test_a_task_may_be_called_start() -> None:
