@@ -114,8 +114,12 @@ class Engine:
         for run in runs:
             tree.setdefault(run.run.task_id, {})
         loop = loaded.head.execution.loop_run
+        execution = loaded.head.execution
         for around in loop.executions if loop is not None else ():
+            begun = {each.run.seq: each.run.history[0].date for each in await self.statestore.runs(around)}
             for record in await self.statestore.outputs(around):
+                if execution.state.is_terminated and begun[record.seq] > execution.history[-1].date:
+                    continue
                 _plant(tree, (record.task_id, *record.path), await self._value(record.ref))
         return Snapshot(loaded.head.execution, [record.run for record in runs], outputs, tree)
 

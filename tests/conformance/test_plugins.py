@@ -141,6 +141,8 @@ class Read(RunnableTask, frozen=True, kw_only=True):
 
 
 class DefaultSequential(TaskList, frozen=True, kw_only=True):
+    SHOWN = ("def_",)
+
     def_: str | None = None
 
 

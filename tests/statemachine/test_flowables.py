@@ -10,6 +10,17 @@ from tests.statemachine.flows import flow, group, task
 from tests.statemachine.machine import Machine
 from tiercel.messages.worker_job import TaskJob
 from tiercel.model.state import State
+from tiercel.plugins.core.flow.branching import TaskList
+from tiercel.plugins.registry import register
+
+
+@register("tiercel.tests.Named")
+class Named(TaskList, frozen=True, kw_only=True):
+    """A list of tasks that shows how it is called."""
+
+    SHOWN = ("def_",)
+
+    def_: str | None = None
 
 
 def failing(*task_ids: str, value: str | None = None):
@@ -288,3 +299,10 @@ def test_the_installation_is_seen_by_what_the_executor_renders() -> None:
     machine = Machine(flow({**choice, "then": [task("a")]}), kestra={"environment": "prod"}).create().run()
 
     assert [("c", "SUCCESS"), ("a", "SUCCESS")] == machine.states()
+
+
+def test_a_flowable_shows_the_fields_that_its_type_names() -> None:
+    """They are its outputs from its begin."""
+    machine = Machine(flow({"id": "g", "type": "tiercel.tests.Named", "def": "first", "tasks": [task("a")]})).create()
+
+    assert {"def": "first"} == machine.outputs[0].ref.value

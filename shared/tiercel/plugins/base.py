@@ -261,6 +261,9 @@ def only_computes(task: Task) -> bool:
 class FlowableTask(Task, frozen=True, kw_only=True):
     """A task that holds other tasks."""
 
+    SHOWN: ClassVar[tuple[str, ...]] = ()
+    """Fields whose values are the outputs of its task runs."""
+
     def branches(self) -> Iterator[tuple[str, tuple[Task, ...]]]:
         """Yield each list of child tasks with its name (`tasks`, `errors`, `finally`, `then`, `cases.a` …)."""
         return iter(())

@@ -30,6 +30,7 @@ from tiercel.model.execution import Attempt, TaskFixture, TaskRun
 from tiercel.model.live import Branch, RunRecord, TimerKind
 from tiercel.model.state import State, StateChange
 from tiercel.model.task import Task
+from tiercel.plugins.base import FlowableTask
 from tiercel.plugins.core.flow.choice import If, Switch
 from tiercel.plugins.core.flow.parallel import Dag, Parallel
 from tiercel.plugins.core.flow.subflow import Template
@@ -189,6 +190,8 @@ def _begin_flowable(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
         if not task.tasks:
             raise ExpressionError(f"Can't find flow template '{task.namespace}.{task.template_id}'")
         set_outputs(draft, seq, {"args": Rendering(draft, facts, run, node).mapping(task.args or {}, "args")})
+    elif isinstance(task, FlowableTask) and task.SHOWN:
+        set_outputs(draft, seq, {name.rstrip("_"): getattr(task, name) for name in task.SHOWN})
     if node.kind in (Kind.FOR_EACH, Kind.EACH_PARALLEL):
         loops.begin(draft, facts, seq, node)
     else:
