@@ -183,7 +183,7 @@ def _check_defaults(each: Input, dialect: Dialect, say: Say) -> None:
         if not str(each.defaults).startswith(_FILE_DEFAULTS):
             say(f"{each.id}: inputs of type 'FILE' only support `defaults` as local files using a file URI")
         return
-    if each.type in (InputType.JSON, InputType.YAML, InputType.SECRET, InputType.REUSABLE_INPUTS):
+    if each.type in (InputType.JSON, InputType.YAML, InputType.ION, InputType.SECRET, InputType.REUSABLE_INPUTS):
         return
     if each.defaults != "" or each.type in (InputType.STRING, InputType.SELECT, InputType.ENUM, InputType.EMAIL):
         try:

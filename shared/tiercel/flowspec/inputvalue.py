@@ -16,7 +16,7 @@ from typing import Any, Final
 import yaml
 
 from tiercel.errors import InvalidFlow
-from tiercel.expression import json_text
+from tiercel.expression import ion, json_text
 from tiercel.expression.plain import plain
 from tiercel.expression.printing import instant_text
 from tiercel.flowspec.yaml import read_documents
@@ -26,6 +26,7 @@ from tiercel.model.input import InputType
 
 TEXT_TYPES: Final = frozenset({InputType.STRING, InputType.SELECT, InputType.ENUM, InputType.EMAIL, InputType.SECRET})
 """Types for which an empty text is a value; for all others it is none."""
+_BOOLS: Final = (InputType.BOOL, InputType.BOOLEAN)
 LIST_TYPES: Final = frozenset({InputType.ARRAY, InputType.MULTISELECT})
 
 _INT: Final = re.compile(r"[-+]?[0-9]{1,10}")
@@ -79,12 +80,12 @@ def cast(kind: InputType, value: Any, *, item: InputType | None = None, dialect:
     """Give a value its type; raise ValueError with the cause when it has another one."""
     if kind in LIST_TYPES:
         return _list(value, item or InputType.STRING, dialect)
-    if kind in (InputType.JSON, InputType.YAML):
+    if kind in (InputType.JSON, InputType.YAML, InputType.ION):
         return _structured(kind, value)
     if kind is InputType.URI:
         return _uri(value, dialect)
     try:
-        return _scalar(kind, value)
+        return _bool(value, dialect) if kind in _BOOLS else _scalar(kind, value)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"Expected `{kind}` but received `{shown(value)}` with errors: {error}") from error
 
@@ -95,8 +96,6 @@ def _scalar(kind: InputType, value: Any) -> Any:
             return _int(value)
         case InputType.FLOAT:
             return _float(value)
-        case InputType.BOOL | InputType.BOOLEAN:
-            return value if isinstance(value, bool) else str(value).lower() == "true"
         case InputType.DATETIME:
             return _instant(value)
         case InputType.DATE:
@@ -109,6 +108,14 @@ def _scalar(kind: InputType, value: Any) -> Any:
             return _email(value)
         case _:
             return _text(value)
+
+
+def _bool(value: Any, dialect: Dialect) -> bool:
+    """Read `true` and `false` in any case; what is neither is false in the first dialect, and refused in the second."""
+    text = str(value).lower()
+    if text not in ("true", "false") and dialect is Dialect.V2:
+        raise ValueError("it must be 'true' or 'false'")
+    return text == "true"
 
 
 def _text(value: Any) -> str:
@@ -190,6 +197,8 @@ def _structured(kind: InputType, value: Any) -> Any:
     try:
         if kind is InputType.JSON:
             return json_text.loads(value)
+        if kind is InputType.ION:
+            return next(iter(ion.loads(value)), None)
         documents = read_documents(value)
     except (ValueError, RecursionError, InvalidFlow, yaml.YAMLError) as error:
         raise ValueError(f"Expected `{kind}` but received `{value[:200]}` with errors: {error}") from error

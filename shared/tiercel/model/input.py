@@ -32,6 +32,7 @@ class InputType(StrEnum):
     FILE = "FILE"
     JSON = "JSON"
     YAML = "YAML"
+    ION = "ION"
     URI = "URI"
     SECRET = "SECRET"
     ARRAY = "ARRAY"

@@ -58,7 +58,7 @@ def test_expressions_of_inputs_see_the_labels_of_the_flow() -> None:
         ("INT", 42.0, 42),
         ("FLOAT", "42.42", 42.42),
         ("BOOL", "TRUE", True),
-        ("BOOL", "no", False),
+        ("BOOL", "False", False),
         ("DATETIME", "2019-10-06T20:27:49+02:00", datetime(2019, 10, 6, 18, 27, 49, tzinfo=UTC)),
         ("DATETIME", "2019-10-06T18:27:49.123456789Z", datetime(2019, 10, 6, 18, 27, 49, 123456, tzinfo=UTC)),
         ("DATE", "2019-10-06", date(2019, 10, 6)),
@@ -67,6 +67,8 @@ def test_expressions_of_inputs_see_the_labels_of_the_flow() -> None:
         ("JSON", '{"a": [1]}', {"a": [1]}),
         ("JSON", {"a": 1}, {"a": 1}),
         ("YAML", "a:\n- yes\n", {"a": ["yes"]}),
+        ("ION", '{name:"Ada",nested:{active:true}}', {"name": "Ada", "nested": {"active": True}}),
+        ("ION", ["one"], ["one"]),
         ("URI", "jdbc:duckdb:", "jdbc:duckdb:"),
         ("EMAIL", "a@b.org", "a@b.org"),
     ],
@@ -100,6 +102,9 @@ def test_what_is_sent_gets_the_type_of_the_input(kind: str, sent: Any, expected:
         ("DURATION", "5 minutes"),
         ("JSON", "{"),
         ("YAML", "a: [1"),
+        ("ION", "{a:"),
+        ("BOOL", "yes"),
+        ("BOOL", 1),
         ("URI", "just text"),
         ("EMAIL", "nobody"),
         ("FILE", "/etc/passwd"),
@@ -155,6 +160,11 @@ def test_all_that_is_wrong_is_said_one_a_line() -> None:
 
     assert ["x", "y"] == [problem.path for problem in caught.value.problems]
     assert "Missing required input:y" == str(caught.value).splitlines()[1]
+
+
+def test_in_the_older_dialect_what_is_not_true_is_false() -> None:
+    """A flow of 1.x takes any text for a BOOLEAN."""
+    assert {"x": False, "y": True} == typed("[{id: x, type: BOOLEAN}, {id: y, type: BOOLEAN}]", {"x": "1", "y": "TRUE"})
 
 
 def test_the_older_dialect_has_its_own_sentences() -> None:
