@@ -70,6 +70,13 @@ def test_after_execution_runs_when_the_state_is_known() -> None:
     assert machine.head.done
 
 
+def test_listeners_run_before_the_tasks_after_the_end() -> None:
+    """A flow of 1.x may have both."""
+    machine = Machine(flow("a", afterExecution=[task("z")], listeners=[{"tasks": [task("l")]}])).create().run()
+
+    assert [("a", "SUCCESS"), ("l", "SUCCESS"), ("z", "SUCCESS")] == machine.states()
+
+
 @pytest.mark.parametrize("kind", ["Parallel", "Dag"])
 def test_the_number_of_children_at_a_time_may_be_an_expression(kind: str) -> None:
     """`concurrent` is rendered when the flowable begins."""
@@ -232,6 +239,28 @@ def test_a_dag_starts_a_task_when_what_it_depends_on_has_ended() -> None:
     assert ["a", "c"] == [job.task_id for job in machine.jobs]
     assert State.SUCCESS == machine.run().state
     assert 4 == len(machine.rows)
+
+
+def test_a_disabled_task_of_a_dag_hands_on_what_it_waits_for() -> None:
+    """What depends on it waits for its dependencies, through a chain of disabled ones too; on a root, for nothing."""
+    off = {"disabled": True}
+    entries = [
+        {"task": task("a")}, {"task": task("b", **off), "dependsOn": ["a"]},
+        {"task": task("c", **off), "dependsOn": ["b"]}, {"task": task("d"), "dependsOn": ["c"]},
+        {"task": task("e", **off)}, {"task": task("f"), "dependsOn": ["e"]},
+    ]  # fmt: skip
+    machine = Machine(flow({"id": "g", "type": "io.kestra.plugin.core.flow.Dag", "tasks": entries})).create()
+
+    assert ["a", "f"] == [job.task_id for job in machine.jobs]
+    assert [("g", "SUCCESS"), ("a", "SUCCESS"), ("f", "SUCCESS"), ("d", "SUCCESS")] == machine.run().states()
+
+
+def test_a_null_among_the_values_is_named_with_them() -> None:
+    """So the author finds it."""
+    machine = Machine(flow(group("ForEach", "each", "a", values='[1, null, {"key": "k"}]'))).create()
+
+    assert State.FAILED == machine.state
+    assert any("Found '1' null values on Each, with values=[1, null, {key=k}]" in line for line in machine.logs)
 
 
 def test_allow_failure_turns_a_failure_into_a_warning() -> None:

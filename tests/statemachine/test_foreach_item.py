@@ -123,6 +123,13 @@ def test_a_failure_that_is_not_transmitted_does_not_matter(properties: dict[str,
     assert State.SUCCESS == one.root.state
 
 
+def test_what_nobody_waits_for_is_counted_as_done() -> None:
+    """None of its executions is CREATED or RUNNING, as in Kestra."""
+    one = split(family(wait=False).create())
+
+    assert {"RUNNING": 0, "SUCCESS": 3} == one.outputs("each_items")["iterations"]
+
+
 def test_a_missing_flow_fails_the_task() -> None:
     """The log names it."""
     one = Family(family().text)

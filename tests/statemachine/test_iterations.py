@@ -141,12 +141,12 @@ def test_errors_and_finally_run_inside_the_iteration() -> None:
     [
         ({"k1": "v1", "k2": {"a": 1}}, [("k1", "v1"), ("k2", '{"a":1}')]),
         ('["x", {"y": 1}, 2]', [(None, "x"), (None, '{"y":1}'), (None, "2")]),
-        ("{{ ['p', 'p'] }}", [(None, "p"), (None, "p")]),
+        ("{{ ['p', 'q', 'p'] }}", [(None, "p"), (None, "q")]),
         ("kestra:///rows.ion", [(None, "one"), (None, "two")]),
     ],
 )
 def test_values_are_a_list_a_map_json_or_a_file(values: Any, expected: list[tuple[str | None, str]]) -> None:
-    """Objects become their JSON; a map gives keys; a repeated value is an iteration of its own."""
+    """Objects become their JSON; a map gives keys; a value that a list repeats is run once."""
     family = Family(looped("x", values=values))
     family.files["kestra:///rows.ion"] = ["one", "two"]
 

@@ -283,20 +283,36 @@ def _in_parallel(draft: Draft, facts: Facts, seq: int, nodes: tuple[Node, ...], 
 def _in_dag(draft: Draft, facts: Facts, seq: int, nodes: tuple[Node, ...], node: Node) -> None:
     task = node.task
     assert isinstance(task, Dag)
-    needs = {entry.task.id: entry.depends_on for entry in task.tasks}
-    disabled = {entry.task.id for entry in task.tasks if entry.task.disabled}
+    needs = _needs(task)
     progress = True
     while progress:
         progress = False
         for child in nodes:
             branch = draft.branch(seq)
             started = branch.data.get("started", [])
-            ready = all(need in branch.done or need in disabled for need in needs[child.id])
+            ready = all(need in branch.done for need in needs[child.id])
             if child.id in started or not ready or not _may_start(draft, facts, seq, _limit(branch, task)):
                 continue
             branch = replace(branch, data={**branch.data, "started": [*started, child.id]})
             _start(draft, facts, seq, child, branch)
             progress = True
+
+
+def _needs(task: Dag) -> dict[str, set[str]]:
+    """Return what each task of a Dag waits for: in place of a disabled task, what that would have waited for."""
+    depends = {entry.task.id: entry.depends_on for entry in task.tasks}
+    disabled = {entry.task.id for entry in task.tasks if entry.task.disabled}
+    needs: dict[str, set[str]] = {}
+    for name, direct in depends.items():
+        seen: set[str] = set()
+        waiting = list(direct)
+        while waiting:
+            need = waiting.pop()
+            if need in disabled and need not in seen:
+                waiting += depends[need]
+            seen.add(need)
+        needs[name] = seen - disabled
+    return needs
 
 
 def _for_each(draft: Draft, facts: Facts, seq: int, nodes: tuple[Node, ...], node: Node) -> None:

@@ -71,7 +71,7 @@ def advance(draft: Draft, facts: Facts, seq: int, node: Node) -> State | None:
     is_started = branch.next >= branch.total and not branch.data.get("again")
     over = is_started and (not task.wait or branch.ended >= branch.total)
     if branch.total:
-        _show(draft, seq, branch, over=over)
+        _show(draft, seq, branch, is_awaited=task.wait, over=over)
     if not over:
         return None
     if not task.transmit_failed or not task.wait:
@@ -79,8 +79,12 @@ def advance(draft: Draft, facts: Facts, seq: int, node: Node) -> State | None:
     return next((state for state in WEIGHT if branch.data["states"].get(str(state))), State.SUCCESS)
 
 
-def _show(draft: Draft, seq: int, branch: Branch, *, over: bool) -> None:
-    counts = {"CREATED": 0, "RUNNING": branch.live, **branch.data["states"]}
+def _show(draft: Draft, seq: int, branch: Branch, *, is_awaited: bool, over: bool) -> None:
+    if is_awaited:
+        counts = {"CREATED": 0, "RUNNING": branch.live, **branch.data["states"]}
+    else:
+        # What nobody waits for is done when it is started.
+        counts = {"RUNNING": 0, "SUCCESS": branch.next}
     outputs: dict[str, Any] = {"iterations": counts, "numberOfBatches": branch.total}
     if over:
         outputs["subflowOutputsBaseUri"] = _folder(draft, seq)

@@ -9,6 +9,7 @@ its children. Iterations are started in chunks; the loop sends itself an event t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -62,20 +63,19 @@ def begin(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
 
 
 def _values_of(found: Any) -> list[str] | dict[str, str]:
-    """Return values as text (objects as JSON), by key when they are a map."""
+    """Return values as text (objects as JSON), each once, in order; by key when they are a map."""
+    shown = str(found)[:200]
     if isinstance(found, str):
-        try:
+        with suppress(ValueError):
             found = msgspec.json.decode(found.encode())
-        except ValueError as error:
-            raise ExpressionError(
-                f"The values of a Loop must be a JSON array, a JSON map or the URI of a file, "
-                f"but '{found[:200]}' is none: {error}."
-            ) from error
     if isinstance(found, Mapping):
         return {str(key): _text(value) for key, value in found.items()}
     if isinstance(found, list | tuple):
-        return [_text(value) for value in found]
-    raise ExpressionError(f"The values of a Loop must be an array or a map, but they are '{str(found)[:200]}'.")
+        return list(dict.fromkeys(_text(value) for value in found))
+    raise ExpressionError(
+        f"The values of a Loop must be a list, a map, or an expression that gives one or the URI of a file, "
+        f"but they are '{shown}'."
+    )
 
 
 def _text(value: Any) -> str:

@@ -21,6 +21,7 @@ from tiercel.executor.core.ending import set_outputs
 from tiercel.executor.core.facts import Facts, Missing, Want
 from tiercel.executor.core.plan import Kind, Node
 from tiercel.executor.core.rendering import Rendering
+from tiercel.expression.printing import java_text
 from tiercel.model.duration import format_duration, later
 from tiercel.model.live import Branch, OutputKind, OutputRecord, TimerKind
 from tiercel.model.state import State
@@ -80,8 +81,9 @@ def values_of(source: Any, rendering: Rendering) -> list[str]:
         found = [{"key": key, "value": value} for key, value in found.items()]
     if not isinstance(found, list | tuple):
         raise ExpressionError(f"The values of a loop must be an array, but they are '{str(found)[:200]}'.")
-    if any(value is None for value in found):
-        raise ExpressionError("Found a null among the values of a loop; every value must be something.")
+    nulls = sum(value is None for value in found)
+    if nulls:
+        raise ExpressionError(f"Found '{nulls}' null values on Each, with values={java_text(found)[:2000]}")
     return list(dict.fromkeys(_as_text(value) for value in found))
 
 

@@ -142,12 +142,12 @@ class FlowPlan:
             "tasks": self._nodes(flow.tasks, None, "tasks", documents),
             "errors": self._nodes(flow.errors, None, "errors", documents),
             "finally": self._nodes(flow.finally_, None, "finally", documents),
-            "after": self._nodes(flow.after_execution, None, "after", documents)
-            + tuple(
+            "after": tuple(
                 node
                 for place, listener in enumerate(flow.listeners)
                 for node in self._nodes(listener.tasks, None, f"listener.{place}", documents)
-            ),
+            )
+            + self._nodes(flow.after_execution, None, "after", documents),
         }
 
     def _nodes(
