@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tiercel.flowspec.binder import properties_of
 from tiercel.model.flow import PluginDefault
 from tiercel.plugins.registry import REGISTRY
 
@@ -92,16 +93,23 @@ def _inject(value: Any, plain: list[PluginDefault], forced: list[PluginDefault])
     if isinstance(kind, str):
         real = REGISTRY.canonical(kind)
         for default in plain:
-            if _matches(default.type, kind, real):
-                value = deep_merge(default.values, value)
+            value = deep_merge(_values_for(default, kind, real), value)
         for default in forced:
-            if _matches(default.type, kind, real):
-                value = deep_merge(value, default.values)
+            value = deep_merge(value, _values_for(default, kind, real))
     return value
 
 
-def _matches(default: str, kind: str, real: str) -> bool:
-    return kind.startswith(default) or real.startswith(default)
+def _values_for(default: PluginDefault, kind: str, real: str) -> dict[str, Any]:
+    """Return what a default has for a type; one for a prefix speaks to each type of the properties that it has."""
+    if default.type in (kind, real):
+        return default.values
+    if not (kind.startswith(default.type) or real.startswith(default.type)):
+        return {}
+    cls = REGISTRY.find(real)
+    if cls is None:
+        return default.values
+    known = properties_of(cls)
+    return {name: value for name, value in default.values.items() if name in known}
 
 
 def deep_merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

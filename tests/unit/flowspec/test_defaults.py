@@ -58,6 +58,22 @@ def test_a_type_is_a_prefix_and_what_is_injected_gets_no_defaults() -> None:
     assert "made" not in document["tasks"][0]
 
 
+def test_a_prefix_speaks_to_each_type_of_the_properties_that_it_has() -> None:
+    """What a type has not is meant for others; a default for the very type names it, and is refused."""
+    text = (
+        "id: a\nnamespace: t\npluginDefaults:\n- {type: %s, values: {level: WARN, uri: https://example.org}}\n"
+        "tasks:\n- {id: d, type: io.kestra.plugin.core.http.Download}\n"
+        "- {id: l, type: io.kestra.plugin.core.log.Log, message: hi}\n"
+    )
+
+    download, log = parse_flow(text % "io.kestra.plugin.core").document["tasks"]
+
+    assert ("https://example.org", None) == (download["uri"], download.get("level"))
+    assert ("WARN", None) == (log["level"], log.get("uri"))
+    with pytest.raises(InvalidFlow, match='Unrecognized field "uri"'):
+        parse_flow(text % "io.kestra.plugin.core.log.Log")
+
+
 def test_an_older_name_of_a_type_stands_for_the_type() -> None:
     """A default for WaitFor reaches a LoopUntil, and the document holds the merged values."""
     flow = parse_flow(
