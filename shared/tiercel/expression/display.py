@@ -40,6 +40,6 @@ def display_engine(dialect: Dialect) -> Engine:
 def shown(engine: Engine, host: Host, text: str, context: Mapping[str, Any]) -> str:
     """Return a text with its expressions as people may see them, or unchanged when one of them cannot be known."""
     try:
-        return Renderer(engine, host).render(text, context)
+        return Renderer(engine, host, keep_raw=True).render(text, context)
     except ExpressionError:
         return text

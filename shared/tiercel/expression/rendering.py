@@ -59,13 +59,15 @@ class Engine:
 class Renderer:
     """Renders texts and values with an engine, on behalf of a host."""
 
-    __slots__ = ("engine", "host", "mask_secrets")
+    __slots__ = ("engine", "host", "keep_raw", "mask_secrets")
 
-    def __init__(self, engine: Engine, host: Host, *, mask_secrets: bool = False) -> None:
+    def __init__(self, engine: Engine, host: Host, *, mask_secrets: bool = False, keep_raw: bool = False) -> None:
         self.engine = engine
         self.host = host
         # Previews show ****** in place of secrets.
         self.mask_secrets = mask_secrets
+        # The tags around a text that is not to be rendered stay when it is rendered again elsewhere.
+        self.keep_raw = keep_raw
 
     def render(self, text: str, context: Mapping[str, Any], *, recursive: bool | None = None) -> str:
         """Return the text with its expressions replaced; a text without `{` comes back as it is."""
@@ -128,7 +130,7 @@ class Renderer:
             return text
         passes = self.engine.recursive if recursive is None else recursive
         result = self._recursively(text, context, meter) if passes else self._once(text, context, meter)
-        return None if result is None else _without_raw(result)
+        return result if result is None or self.keep_raw else _without_raw(result)
 
     def _recursively(self, text: str, context: Mapping[str, Any], meter: Meter) -> str | None:
         for _ in range(self.engine.limits.passes_max + 1):
