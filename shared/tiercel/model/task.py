@@ -24,6 +24,7 @@ RFC1123_LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 class RetryBehavior(StrEnum):
     RETRY_FAILED_TASK = "RETRY_FAILED_TASK"
     CREATE_NEW_EXECUTION = "CREATE_NEW_EXECUTION"
+    RETRY_FLOWABLE = "RETRY_FLOWABLE"
 
 
 class RetryType(StrEnum):
@@ -56,7 +57,7 @@ class Retry(Node, frozen=True, kw_only=True):
     warning_on_retry: bool = False
     """True when a success after a failure is a warning."""
     behavior: RetryBehavior = RetryBehavior.RETRY_FAILED_TASK
-    """Whether the task is tried again, or everything in a new execution."""
+    """Whether the task is tried again, or everything in a new execution; of a flowable, all that is inside it."""
 
 
 class LogLevel(StrEnum):

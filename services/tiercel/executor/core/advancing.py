@@ -11,7 +11,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from tiercel.errors import FlowAuthorError
-from tiercel.executor.core import approving, finishing, foreach_item, interrupting, iteration_control, iterations, loops
+from tiercel.executor.core import (
+    approving,
+    finishing,
+    foreach_item,
+    interrupting,
+    iteration_control,
+    iterations,
+    loops,
+    retrying,
+)
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import guess, list_of
 from tiercel.executor.core.facts import Facts
@@ -61,7 +70,7 @@ def _wakes(draft: Draft, facts: Facts) -> bool:
 
 def _advance_flowable(draft: Draft, facts: Facts, seq: int) -> None:
     record = draft.run(seq)
-    if record is None or record.folded or record.run.state.is_terminated:
+    if record is None or record.folded or record.run.state.is_terminated or record.run.state is State.RETRYING:
         return
     if record.run.state is State.PAUSED and not (record.branch is not None and record.branch.data.get("resumed")):
         return
@@ -367,6 +376,10 @@ def _rounds(draft: Draft, facts: Facts, seq: int, node: Node | None) -> bool:
 def _finish_flowable(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
     branch = draft.branch(seq)
     state = guess(branch)
+    if state is State.FAILED and draft.leave is None and retrying.retry_whole(draft, facts, seq, node):
+        return
+    if state is State.SUCCESS and retrying.is_warned(node, facts, draft.get(seq).run):
+        state = State.WARNING
     if isinstance(node.task, AllowFailure) and state is State.FAILED:
         state = State.WARNING
     if draft.leave is not None:

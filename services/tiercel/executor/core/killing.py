@@ -64,7 +64,7 @@ def _end_runs(draft: Draft, facts: Facts, *, cascade: bool) -> bool:
             waits = iteration_control.kill(draft, record, cascade=cascade or node.kind is Kind.LOOP) or waits
             continue
         is_open = node is not None and (node.kind.has_children or record.branch is not None)
-        if is_open and state is not State.PAUSED:
+        if is_open and state not in (State.PAUSED, State.RETRYING):
             draft.turn(record.run.seq, State.KILLING)
             draft.ready.append(record.run.seq)
         elif state is State.RUNNING and node is not None and node.kind is Kind.SUBFLOW:

@@ -194,16 +194,20 @@ def _end_unmet(draft: Draft, seq: int, maximum: str, *, fails: bool) -> State:
 
 def next_round(draft: Draft, facts: Facts, seq: int) -> None:
     """Begin another round of a LoopUntil; the task runs of the round before are forgotten."""
-    records = all_runs(draft, facts)
-    gone: set[int] = set()
-    for record in records:
-        if record.run.parent == seq or record.run.parent in gone:
-            gone.add(record.run.seq)
-    draft.removed.extend(sorted(gone))
-    draft.removed_outputs.extend(sorted(gone))
+    forget_children(draft, facts, seq)
     branch = draft.branch(seq)
     data = {key: value for key, value in branch.data.items() if key != "waits"}
     draft.set_branch(seq, replace(branch, next=0, live=0, ended=0, warned=0, data=data))
     record = draft.get(seq)
     draft.put(replace(record, run=replace(record.run, iteration=(record.run.iteration or 0) + 1)))
     draft.ready.append(seq)
+
+
+def forget_children(draft: Draft, facts: Facts, seq: int) -> None:
+    """Remove all task runs inside a flowable that begins anew, with what they put out."""
+    gone: set[int] = set()
+    for record in all_runs(draft, facts):
+        if record.run.parent == seq or record.run.parent in gone:
+            gone.add(record.run.seq)
+    draft.removed.extend(sorted(gone))
+    draft.removed_outputs.extend(sorted(gone))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tiercel.errors import FlowAuthorError
-from tiercel.executor.core import correcting, foreach_item, iterations, jobs, retrying, subflow
+from tiercel.executor.core import correcting, foreach_item, iterations, jobs, loops, retrying, subflow
 from tiercel.executor.core.claims import checked_in
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import allowed, begin_attempt, count_end, end_attempt, fold, keep_outputs
@@ -319,6 +319,9 @@ def retry_due(draft: Draft, facts: Facts, seq: int) -> None:
         draft.move(State.RUNNING)
     draft.turn(seq, State.CREATED)
     if node.kind is Kind.RUNNABLE or node.kind is Kind.SUBFLOW:
+        activate(draft, facts, seq, node, passes=True)
+    elif node.kind.has_children:
+        loops.forget_children(draft, facts, seq)
         activate(draft, facts, seq, node, passes=True)
     else:
         fail(draft, facts, seq, node, f"Tasks of type '{node.task.type}' cannot be tried again.")

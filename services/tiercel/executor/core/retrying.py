@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from tiercel.executor.core.draft import Draft, replace
+from tiercel.executor.core.ending import end_attempt
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.plan import Kind, Node
 from tiercel.model.backoff import next_try
@@ -20,9 +21,15 @@ def policy_of(node: Node, facts: Facts) -> Retry | None:
         return None
     for holder in (node, *node.ancestors()):
         if holder.task.retry is not None:
-            return holder.task.retry
+            return holder.task.retry if holder is node or not _as_whole(holder) else None
     assert facts.plan is not None
     return facts.plan.flow.retry
+
+
+def _as_whole(node: Node) -> bool:
+    """Tell whether a flowable is tried again with all that is inside it."""
+    policy = node.task.retry
+    return node.kind.has_children and policy is not None and policy.behavior is RetryBehavior.RETRY_FLOWABLE
 
 
 def renews(node: Node, facts: Facts) -> bool:
@@ -56,11 +63,32 @@ def retry(draft: Draft, facts: Facts, seq: int, node: Node) -> bool:
     if policy.behavior is RetryBehavior.CREATE_NEW_EXECUTION:
         _retry_execution(draft, seq, due)
     else:
-        draft.turn(seq, State.RETRYING)
-        draft.set_timer(TimerKind.RETRY, seq, due)
-        draft.update(retrying=draft.head.retrying + 1)
-        draft.move(State.RETRYING)
+        _wait(draft, seq, due)
     return True
+
+
+def retry_whole(draft: Draft, facts: Facts, seq: int, node: Node) -> bool:
+    """Arrange the next try of a flowable that has failed, with all that is inside it; False when there is none."""
+    policy = node.task.retry
+    if policy is None or not _as_whole(node) or draft.head.kill_requested:
+        return False
+    assert facts.plan is not None
+    run = draft.get(seq).run
+    began = run.attempts[0].history[0].date
+    due = next_try(policy, run.attempt, draft.at, began, run.id, str(facts.plan.flow.dialect))
+    if due is None:
+        return False
+    draft.put(replace(draft.get(seq), run=end_attempt(run, State.FAILED, draft.at)))
+    draft.turn(seq, State.FAILED)
+    _wait(draft, seq, due)
+    return True
+
+
+def _wait(draft: Draft, seq: int, due: datetime) -> None:
+    draft.turn(seq, State.RETRYING)
+    draft.set_timer(TimerKind.RETRY, seq, due)
+    draft.update(retrying=draft.head.retrying + 1)
+    draft.move(State.RETRYING)
 
 
 def _retry_execution(draft: Draft, seq: int, due: datetime) -> None:
@@ -77,5 +105,5 @@ def _retry_execution(draft: Draft, seq: int, due: datetime) -> None:
 
 def is_warned(node: Node, facts: Facts, run: TaskRun) -> bool:
     """Tell whether a success after a retry counts as a warning."""
-    policy = policy_of(node, facts)
+    policy = node.task.retry if _as_whole(node) else policy_of(node, facts)
     return policy is not None and policy.warning_on_retry and run.attempt > 1
