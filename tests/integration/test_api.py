@@ -157,7 +157,7 @@ async def test_flows_are_saved_in_bulk_and_listed(stage: Stage) -> None:
     names = await stage.call("GET", "namespaces/search")
 
     assert (["other"], 1) == ([flow["id"] for flow in found["results"]], found["total"])
-    assert ["company", "company.team"] == [each["id"] for each in names["results"]]
+    assert ["company", "company.team", "system"] == [each["id"] for each in names["results"]]
     await stage.call("GET", "flows/company.team/hello", 404)
 
 

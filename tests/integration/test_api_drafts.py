@@ -45,11 +45,11 @@ async def test_an_execution_runs_what_is_published(stage: Stage) -> None:
 async def test_a_flow_of_drafts_alone_is_not_run(stage: Stage) -> None:
     """Until one of them is published, also with the same text."""
     await stage.call("POST", "flows?draft=true", content=FLOW)
-    refused = await stage.call("POST", RUN, 409)
+    refused = await stage.call("POST", RUN, 422)
 
     published = await stage.call("PUT", ADDRESS, content=FLOW)
 
-    assert "has no published revision" in refused["message"]
+    assert "only has draft revisions" in refused["message"]
     assert (2, False) == (published["revision"], "draft" in published)
     assert 2 == (await stage.call("POST", RUN))["flowRevision"]
 
@@ -59,7 +59,7 @@ async def test_a_draft_may_be_unfinished(stage: Stage) -> None:
     await stage.call("POST", "flows", 422, content=UNFINISHED)
     await stage.call("POST", "flows?draft=true", content=UNFINISHED)
 
-    shown = await stage.call("GET", ADDRESS)
+    shown = await stage.call("GET", f"{ADDRESS}?source=true")
     listed = await stage.call("GET", "flows/search")
     nameless = await stage.call("POST", "flows?draft=true", 422, content="namespace: company.team\n")
     await stage.call("PUT", ADDRESS, content=FLOW)
@@ -99,3 +99,12 @@ async def test_archives_hold_what_is_published(stage: Stage) -> None:
     for archive, name in ((flows, "company.team.f.yml"), (files, "_flows/f.yml")):
         with zipfile.ZipFile(io.BytesIO(archive.content)) as opened:
             assert {name: FLOW.encode()} == {each: opened.read(each) for each in opened.namelist()}
+
+
+async def test_an_invalid_draft_is_not_run(stage: Stage) -> None:
+    """Not in the playground either; the sentence says why."""
+    await stage.call("POST", "flows?draft=true", content=UNFINISHED)
+
+    refused = await stage.call("POST", f"{RUN}?revision=1&kind=PLAYGROUND", 422)
+
+    assert "its flow definition is invalid: " in refused["message"]

@@ -167,3 +167,22 @@ async def test_what_is_imported_is_bounded(tmp_path: Path, name: str, content: b
 
     assert reason in refused["message"]
     await stage.close()
+
+
+async def test_a_folder_goes_with_its_last_file(stage: Stage) -> None:
+    """And those above it that hold nothing else."""
+    await put(stage, "/a/b/c.txt", b"one")
+    await put(stage, "/a/d.txt", b"two")
+
+    await stage.call("DELETE", f"{FILES}?path=/a/b/c.txt")
+
+    assert ["d.txt"] == [each["fileName"] for each in await stage.call("GET", f"{FILES}/directory?path=/a")]
+
+
+async def test_every_namespace_has_the_folder_of_its_files(stage: Stage) -> None:
+    """Another folder that is not there is said by its path, and not by its place in the storage."""
+    root = await stage.call("GET", f"{FILES}/stats")
+    missing = await stage.call("GET", f"{FILES}/directory?path=/nowhere", 404)
+
+    assert ("_files", "Directory") == (root["fileName"], root["type"])
+    assert "Not Found: Directory not found: /nowhere" == missing["message"]

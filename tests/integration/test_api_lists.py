@@ -45,6 +45,8 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         ("filters[labels][EQUALS][team]=y&filters[labels][EQUALS][team]=x", []),
         ("filters[labels][NOT_EQUALS][team]=x", ["two"]),
         ("filters[q][EQUALS]=thr", ["three"]),
+        ("filters[q][EQUALS]=*", ["one", "three", "two"]),
+        ("filters[q][NOT_EQUALS]=thr", ["one", "two"]),
         ("filters[scope][EQUALS]=SYSTEM", []),
     ],
 )

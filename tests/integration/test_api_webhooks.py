@@ -62,3 +62,16 @@ async def test_a_webhook_starts_an_execution(stage: Stage) -> None:
     assert {"flow": "label", "caller": "me", "system.from": "trigger"}.items() <= dict(event.labels).items()
     assert "nobody" not in dict(event.labels)
     assert "Not Found: Webhook not found" == unknown["message"]
+
+
+async def test_a_webhook_takes_no_path_below_its_key(stage: Stage) -> None:
+    """Not even an empty one."""
+    await stage.call("POST", "flows", content=HOOK)
+
+    for rest in ("/", "/more", "/more/of/it"):
+        for prefix in ("", "/api/v1/"):
+            await stage.call(
+                "POST", f"{prefix}executions/webhook/company.team/hook/hook{rest}", 404, json={"who": "me"}
+            )
+
+    assert [] == await stage.events()

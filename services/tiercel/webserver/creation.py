@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from tiercel.errors import Conflict, NotFound, Refused
+from tiercel.errors import Conflict, InvalidFlow, NotFound, Refused
 from tiercel.messages.creation import created
 from tiercel.messages.execution_event import CreateExecution
 from tiercel.messages.topics import EXECUTION_EVENT
@@ -32,6 +32,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """What a request says of the execution that it wants, besides inputs."""
 
     labels: dict[str, str] = {}
+    origin: str = "api"
+    """What asks: a program, or people who use a page (`ui`)."""
     wait: bool = False
     revision: int | None = None
     schedule_date: datetime | None = None
@@ -40,6 +42,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _PLAIN = Wish()
+_PAGE: Final = "ui"
+"""The only origin that a request may name: that of a page."""
 
 
 def read_wish(query_string: bytes) -> Wish:
@@ -48,12 +52,14 @@ def read_wish(query_string: bytes) -> Wish:
         return _PLAIN
     query = Query(query_string)
     given = labels(query.all("labels"))
+    origin = given.pop(FROM) if given.get(FROM) == _PAGE else _PLAIN.origin
     refuse_system_labels(given)
     kind, date = query.one("kind"), query.one("scheduleDate")
     if kind is not None and kind not in ExecutionKind.__members__:
         raise Refused(f"'{kind}' is not a kind of execution; use one of {', '.join(ExecutionKind)}.")
     return Wish(
         labels=given,
+        origin=origin,
         wait=query.flag("wait"),
         revision=query.number("revision", least=1),
         schedule_date=read_instant("scheduleDate", date) if date else None,
@@ -92,18 +98,22 @@ async def executable_flow(
     """
     Return the flow to execute: its published revision, or the one that is asked for.
 
-    Raises NotFound, Conflict when it is disabled or there are only drafts, and Refused for a draft that is asked for
-    outside of the playground.
+    Raises NotFound, Conflict when it is disabled, and Refused when there are only drafts, for a draft that is asked
+    for outside of the playground, and for one that is not valid.
     """
     if revision is None:
         flow = await api.flows.flow(tenant_id, namespace, flow_id)
     else:
-        flow = await api.definitions.flow(tenant_id, namespace, flow_id, revision)
+        try:
+            flow = await api.definitions.flow(tenant_id, namespace, flow_id, revision)
+        except InvalidFlow as error:
+            message = f"Cannot execute revision {revision} of '{namespace}.{flow_id}': its flow definition is invalid"
+            raise Refused(f"{message}: {error}") from error
     if flow is None:
         last = await api.definitions.row(tenant_id, namespace, flow_id) if revision is None else None
         if last is not None and last.draft:
-            raise Conflict(
-                f"Cannot execute a draft: '{namespace}.{flow_id}' has no published revision; save one first."
+            raise Refused(
+                f"Cannot execute a draft: '{namespace}.{flow_id}' only has draft revisions; save a published one first."
             )
         raise NotFound("Flow not found")
     if flow.disabled:
@@ -129,9 +139,9 @@ def execution_labels(
 
 
 def creation_event(
-    flow: Flow, execution_id: str, at: datetime, wish: Wish, inputs: dict[str, Any] | None, origin: str = "api"
+    flow: Flow, execution_id: str, at: datetime, wish: Wish, inputs: dict[str, Any] | None, origin: str | None = None
 ) -> CreateExecution:
-    """Return the event that creates an execution."""
+    """Return the event that creates an execution; without an `origin`, it is the one that the wish names."""
     return CreateExecution(
         execution_id=execution_id,
         at=at,
@@ -140,7 +150,7 @@ def creation_event(
         flow_id=flow.id,
         flow_revision=flow.revision or 1,
         inputs=inputs,
-        labels=execution_labels(flow, wish.labels, execution_id, origin),
+        labels=execution_labels(flow, wish.labels, execution_id, origin or wish.origin),
         schedule_date=wish.schedule_date,
         kind=wish.kind,
         breakpoints=wish.breakpoints,

@@ -13,6 +13,7 @@ import msgspec
 
 from tiercel.definitions.base import FlowRow
 from tiercel.errors import Conflict, InvalidFlow, NotFound, Problem
+from tiercel.flowspec import blocktext
 from tiercel.flowspec.findings import NewerRules
 from tiercel.flowspec.parse import Outside, check_flow, parse_flow, parse_flows, strip_revision, update_problems
 from tiercel.flowspec.yaml import read_documents
@@ -30,9 +31,9 @@ def read_new_flow(call: Call, source: str) -> Flow:
     Read one flow that is to be saved; raise InvalidFlow with every problem.
 
     What only newer versions of the language refuse is taken with a warning; but what can only fail is refused where the
-    setting `rules_of_2` says so.
+    setting `rules_of_2` says so. What comes as JSON is kept as YAML.
     """
-    report = check_flow(source, _of_saving(call))
+    report = check_flow(blocktext.from_json(source), _of_saving(call))
     if report.flow is None:
         raise InvalidFlow(report.problems)
     return report.flow
@@ -40,6 +41,7 @@ def read_new_flow(call: Call, source: str) -> Flow:
 
 def read_draft(call: Call, source: str) -> Flow:
     """Read a flow that may be unfinished: its name must be there; raise InvalidFlow when it is not."""
+    source = blocktext.from_json(source)
     report = check_flow(source, outside(call))
     if report.flow is not None:
         return msgspec.structs.replace(report.flow, draft=True)
@@ -82,7 +84,8 @@ def read_flow(call: Call, source: str) -> Flow:
 
 
 def read_flows(call: Call, source: str) -> list[Flow]:
-    """Read all flows of a text that are to be saved; raise InvalidFlow with every problem of all of them."""
+    """Read all flows of a text, or of a JSON list, that are to be saved; raise InvalidFlow with every problem."""
+    source = "" if source.strip() == "[]" else blocktext.from_json(source)
     return parse_flows(source, _of_saving(call)) if source.strip() else []
 
 

@@ -22,19 +22,31 @@ if TYPE_CHECKING:
 _INPUT_NAMES: Final = {field.name: field.encode_name for field in msgspec.structs.fields(Input)}
 
 
-async def typed(api: ApiContext, flow: Flow, execution_id: str, form: Form | None) -> dict[str, Any] | None:
-    """Return the inputs of a new execution, None when the flow has none; raise InvalidInput with all problems."""
+async def typed(
+    api: ApiContext, flow: Flow, execution_id: str, form: Form | None, labels: Mapping[str, str] | None = None
+) -> dict[str, Any] | None:
+    """
+    Return the inputs of a new execution, None when the flow has none; raise InvalidInput with all problems.
+
+    Their expressions see the labels that the execution will have; where they are not given, the flow's.
+    """
     if not flow.inputs:
         return None
     given = await stored(api, flow, execution_id, flow.inputs, form) if form is not None else {}
-    return await typed_values(api, flow, execution_id, flow.inputs, given)
+    return await typed_values(api, flow, execution_id, flow.inputs, given, labels=labels)
 
 
 async def typed_values(
-    api: ApiContext, flow: Flow, execution_id: str, inputs: Sequence[Input], given: Mapping[str, Any]
+    api: ApiContext,
+    flow: Flow,
+    execution_id: str,
+    inputs: Sequence[Input],
+    given: Mapping[str, Any],
+    *,
+    labels: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return values given their types; when they are refused, files of the execution's inputs are removed."""
-    found = await resolved(api, flow, execution_id, inputs, given)
+    found = await resolved(api, flow, execution_id, inputs, given, labels=labels)
     try:
         return as_data(nested_values(found))
     except InvalidInput:
@@ -51,10 +63,11 @@ async def resolved(
     inputs: Sequence[Input],
     given: Mapping[str, Any],
     *,
+    labels: Mapping[str, str] | None = None,
     validate_only: bool = False,
 ) -> list[InputAndValue]:
     """Say of each input what becomes of it."""
-    context = {**flow_context(flow, {"id": execution_id}), **api.surroundings}
+    context = {**flow_context(flow, {"id": execution_id}, labels), **api.surroundings}
     seal = api.encryption.seal if api.encryption is not None else None
     return await api.input_expressions.rendered(
         flow.tenant_id,
@@ -95,12 +108,18 @@ def file_inputs(inputs: Sequence[Input], prefix: str = "") -> set[str]:
 
 
 async def judged(
-    api: ApiContext, flow: Flow, execution_id: str, inputs: Sequence[Input], form: Form
+    api: ApiContext,
+    flow: Flow,
+    execution_id: str,
+    inputs: Sequence[Input],
+    form: Form,
+    *,
+    labels: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """Return for each input what it is, what it would be, and what is wrong with it."""
     names = file_inputs(inputs)
     given: dict[str, Any] = {**form.texts, **{name: f"kestra:///{name}" for name in form.files if name in names}}
-    found = await resolved(api, flow, execution_id, inputs, given, validate_only=True)
+    found = await resolved(api, flow, execution_id, inputs, given, labels=labels, validate_only=True)
     return [
         {
             "input": input_json(each.input),
@@ -123,12 +142,16 @@ def input_json(each: Input) -> dict[str, Any]:
 
 
 async def checked(
-    api: ApiContext, flow: Flow, execution_id: str, values: Mapping[str, Any] | None
+    api: ApiContext,
+    flow: Flow,
+    execution_id: str,
+    values: Mapping[str, Any] | None,
+    labels: Mapping[str, str] | None = None,
 ) -> tuple[list[Check], CheckBehavior]:
     """Return the flow's checks that do not hold for these inputs, and what they ask for together."""
     if not flow.checks:
         return [], CheckBehavior.CREATE_EXECUTION
-    context = {**flow_context(flow, {"id": execution_id}), **api.surroundings, "inputs": values or {}}
+    context = {**flow_context(flow, {"id": execution_id}, labels), **api.surroundings, "inputs": values or {}}
     failed = await api.expressions.rendered(
         flow.tenant_id, flow.dialect, lambda renderer: failed_checks(flow.checks, renderer.render_data, context)
     )

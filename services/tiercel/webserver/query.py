@@ -136,7 +136,7 @@ class Query:
         """Return the filters that are asked for, in both forms; refuse unknown ones of the newer form."""
         found = [*self._flat(fields), *self._nested(resource, fields)]
         ranges = [str(value) for name, value in found if name == _TIME_RANGE]
-        filters = [value for _, value in found if isinstance(value, Filter)]
+        filters = [value for _, value in found if isinstance(value, Filter) and not _is_anything(value)]
         starts = [each.value for each in filters if each.field is Field.START_DATE]
         ends = [each.value for each in filters if each.field is Field.END_DATE]
         if ranges:
@@ -190,6 +190,11 @@ class Query:
                     yield name, each
             else:
                 yield name, _filter(by_name[name], op, value)
+
+
+def _is_anything(wanted: Filter) -> bool:
+    """Tell whether a search for words is one for everything: a star stands for it."""
+    return wanted.field is Field.QUERY and wanted.value == "*" and wanted.op is not Op.NOT_EQUALS
 
 
 def _label_filters(op: Op, key: str, value: str) -> Iterable[Filter]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
-from tiercel.errors import Conflict, FlowAuthorError
+from tiercel.errors import Conflict, FlowAuthorError, Refused
 from tiercel.expression.host import SubflowCall, SubflowResult
 from tiercel.messages.execution_event import KillRequested
 from tiercel.messages.topics import EXECUTION_EVENT
@@ -41,7 +41,7 @@ async def run(api: ApiContext, tenant_id: str, call: SubflowCall) -> SubflowResu
             )
         finally:
             _depth.reset(token)
-    except (Conflict, FlowAuthorError) as error:
+    except (Conflict, FlowAuthorError, Refused) as error:
         raise ValueError(str(error)) from error
     labels = {key: value for key, value in call.labels.items() if key != FROM}
     event = creation.creation_event(flow, execution_id, at, creation.Wish(labels=labels), typed or None, "subflow")

@@ -97,10 +97,17 @@ def typed_inputs(
     return nested_values(found)
 
 
-def flow_context(flow: Flow, execution: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what expressions of inputs see, beside the inputs that they depend on."""
+def flow_context(
+    flow: Flow, execution: Mapping[str, Any] | None, labels: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """
+    Return what expressions of inputs see, beside the inputs that they depend on.
+
+    `labels` are the execution's; as long as they are not known, the flow's.
+    """
     shown_flow = {"id": flow.id, "namespace": flow.namespace, "revision": flow.revision, "tenantId": flow.tenant_id}
-    context: dict[str, Any] = {"flow": shown_flow, "vars": flow.variables, "labels": nested(flow.labels.items())}
+    shown_labels = nested((flow.labels if labels is None else labels).items())
+    context: dict[str, Any] = {"flow": shown_flow, "vars": flow.variables, "labels": shown_labels}
     if execution is not None:
         context["execution"] = execution
     return context

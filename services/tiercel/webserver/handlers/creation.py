@@ -12,6 +12,7 @@ from litestar.params import FromPath
 
 from tiercel.errors import Refused
 from tiercel.expression.nesting import nested
+from tiercel.messages.execution_event import CreateExecution
 from tiercel.model.flow import CheckBehavior, Flow
 from tiercel.model.state import State
 from tiercel.webserver import creation, inputs, multipart
@@ -35,10 +36,12 @@ async def create(api: ApiContext, scope: Any, receive: Any, namespace: str, flow
     wish = creation.read_wish(scope["query_string"])
     flow = await creation.executable_flow(api, tenant_id, namespace, flow_id, wish.revision, wish.kind)
     execution_id, at = creation.new_id(api)
-    typed = await _inputs(api, scope, receive, flow, execution_id)
-    event = creation.creation_event(flow, execution_id, at, wish, typed)
+    event = creation.creation_event(flow, execution_id, at, wish, None)
+    typed = await _inputs(api, scope, receive, flow, event)
+    if typed is not None:
+        event = msgspec.structs.replace(event, inputs=typed)
     if flow.checks:
-        failed, behavior = await inputs.checked(api, flow, execution_id, typed)
+        failed, behavior = await inputs.checked(api, flow, execution_id, typed, dict(event.labels))
         reason = "; ".join(check.message for check in failed)
         if behavior is CheckBehavior.BLOCK_EXECUTION:
             raise Refused(f"The flow's checks do not allow this execution: {reason}")
@@ -52,8 +55,11 @@ async def create(api: ApiContext, scope: Any, receive: Any, namespace: str, flow
     return 200, view.to_json(api.clock) | creation.addresses(api, execution, is_new)
 
 
-async def _inputs(api: ApiContext, scope: Any, receive: Any, flow: Flow, execution_id: str) -> dict[str, Any] | None:
+async def _inputs(
+    api: ApiContext, scope: Any, receive: Any, flow: Flow, event: CreateExecution
+) -> dict[str, Any] | None:
     content_type = content_length = b""
+    execution_id, labels = event.execution_id, dict(event.labels)
     for name, value in scope["headers"]:
         if name == b"content-type":
             content_type = value
@@ -61,10 +67,10 @@ async def _inputs(api: ApiContext, scope: Any, receive: Any, flow: Flow, executi
             content_length = value
     if content_length == b"0" or not content_type.startswith(b"multipart/"):
         _refuse_other_bodies(content_type.decode("latin-1"), content_length.decode("latin-1"))
-        return await inputs.typed(api, flow, execution_id, None) if flow.inputs else None
+        return await inputs.typed(api, flow, execution_id, None, labels) if flow.inputs else None
     with multipart.form() as form:
         await multipart.read(form, content_type.decode("latin-1"), body(receive), api.settings.text_part_max)
-        return await inputs.typed(api, flow, execution_id, form)
+        return await inputs.typed(api, flow, execution_id, form, labels)
 
 
 def _refuse_other_bodies(content_type: str, content_length: str) -> None:
@@ -127,15 +133,16 @@ async def validate_inputs(request: AnyRequest, namespace: FromPath[str], flow_id
     wish = creation.read_wish(request.scope["query_string"])
     flow = await creation.executable_flow(call.api, call.tenant_id, namespace, flow_id, wish.revision, wish.kind)
     execution_id, _ = creation.new_id(call.api)
+    labels = dict(creation.execution_labels(flow, wish.labels, execution_id, wish.origin))
     with multipart.form() as form:
         content_type = request.headers.get("content-type", "")
         if content_type.startswith("multipart/"):
             await multipart.read(form, content_type, request.stream(), call.api.settings.text_part_max)
         else:
             _refuse_other_bodies(content_type, request.headers.get("content-length", ""))
-        answers = await inputs.judged(call.api, flow, execution_id, flow.inputs, form)
+        answers = await inputs.judged(call.api, flow, execution_id, flow.inputs, form, labels=labels)
     values = nested((each["input"]["id"], each["value"]) for each in answers if each["enabled"])
-    failed, _ = await inputs.checked(call.api, flow, execution_id, values)
+    failed, _ = await inputs.checked(call.api, flow, execution_id, values, labels)
     shown = [{"message": check.message, "style": check.style, "behavior": check.behavior} for check in failed]
     return {"id": flow.id, "namespace": flow.namespace, "inputs": answers, "checks": shown}
 

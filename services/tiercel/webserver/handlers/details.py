@@ -17,6 +17,7 @@ from tiercel.webserver import deployment, evaluation, query
 from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.actions import flow_of
 from tiercel.webserver.inputs import input_json
+from tiercel.webserver.problem import BadFilter
 from tiercel.webserver.request import AnyRequest, json_of
 
 _ID: Final = "/api/v1/executions/{execution_id:str}"
@@ -160,9 +161,10 @@ async def distinct_values(request: AnyRequest) -> list[str]:
     """Return the values of a field among the newest executions that the filters find."""
     call = Call(request)
     name, size = call.query.required("field"), call.query.number("size", 100, least=1) or 100
-    getters = {"namespace": "namespace", "flowId": "flow_id", "state": "state", "kind": "kind"}
+    names = {"namespace": "namespace", "flowId": "flow_id", "state": "state", "kind": "kind"}
+    getters = {**names, **{attribute.upper(): attribute for attribute in names.values()}}
     if name not in getters:
-        raise Refused(f"'{name}' is not a field of executions; use one of {', '.join(getters)}.")
+        raise BadFilter(f"'{name}' is not a field of executions; use one of {', '.join(getters)}.")
     wanted = call.query.filters("EXECUTION", query.EXECUTION_FIELDS, call.api.clock.now())
     page = Page(size=query.SIZE_MAX, total=False)
     found = await call.api.repository.search(call.tenant_id, wanted, page)

@@ -92,10 +92,10 @@ async def delete_flow(request: AnyRequest, namespace: FromPath[str], flow_id: Fr
 
 @get("/api/v1/flows/{namespace:str}/{flow_id:str}", tags=["Flows"])
 async def get_flow(request: AnyRequest, namespace: FromPath[str], flow_id: FromPath[str]) -> dict[str, Any]:
-    """Return a flow: the last revision, or the one that is asked for."""
+    """Return a flow: the last revision, or the one that is asked for; its text only with `source=true`."""
     call = Call(request)
     revision, deleted = call.query.number("revision", least=1), call.query.flag("allowDeleted")
-    source = call.query.flag("source", default=True)
+    source = call.query.flag("source")
     try:
         flow = await call.api.definitions.flow(call.tenant_id, namespace, flow_id, revision, deleted=deleted)
     except InvalidFlow as error:

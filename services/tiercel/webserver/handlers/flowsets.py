@@ -13,6 +13,7 @@ from litestar.params import FromPath
 
 from tiercel.definitions.base import FlowRow
 from tiercel.errors import InvalidFlow, NotFound, Problem, Refused
+from tiercel.flowspec.blocktext import in_lines
 from tiercel.flowspec.fragment import check_task_document, check_trigger_document
 from tiercel.flowspec.parse import Report, check_flows
 from tiercel.flowspec.yaml import read_documents
@@ -222,8 +223,8 @@ async def _switched(call: Call, rows: list[FlowRow], disabled: bool) -> dict[str
         if row.disabled is disabled:
             continue
         line = f"disabled: {'true' if disabled else 'false'}"
-        found = _DISABLED.search(row.source)
-        source = _DISABLED.sub(line, row.source) if found else f"{row.source.rstrip()}\n{line}\n"
+        text = in_lines(row.source)
+        source = _DISABLED.sub(line, text) if _DISABLED.search(text) else f"{text.rstrip()}\n{line}\n"
         flow = deployment.read_flow(call, source)
         await deployment.update(call.api, row.namespace, row.id, flow)
         count += 1

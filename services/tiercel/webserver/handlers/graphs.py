@@ -56,7 +56,7 @@ async def _flows(call: Call, namespace: str | None = None) -> list[Flow]:
 async def _flow(call: Call, namespace: str, flow_id: str) -> Flow:
     flow = await call.api.definitions.flow(call.tenant_id, namespace, flow_id, call.query.number("revision", least=1))
     if flow is None:
-        raise NotFound(f"Flow '{namespace}.{flow_id}' does not exist.")
+        raise NotFound(f"Unable to find flow {call.tenant_id}_{namespace}_{flow_id}")
     return flow
 
 

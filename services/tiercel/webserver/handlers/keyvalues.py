@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +15,7 @@ from litestar.params import FromPath
 from tiercel.errors import Refused
 from tiercel.model.duration import format_duration, parse_duration
 from tiercel.model.instant import iso_text
+from tiercel.repository.base import Sort
 from tiercel.storage.base import KeyValueEntry
 from tiercel.storage.keyvalues import StorageKeyValues, ancestry
 from tiercel.webserver.context import Call
@@ -21,6 +23,17 @@ from tiercel.webserver.problem import BadBody
 from tiercel.webserver.request import AnyRequest, json_of
 
 _BASE: Final = "/api/v1/namespaces/{namespace:str}/kv"
+_SORTS: Final = (
+    "namespace",
+    "key",
+    "version",
+    "revision",
+    "description",
+    "creationDate",
+    "updateDate",
+    "expirationDate",
+)
+"""What keys may be sorted by: what is known of them, by its names in JSON."""
 
 
 def values_of(call: Call) -> StorageKeyValues:
@@ -31,7 +44,7 @@ def values_of(call: Call) -> StorageKeyValues:
 def entry_json(entry: KeyValueEntry) -> dict[str, Any]:
     """Return what is known of a key as the API shows it."""
     shown: dict[str, Any] = msgspec.to_builtins(entry, builtin_types=(datetime,))
-    return shown
+    return {**shown, "revision": entry.version}
 
 
 @get(_BASE, tags=["KV"])
@@ -47,9 +60,22 @@ async def search_keys(request: AnyRequest) -> dict[str, Any]:
     page, text = call.query.page(), (call.query.one("q") or "").lower()
     wanted = call.query.one("namespace") or call.query.one("filters[namespace][EQUALS]")
     names = [wanted] if wanted else await with_parents(call)
-    found = [entry for name in names for entry in await values_of(call).entries(name) if text in entry.key.lower()]
-    part = found[(page.number - 1) * page.size : page.number * page.size]
-    return {"results": [entry_json(entry) for entry in part], "total": len(found)}
+    entries = [entry for name in names for entry in await values_of(call).entries(name) if text in entry.key.lower()]
+    found = _sorted(map(entry_json, entries), page.sort)
+    return {"results": found[(page.number - 1) * page.size : page.number * page.size], "total": len(found)}
+
+
+def _sorted(entries: Iterable[dict[str, Any]], order: Iterable[Sort]) -> list[dict[str, Any]]:
+    """Sort keys by what is known of them; those of which it is not known come last, or first when descending."""
+    found = list(entries)
+    for sort in reversed(tuple(order)):
+        if sort.field not in _SORTS:
+            raise Refused(f"Keys cannot be sorted by '{sort.field}'; use one of {', '.join(_SORTS)}.")
+        known = [entry for entry in found if sort.field in entry]
+        known.sort(key=itemgetter(sort.field), reverse=sort.descending)
+        unknown = [entry for entry in found if sort.field not in entry]
+        found = unknown + known if sort.descending else known + unknown
+    return found
 
 
 async def with_parents(call: Call) -> list[str]:
@@ -68,11 +94,12 @@ async def inherited_keys(request: AnyRequest, namespace: FromPath[str]) -> list[
 
 @get(f"{_BASE}/{{key:str}}", tags=["KV"])
 async def get_value(request: AnyRequest, namespace: FromPath[str], key: FromPath[str]) -> dict[str, Any]:
-    """Return a value with its type."""
-    call = Call(request)
-    value = await values_of(call).get(namespace, key)
-    kind, shown = typed(value)
-    return {"type": kind, "value": shown}
+    """Return a value with its type, and which revision of it this is."""
+    values = values_of(Call(request))
+    kind, shown = typed(await values.get(namespace, key))
+    entry = await values.entry(namespace, key)
+    known = {"revision": entry.version, "updated": entry.update_date} if entry is not None else {}
+    return {"type": kind, "value": shown, **known}
 
 
 def typed(value: Any) -> tuple[str, Any]:

@@ -79,7 +79,7 @@ async def flow_expressions(request: AnyRequest) -> dict[str, Any]:
 @post("/api/v1/expressions/render", status_code=200, tags=["Expressions"])
 async def render_expressions(request: AnyRequest) -> dict[str, Any]:
     """
-    Render texts for people to look at, on an execution, on a flow or on a flow's text.
+    Render texts for people to look at, on an execution or one of its task runs, on a flow or on a flow's text.
 
     With one `expression` and `variables` it is rendered as a flow would see it, secrets masked.
     """
@@ -102,7 +102,11 @@ async def _variables(call: Call, body: Mapping[str, Any]) -> tuple[Dialect, dict
     if body.get("executionId") is not None:
         view = await call.api.reader.view(call.tenant_id, str(body["executionId"]))
         flow = await flow_of(call, view.execution)
-        facts = await evaluation.facts(call.api, flow, view, None, flow.dialect)
+        run_id = body.get("taskRunId")
+        run = view.run(str(run_id)) if run_id is not None else None
+        if run_id is not None and run is None:
+            raise NotFound(f"Task run '{run_id}' not found in execution '{view.execution.id}'.")
+        facts = await evaluation.facts(call.api, flow, view, run, flow.dialect)
         return flow.dialect, build(facts)
     if body.get("flow") is not None:
         return _of_flow(call, deployment.read_flow(call, str(body["flow"])))

@@ -103,7 +103,13 @@ async def file_stats(request: AnyRequest, namespace: FromPath[str]) -> dict[str,
     """Return what is known of a namespace file or folder."""
     call = Call(request)
     path = path_of(call, namespace, default="/")
+    if _is_root(path, namespace) and not await call.api.storage.exists(call.tenant_id, path):
+        await call.api.storage.make_directory(call.tenant_id, path)  # every namespace has the folder of its files
     return attributes_json(await call.api.storage.attributes(call.tenant_id, path))
+
+
+def _is_root(path: str, namespace: str) -> bool:
+    return path.rstrip("/") == uris.namespace_files(namespace)
 
 
 @get(f"{_FILES}/directory", tags=["Files"])
@@ -113,9 +119,9 @@ async def list_directory(request: AnyRequest, namespace: FromPath[str]) -> list[
     path = path_of(call, namespace, default="/")
     try:
         found = await call.api.storage.children(call.tenant_id, path)
-    except NotFound:
-        if path.rstrip("/") != uris.namespace_files(namespace):
-            raise
+    except NotFound as error:
+        if not _is_root(path, namespace):
+            raise NotFound(f"Directory not found: {call.query.one('path')}") from error
         return []  # a namespace without files has no folder yet
     return [attributes_json(each) for each in found]
 
@@ -192,9 +198,9 @@ async def move_file(request: AnyRequest, namespace: FromPath[str]) -> None:
 
 @delete(_FILES, status_code=200, tags=["Files"])
 async def delete_file(request: AnyRequest, namespace: FromPath[str]) -> None:
-    """Delete a namespace file, or a folder with everything in it."""
+    """Delete a namespace file, or a folder with everything in it, and the folders above that are empty then."""
     call = Call(request)
-    if not await files_of(call, namespace).delete(given(call)):
+    if not await files_of(call, namespace).delete(given(call), empty_parents=True):
         raise NotFound(f"File '{call.query.one('path')}' does not exist in namespace '{namespace}'.")
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from litestar import get, post
 from litestar.params import FromPath
 
+from tiercel.model.system import SYSTEM_NAMESPACE
 from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.keyvalues import with_parents
 from tiercel.webserver.request import AnyRequest, json_of
@@ -16,10 +17,11 @@ _BASE: Final = "/api/v1/namespaces"
 
 @get(f"{_BASE}/search", tags=["Namespaces"])
 async def search_namespaces(request: AnyRequest) -> dict[str, Any]:
-    """Search the namespaces that have flows, and those above them."""
+    """Search the namespaces that have flows, those above them, and that of the system, which is always there."""
     call = Call(request)
     text = (call.query.one("q") or call.query.one("filters[q][EQUALS]") or "").lower()
-    names = [name for name in await with_parents(call) if text in name.lower()]
+    names = sorted({SYSTEM_NAMESPACE, *await with_parents(call)})
+    names = [name for name in names if text in name.lower()]
     page = call.query.page()
     if page.sort and page.sort[0].descending:
         names.reverse()

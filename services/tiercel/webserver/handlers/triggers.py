@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from litestar import Response, delete, get, post, put
@@ -14,6 +14,7 @@ from tiercel.messages.trigger_event import TriggerCommand
 from tiercel.model.system import SYSTEM_NAMESPACE
 from tiercel.model.trigger_state import Backfill, TriggerState
 from tiercel.queue.base import Outgoing
+from tiercel.repository.base import Sort
 from tiercel.repository.filter import Field, Filter, Op, matches
 from tiercel.webserver import query
 from tiercel.webserver.context import Call
@@ -30,6 +31,23 @@ _GETTERS: Final[dict[Field, Callable[[TriggerState], str]]] = {
     Field.FLOW_ID: lambda state: state.flow_id,
     Field.TRIGGER_ID: lambda state: state.trigger_id,
 }
+_SORTS: Final[dict[str, Callable[[TriggerState], Any]]] = {
+    "namespace": lambda state: state.namespace,
+    "flowId": lambda state: state.flow_id,
+    "triggerId": lambda state: state.trigger_id,
+    "executionId": lambda state: state.execution_id,
+    "workerId": lambda state: state.worker_id,
+    "disabled": lambda state: state.disabled,
+    "locked": lambda state: state.locked,
+    "date": lambda state: state.last_triggered_date,
+    "lastTriggeredDate": lambda state: state.last_triggered_date,
+    "evaluatedAt": lambda state: state.evaluated_at,
+    "nextExecutionDate": lambda state: state.next_evaluation_date,
+    "nextEvaluationDate": lambda state: state.next_evaluation_date,
+    "updatedDate": lambda state: state.updated_at,
+    "updatedAt": lambda state: state.updated_at,
+}
+"""What a list of triggers may be sorted by, with the names of 1.x and 2.x."""
 
 
 def trigger_json(state: TriggerState) -> dict[str, Any]:
@@ -90,9 +108,23 @@ def _matches(state: TriggerState, wanted: Filter) -> bool:
 async def search_triggers(request: AnyRequest) -> dict[str, Any]:
     """Search triggers by text, namespace and flow."""
     call = Call(request)
-    states, page = await found_states(call), call.query.page()
+    page = call.query.page()
+    states = _sorted(await found_states(call), page.sort)
     part = states[(page.number - 1) * page.size : page.number * page.size]
     return {"results": [await _with_definition(call, state) for state in part], "total": len(states)}
+
+
+def _sorted(states: list[TriggerState], order: Iterable[Sort]) -> list[TriggerState]:
+    """Sort states by what is shown of them; those of which it is not known come last, or first when descending."""
+    for sort in reversed(tuple(order)):
+        getter = _SORTS.get(sort.field)
+        if getter is None:
+            raise Refused(f"Triggers cannot be sorted by '{sort.field}'; use one of {', '.join(_SORTS)}.")
+        known = [state for state in states if getter(state) is not None]
+        known.sort(key=getter, reverse=sort.descending)
+        unknown = [state for state in states if getter(state) is None]
+        states = unknown + known if sort.descending else known + unknown
+    return states
 
 
 async def _with_definition(call: Call, state: TriggerState) -> dict[str, Any]:
@@ -161,10 +193,14 @@ async def by_query(call: Call, command: str) -> Response[Any]:
 
 
 async def by_triggers(call: Call, command: str) -> Response[Any]:
+    return await _many(call, await _named(call), command)
+
+
+async def _named(call: Call) -> list[str]:
     body = await json_of(call.request)
     if not isinstance(body, list):
         raise Refused("The body must be a list of triggers.")
-    return await _many(call, [uid_of(call, each) for each in body], command)
+    return [uid_of(call, each) for each in body]
 
 
 @post(f"{_BASE}/{{namespace:str}}/{{flow_id:str}}/{{trigger_id:str}}/unlock", status_code=200, tags=["Triggers"])
@@ -175,8 +211,15 @@ async def unlock_trigger(
     call = Call(request)
     uid = f"{call.tenant_id}/{namespace}/{flow_id}/{trigger_id}"
     if not (await _state(call, uid)).locked:
-        raise Conflict("Trigger is not locked")
+        raise Conflict(_unlocked(call, namespace, flow_id, trigger_id))
     return trigger_json(await commanded(call, uid, "unlock"))
+
+
+def _unlocked(call: Call, namespace: str, flow_id: str, trigger_id: str) -> str:
+    if not call.is_new:
+        return "Trigger is not locked"
+    named = f"tenant={call.tenant_id}, namespace={namespace}, flow={flow_id}, trigger={trigger_id}"
+    return f"trigger [{named}] is already unlocked"
 
 
 @post(f"{_BASE}/{{namespace:str}}/{{flow_id:str}}/{{trigger_id:str}}/restart", status_code=200, tags=["Triggers"])
@@ -226,14 +269,17 @@ async def set_disabled_by_query(request: AnyRequest) -> Response[Any]:
 
 @post(f"{_BASE}/unlock/by-triggers", status_code=200, tags=["Triggers"])
 async def unlock_by_triggers(request: AnyRequest) -> Response[Any]:
-    """Unlock triggers."""
-    return await by_triggers(Call(request), "unlock")
+    """Unlock those of the triggers that are locked."""
+    call = Call(request)
+    states = await call.api.statestore.triggers(uids=await _named(call))
+    return await _many(call, [state.uid for state in states if state.locked], "unlock")
 
 
 @post(f"{_BASE}/unlock/by-query", status_code=200, tags=["Triggers"])
 async def unlock_by_query(request: AnyRequest) -> Response[Any]:
-    """Unlock the triggers that a query finds."""
-    return await by_query(Call(request), "unlock")
+    """Unlock those of the triggers that a query finds that are locked."""
+    call = Call(request)
+    return await _many(call, [state.uid for state in await found_states(call) if state.locked], "unlock")
 
 
 @delete(f"{_BASE}/delete/by-triggers", status_code=200, tags=["Triggers"])

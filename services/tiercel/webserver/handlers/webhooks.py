@@ -33,6 +33,7 @@ from tiercel.webserver.request import AnyRequest
 log = logging.getLogger(__name__)
 
 _PATH: Final = "/api/v1/executions/webhook/{namespace:str}/{flow_id:str}/{key:str}"
+_NOTHING_BELOW: Final = "The webhook takes no path below its key"
 _METHODS: Final = [HttpMethod.GET, HttpMethod.POST, HttpMethod.PUT]
 
 
@@ -44,6 +45,8 @@ async def webhook(
     call = Call(request)
     flow = await creation.executable_flow(call.api, call.tenant_id, namespace, flow_id)
     trigger = await _trigger(call, flow, key)
+    if request.scope["raw_path"].endswith(b"/"):
+        raise NotFound(_NOTHING_BELOW)
     execution_id, at = creation.new_id(call.api)
     variables = {"body": await _body(call), "headers": _headers(request), "parameters": _parameters(call)}
     plain = creation.creation_event(flow, execution_id, at, creation.Wish(), None, "trigger")
@@ -78,7 +81,7 @@ async def webhook_below(
     call = Call(request)
     flow = await creation.executable_flow(call.api, call.tenant_id, namespace, flow_id)
     await _trigger(call, flow, key)
-    raise NotFound(f"The webhook takes no path below its key, and '{rest}' was given.")
+    raise NotFound(f"{_NOTHING_BELOW}, and '{rest}' was given")
 
 
 async def _trigger(call: Call, flow: Flow, key: str) -> WebhookTrigger:
