@@ -74,7 +74,7 @@ def test_outputs_are_found_from_where_a_run_stands(render: Render) -> None:
     assert "ax" == render("{{ iterationOutput(outputs.each).value }}", **around)
     assert "ay" == render("{{ iterationOutput(outputs.each, 1).value }}", **around)
     assert '{"v":1}' == render("{{ parentOutput() }}", **around)
-    assert '[{"state":"FAILED","taskId":"t"},{"state":"FAILED","taskId":"u","value":"v1"}]' == render(
+    assert '[{"state":"FAILED","taskId":"t"},{"state":"FAILED","value":"v1","taskId":"u"}]' == render(
         "{{ tasksWithState('failed') }}", **around
     )
 

@@ -111,7 +111,7 @@ def _tasks_with_state(args: Args, call: Call) -> Any:
             is_own = key == "state" and not is_map(entry)
             state = entry if is_own else entry.get("state") if is_map(entry) else None
             if state is not None and java_text(state).upper() == wanted:
-                found.append({"state": wanted, "taskId": task_id} | ({} if is_own else {"value": key}))
+                found.append({"state": wanted} | ({} if is_own else {"value": key}) | {"taskId": task_id})
     return found
 
 
