@@ -125,6 +125,15 @@ async def test_logs_are_purged_by_kind_and_level(stage: Stage, bench: Bench) -> 
     assert {"count": 6, "executionLogsCount": 5, "nonExecutionLogsCount": 1} == outcome.outputs
 
 
+async def test_logs_of_one_execution_are_purged(stage: Stage, bench: Bench) -> None:
+    """Those of others stay."""
+    await wrote(stage, line(stage, "a", execution_id="e"), line(stage, "b", execution_id="f"))
+
+    outcome = await run(bench, "core.log.PurgeLogs", endDate=UNTIL, executionId="e")
+
+    assert 1 == outcome.outputs["count"]
+
+
 async def test_the_log_of_an_execution_becomes_a_file(stage: Stage, bench: Bench) -> None:
     """From the least level on, of the named tasks only."""
     await wrote(

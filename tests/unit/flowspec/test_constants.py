@@ -43,11 +43,6 @@ def of_condition(condition: str, at: str = "conditions") -> Report:
         (f"{CORE}.storage.Split, from: a", "", "Nothing says how the file is to be split; set one of"),
         (f"{CORE}.storage.Split, from: a, regexPattern: a+", "regexPattern", "'a+' needs a group, whose text decides"),
         (f"{CORE}.storage.Split, from: a, regexPattern: '(a'", "regexPattern", "The pattern '(a' is not valid"),
-        (
-            f"{CORE}.kv.Put, key: a, value: [{{key: b}}]",
-            "value[0]",
-            "Every entry of 'value' must be a map with a 'value'",
-        ),
         (f"{CORE}.kv.PurgeKV, namespaces: [a], namespacePattern: b", "", "'namespaces' and 'namespacePattern' exclude"),
         (f"{CORE}.flow.PurgeFlows, behavior: {{keepAmount: 0}}", "behavior.keepAmount", "must be at least 1, but is 0"),
         (

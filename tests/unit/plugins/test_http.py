@@ -45,6 +45,38 @@ async def counting() -> AsyncIterator[str]:
     server.close()
 
 
+@pytest.fixture
+async def events() -> AsyncIterator[str]:
+    """Return the address of a server that tells of events: JSON with a number, and a text."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+        lines = ('{"count": 1}', "plain text", '{"count": 2}', '{"count": {}}')
+        writer.write((head + "".join(f"data: {line}\n\n" for line in lines)).encode())
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/any"
+    server.close()
+
+
+async def test_events_that_an_expression_makes_nothing_of_may_be_skipped(events: str, tmp_path: Path) -> None:
+    """They fail the task otherwise; where the expression makes a text, the events are no output."""
+    task = {"id": "listen", "type": "io.kestra.plugin.core.http.SseRequest", "uri": events}
+    expression = {"concatJqExpression": ".data.count"}
+    bench = Bench(LocalStorage(tmp_path))
+
+    strict = await bench.run({**task, **expression})
+    lax = await bench.run({**task, **expression, "failedOnMissingJq": False})
+    plain = await bench.run(task)
+
+    assert "Failed to resolve JQ expression '.data.count'" in (strict.error or "")
+    assert {"uri": events, "size": 4, "result": "12"} == lax.outputs
+    assert [{"data": "plain text"}] == plain.outputs["events"][1:2]
+
+
 async def test_a_request_without_an_answer_names_the_option(silent: str, tmp_path: Path) -> None:
     """The library's own error has no words."""
     task = {

@@ -82,6 +82,7 @@ class LogPurge(Scope, frozen=True, kw_only=True):
     """Which log lines are deleted: those of executions, or those of nothing but triggers."""
 
     of_executions: bool
+    execution_id: str | None = None
     log_levels: tuple[str, ...] | None = None
     size: int = LINES_MAX
 
@@ -163,6 +164,8 @@ async def purge_logs(request: AnyRequest) -> dict[str, int]:
         filters.append(Filter(field=Field.MIN_LEVEL, op=Op.IN, value=levels))
     op = Op.NOT_EQUALS if wanted.of_executions else Op.EQUALS
     filters.append(Filter(field=Field.EXECUTION_ID, op=op, value=None))
+    if wanted.execution_id is not None:
+        filters.append(Filter(field=Field.EXECUTION_ID, value=wanted.execution_id))
     size = max(1, min(wanted.size, LINES_MAX))
     return {"count": await call.api.repository.delete_logs(call.tenant_id, filters, size)}
 

@@ -31,7 +31,11 @@ class PurgeType(StrEnum):
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """Which versions are too old: written before a date, beyond an amount; without either, all but the present one."""
+    """
+    Which versions are too old: written before a date, beyond an amount; without either, all but the present one.
+
+    Only who keeps none loses the present one.
+    """
 
     before: datetime | None = None
     keep: int | None = None
@@ -44,16 +48,21 @@ class PurgeBehavior(Node, frozen=True, kw_only=True):
     before: Annotated[datetime | str | None, DYNAMIC] = None
     keep_amount: Annotated[int | str | None, DYNAMIC] = None
 
-    async def rule(self, context: RunContext) -> Rule:
-        """Return the rule for versions."""
+    async def rule(self, context: RunContext, keep_min: int) -> Rule:
+        """Return the rule for versions; raise TaskFailed when fewer are to be kept than must be."""
         keep = await context.render(self.keep_amount, int)
-        if keep is not None and keep < 1:
-            raise TaskFailed(f"'keepAmount' must be at least 1, but is {keep}: the present version always stays.")
+        if keep is not None and keep < keep_min:
+            raise TaskFailed(f"'keepAmount' {too_few(keep_min, keep)}")
         return Rule(before=await context.render(self.before, datetime), keep=keep)
 
 
+def too_few(keep_min: int, keep: int | str) -> str:
+    """Say how many versions must be kept."""
+    return f"must be at least {keep_min}, but is {keep}" + (": the present version stays." if keep_min else ".")
+
+
 def outdated(versions: Sequence[tuple[int, datetime]], rule: Rule) -> list[int]:
-    """Return the versions (numbers, with their dates, the oldest first) that go; the last one never does."""
+    """Return the versions (numbers, with their dates, the oldest first) that go."""
     kept = rule.keep if rule.keep is not None else 1
     candidates = versions[: max(0, len(versions) - kept)]
     return [number for number, at in candidates if rule.before is None or at < rule.before]
@@ -63,6 +72,8 @@ class PurgeTask(RunnableTask, frozen=True, kw_only=True):
     """A task that purges in several namespaces; `FOLDER` is where a namespace keeps what it purges."""
 
     FOLDER: ClassVar[str] = "/_kv/"
+    KEEP_MIN: ClassVar[int] = 0
+    """How many versions stay at least."""
 
     namespaces: Annotated[list[str] | str | None, DYNAMIC] = None
     namespace_pattern: Annotated[str | None, DYNAMIC] = None
@@ -76,8 +87,8 @@ class PurgeTask(RunnableTask, frozen=True, kw_only=True):
         behavior = getattr(self, "behavior", None)
         keep = behavior.keep_amount if isinstance(behavior, PurgeBehavior) else None
         text = str(keep) if isinstance(keep, int) else constant(keep)
-        if text is not None and text.removeprefix("-").isdecimal() and int(text) < 1:
-            yield Objection(("behavior", "keepAmount"), f"must be at least 1, but is {text}: the present version stays")
+        if text is not None and text.removeprefix("-").isdecimal() and int(text) < self.KEEP_MIN:
+            yield Objection(("behavior", "keepAmount"), too_few(self.KEEP_MIN, text))
 
     async def find_namespaces(self, context: RunContext) -> list[str]:
         """Return the namespaces that are meant: named ones, and of the others those that have flows."""

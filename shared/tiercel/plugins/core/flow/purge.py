@@ -28,6 +28,8 @@ class PurgeFlows(PurgeTask, frozen=True, kw_only=True):
           keepAmount: 10
     """
 
+    KEEP_MIN = 1
+
     flow_pattern: Annotated[str | None, DYNAMIC] = None
     """Which flows, by a pattern such as `*_old`; without it all."""
     behavior: PurgeBehavior = PurgeBehavior(type=PurgeType.VERSION)
@@ -36,7 +38,7 @@ class PurgeFlows(PurgeTask, frozen=True, kw_only=True):
     async def run(self, context: RunContext) -> dict[str, int]:
         """Delete the revisions and tell how many they were."""
         pattern = await context.render(self.flow_pattern) or "*"
-        rule = await self.behavior.rule(context)
+        rule = await self.behavior.rule(context, self.KEEP_MIN)
         namespaces = await self.find_namespaces(context)
         api = context.api()
         size = 0

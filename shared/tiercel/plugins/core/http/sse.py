@@ -24,13 +24,16 @@ EVENT_LINES_MAX: Final = 10_000
 
 @register("io.kestra.plugin.core.http.SseRequest")
 class SseRequest(HttpTask, frozen=True, kw_only=True):
-    """Send a request, return the events of the answer, and the text that a jq expression makes of them."""
+    """Send a request, return the events of the answer, or the text that a jq expression makes of them."""
 
     concat_jq_expression: Annotated[str | None, DYNAMIC] = None
+    failed_on_missing_jq: Annotated[bool | str, DYNAMIC] = True
+    """Whether an event that the expression makes no text of fails the task; it is skipped otherwise."""
 
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Read all events."""
         expression = await context.render(self.concat_jq_expression)
+        is_strict = await context.render(self.failed_on_missing_jq, bool) is not False
         limit = await context.render(self.given_options.max_content_length, int) or CONTENT_LENGTH_MAX
         events: list[dict[str, Any]] = []
         async with sent(self, context) as response:
@@ -39,10 +42,11 @@ class SseRequest(HttpTask, frozen=True, kw_only=True):
                 events.append(event)
                 if len(events) > EVENTS_MAX:
                     raise TaskFailed(f"The stream has more than {EVENTS_MAX} events; read it in parts.")
-        outputs: dict[str, Any] = {"size": len(events), "events": events}
-        if expression:
-            outputs["result"] = "".join([_extracted(expression, event) for event in events])
-        return outputs
+        found = [_extracted(expression, event, is_strict) for event in events] if expression else []
+        texts = [text for text in found if text is not None]
+        if texts:
+            return {"uri": str(response.url), "size": len(events), "result": "".join(texts)}
+        return {"uri": str(response.url), "size": len(events), "events": events}
 
 
 async def _events(response: httpx.Response, limit: int) -> AsyncIterator[dict[str, Any]]:
@@ -80,10 +84,15 @@ def _parsed(text: str) -> Any:
         return text
 
 
-def _extracted(expression: str, event: dict[str, Any]) -> str:
+def _extracted(expression: str, event: dict[str, Any], is_strict: bool) -> str | None:
+    """Return what the expression makes of an event, the last of its values; None when it makes no text of it."""
     try:
         found = jq.compile(expression).input_value(event).all()
+        if any(value is None or isinstance(value, dict | list) for value in found):
+            raise ValueError("it gives null, a map or a list where a text is wanted")
     except ValueError as error:
+        if not is_strict:
+            return None
         value = msgspec.json.encode(event).decode()
         raise TaskFailed(f"Failed to resolve JQ expression '{expression}' and value '{value}': {error}") from error
-    return "".join(text_of(value) for value in found)
+    return text_of(found[-1]) if found else None

@@ -30,7 +30,7 @@ class PurgeKV(PurgeTask, frozen=True, kw_only=True):
         flag = self.behavior.expired_only if self.expired_only is None else self.expired_only
         expired_only = await context.render(flag, bool) is not False
         pattern = await context.render(self.key_pattern)
-        rule = await self.behavior.rule(context)
+        rule = await self.behavior.rule(context, self.KEEP_MIN)
         size = 0
         for namespace in await self.find_namespaces(context):
             for key in await context.key_values.names(namespace):
@@ -38,8 +38,12 @@ class PurgeKV(PurgeTask, frozen=True, kw_only=True):
                     continue
                 if self.behavior.type is PurgeType.VERSION:
                     versions = await context.key_values.versions(namespace, key)
-                    for version in outdated([(each.version, each.update_date) for each in versions], rule):
-                        size += await context.key_values.purge_version(namespace, key, version)
+                    gone = outdated([(each.version, each.update_date) for each in versions], rule)
+                    if len(gone) < len(versions):
+                        for version in gone:
+                            size += await context.key_values.purge_version(namespace, key, version)
+                    elif await context.key_values.purge(namespace, key):
+                        size += len(gone)
                 elif not expired_only or await context.key_values.entry(namespace, key) is None:
                     size += await context.key_values.purge(namespace, key)
         return {"size": size}

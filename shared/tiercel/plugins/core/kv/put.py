@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
 from tiercel.errors import NotFound, TaskFailed
-from tiercel.model.property import DYNAMIC, NOT_EMPTY, constant
-from tiercel.model.task import Objection
+from tiercel.model.property import DYNAMIC, NOT_EMPTY
 from tiercel.model.variable import merged
 from tiercel.plugins.base import RunContext
 from tiercel.plugins.core.kv.keyvalue import KeyTask, missing
 from tiercel.plugins.registry import register
 
-NO_CHANGE: Final = "Every entry of 'value' must be a map with a 'value', and a 'key' where it goes into a map."
+NO_MAP: Final = "Cannot apply keyed `value` updates to a non-JSON existing KV value."
+MIXED: Final = "`value` entries without `key` can only be used as a single replacement item."
+NO_KEY: Final = "Each keyed `value` entry must have a non-empty string `key`."
+_ENTRY: Final = frozenset({"key", "value"})
 
 
 @register("io.kestra.plugin.core.kv.Put")
@@ -23,12 +24,6 @@ class Put(KeyTask, frozen=True, kw_only=True):
     key: Annotated[str, DYNAMIC, NOT_EMPTY]
     value: Annotated[Any, DYNAMIC]
     error_on_missing: Annotated[bool | str, DYNAMIC] = False
-
-    def objections(self) -> Iterator[Objection]:
-        yield from super().objections()
-        for index, entry in enumerate(self.value if isinstance(self.value, list) else ()):
-            if not is_change(entry) and (not isinstance(entry, str) or constant(entry) is not None):
-                yield Objection(("value", index), NO_CHANGE)
 
     async def run(self, context: RunContext) -> None:
         """Store the changed value; what the key is for stays as it is."""
@@ -51,24 +46,29 @@ class Put(KeyTask, frozen=True, kw_only=True):
 
 
 def is_change(entry: Any) -> bool:
-    """Tell whether an entry of a list of changes is one."""
-    return isinstance(entry, dict) and "value" in entry
+    """Tell whether an entry of a list is a change, and not a part of a list that is a value itself."""
+    return isinstance(entry, dict) and "value" in entry and entry.keys() <= _ENTRY
 
 
 def changed(value: Any, change: Any) -> Any:
-    """Return a value with a change in it: a map is merged, entries are set one by one, anything else replaces it."""
-    if isinstance(change, dict):
-        return merged(value if isinstance(value, dict) else {}, change)
-    if not isinstance(change, list):
-        return change
-    for entry in change:
-        if not is_change(entry):
-            raise TaskFailed(NO_CHANGE)
-        if not entry.get("key"):
-            value = entry["value"]
-            continue
+    """Return a value with a change in it: maps are merged, entries go where their keys say, all else replaces it."""
+    if isinstance(change, list) and change and all(map(is_change, change)):
+        return _with_entries(value, change)
+    return merged(value, change) if isinstance(change, dict) and isinstance(value, dict) else change
+
+
+def _with_entries(value: Any, entries: list[dict[str, Any]]) -> Any:
+    if any(entry.get("key") is None for entry in entries):
+        if len(entries) > 1:
+            raise TaskFailed(MIXED)
+        return entries[0]["value"]
+    if not all(isinstance(entry["key"], str) and entry["key"].strip() for entry in entries):
+        raise TaskFailed(NO_KEY)
+    if value is not None and not isinstance(value, dict):
+        raise TaskFailed(NO_MAP)
+    for entry in entries:
         tree: Any = entry["value"]
-        for part in reversed(str(entry["key"]).split(".")):
+        for part in reversed(entry["key"].split(".")):
             tree = {part: tree}
-        value = merged(value if isinstance(value, dict) else {}, tree)
+        value = merged(value or {}, tree)
     return value

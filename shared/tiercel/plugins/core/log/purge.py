@@ -24,12 +24,17 @@ BATCH_SIZE: Final = 10_000
 
 @register("io.kestra.plugin.core.log.PurgeLogs")
 class PurgeLogs(ApiTask, frozen=True, kw_only=True):
-    """Delete log lines of a flow, of a namespace and those below it, or of all; of executions, of triggers, or both."""
+    """
+    Delete log lines of an execution, of a flow, of a namespace and those below it, or of all.
+
+    They may be those of executions, of triggers, or both.
+    """
 
     end_date: Annotated[datetime | str, DYNAMIC]
     start_date: Annotated[datetime | str | None, DYNAMIC] = None
     namespace: Annotated[str | None, DYNAMIC] = None
     flow_id: Annotated[str | None, DYNAMIC] = None
+    execution_id: Annotated[str | None, DYNAMIC] = None
     log_levels: Annotated[list[LogLevel] | str | None, DYNAMIC] = None
     purge_execution_logs: Annotated[bool | str, DYNAMIC] = True
     purge_non_execution_logs: Annotated[bool | str, DYNAMIC] = True
@@ -44,6 +49,7 @@ class PurgeLogs(ApiTask, frozen=True, kw_only=True):
         body: dict[str, Any] = {
             "namespace": await context.render(self.namespace),
             "flowId": await context.render(self.flow_id),
+            "executionId": await context.render(self.execution_id),
             "startDate": await context.render(self.start_date, datetime),
             "endDate": await context.render(self.end_date, datetime),
             "logLevels": await context.render(self.log_levels, list[LogLevel]),

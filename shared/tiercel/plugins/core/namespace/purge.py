@@ -24,7 +24,7 @@ class PurgeFiles(PurgeTask, frozen=True, kw_only=True):
     async def run(self, context: RunContext) -> dict[str, int]:
         """Delete the revisions or files and tell how many they were."""
         pattern = await context.render(self.file_pattern)
-        rule = await self.behavior.rule(context)
+        rule = await self.behavior.rule(context, self.KEEP_MIN)
         size = 0
         for namespace in await self.find_namespaces(context):
             files = NamespaceFolder(context.storage, context.tenant_id, namespace)
@@ -32,8 +32,12 @@ class PurgeFiles(PurgeTask, frozen=True, kw_only=True):
             for path in [path for path in await files.names() if chosen.match(path)]:
                 if self.behavior.type is PurgeType.VERSION:
                     found = [(each.revision, each.updated_at) for each in await files.revisions(path)]
-                    for revision in outdated(found, rule):
-                        size += await files.purge_revision(path, revision)
+                    gone = outdated(found, rule)
+                    if len(gone) < len(found):
+                        for revision in gone:
+                            size += await files.purge_revision(path, revision)
+                    elif await files.purge(path):
+                        size += len(gone)
                 else:
                     size += await files.purge(path)
         return {"size": size}
