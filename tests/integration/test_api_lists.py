@@ -97,6 +97,26 @@ async def test_flows_with_older_names_are_listed(stage: Stage) -> None:
     assert [] == await stage.call("GET", "flows/deprecated?namespace=prod")
 
 
+async def test_the_validation_warns_of_subflows_that_are_not_there(stage: Stage) -> None:
+    """They may come later; those of the same text come with it, and expressions may name any."""
+    await stage.call("POST", "flows", content=FLOW.format(id="off", namespace="dev", team="x") + "disabled: true\n")
+    called = [("prod", "one"), ("prod", "none"), ("dev", "off"), ("dev", "both"), ("dev", "'{{ x }}'")]
+    calls = "".join(
+        f"- {{id: t{at}, type: io.kestra.plugin.core.flow.Subflow, namespace: {namespace}, flowId: {name}}}\n"
+        for at, (namespace, name) in enumerate(called)
+    )
+    text = FLOW.format(id="both", namespace="dev", team="x")
+
+    judged = await stage.call("POST", "flows/validate", content=f"id: a\nnamespace: dev\ntasks:\n{calls}---\n{text}")
+
+    assert [
+        "The subflow 'none' not found in namespace 'prod'.",
+        "The subflow 'off' is disabled in namespace 'dev'.",
+    ] == judged[0]["warnings"]
+    assert [5, 6] == [place["line"] for place in judged[0]["warningPlaces"]]
+    assert [] == judged[1]["warnings"]
+
+
 async def test_lists_are_spreadsheets_in_which_nothing_is_a_formula(stage: Stage) -> None:
     """A description that begins as a formula does is a text for the program that opens it."""
     text = FLOW.format(id="four", namespace="dev", team="z") + 'description: "=1+1"\n'

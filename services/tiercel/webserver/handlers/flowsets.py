@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import msgspec
 from litestar import Response, delete, get, post
 from litestar.params import FromPath
 
@@ -16,10 +17,11 @@ from tiercel.errors import InvalidFlow, NotFound, Problem, Refused
 from tiercel.flowspec.blocktext import in_lines
 from tiercel.flowspec.fragment import check_task_document, check_trigger_document
 from tiercel.flowspec.parse import Report, check_flows
-from tiercel.flowspec.yaml import read_documents
+from tiercel.flowspec.yaml import Document, read_documents
 from tiercel.model.flow import Flow
 from tiercel.webserver import archive as archives
 from tiercel.webserver import deployment, multipart
+from tiercel.webserver.calledflows import missing_subflows
 from tiercel.webserver.context import Call
 from tiercel.webserver.flowsearch import search
 from tiercel.webserver.handlers.actions import read_form
@@ -48,19 +50,24 @@ async def validate_flows(request: AnyRequest) -> list[dict[str, Any]]:
 
 async def _validated(call: Call, source: str, file_name: str | None, first: int = 0) -> list[dict[str, Any]]:
     reports = check_flows(source, deployment.outside(call))
-    named = _names(source)
+    documents = _documents(source)
+    together = {(report.flow.namespace, report.flow.id) for report in reports if report.flow is not None}
     answers = []
     for index, report in enumerate(reports):
-        name = named[index] if index < len(named) else {}
+        document = documents[index] if index < len(documents) else Document(None, "")
+        if report.flow is not None:
+            missing = await missing_subflows(call.api.definitions, report.flow, document, together)
+            report = msgspec.structs.replace(report, cautions=(*missing, *report.cautions))
+        name = document.data if isinstance(document.data, dict) else {}
         answer = {"index": first + index, "filename": file_name, **_report(report, name)}
         answer["outdated"] = await _is_outdated(call, report)
         answers.append({key: value for key, value in answer.items() if value is not None})
     return answers
 
 
-def _names(source: str) -> list[Mapping[str, Any]]:
+def _documents(source: str) -> list[Document]:
     try:
-        return [each.data if isinstance(each.data, dict) else {} for each in read_documents(source)]
+        return read_documents(source)
     except InvalidFlow:
         return []
 
@@ -290,7 +297,8 @@ async def import_flows(request: AnyRequest) -> list[str]:
         except InvalidFlow as error:
             if call.query.flag("failOnError"):
                 raise
-            names = [str(name["id"]) for name in _names(source) if name.get("id")]
+            flows = [each.data for each in _documents(source) if isinstance(each.data, dict)]
+            names = [str(flow["id"]) for flow in flows if flow.get("id")]
             wrong += names or [str(error)]
     return wrong
 
