@@ -220,6 +220,43 @@ def test_a_pause_inside_pauses_the_loop_and_a_resume_reaches_it() -> None:
     assert 0 == family.root.head.paused
 
 
+def test_a_resume_reaches_every_iteration_that_is_paused() -> None:
+    """A resume of one iteration is for that one; the loop is PAUSED as long as another is."""
+    family = Family(looped({"id": "p", "type": CORE + "Pause"}, concurrencyLimit=0)).create()
+    first = family.children()[0]
+
+    family.send(events.ResumeRequested(execution_id=first.id, at=family.now)).run()
+
+    assert [State.SUCCESS, State.PAUSED, State.PAUSED] == [child.state for child in family.children()]
+    assert State.PAUSED == family.root.state
+
+    family.send(events.ResumeRequested(execution_id=EXECUTION, at=family.now)).run()
+
+    assert {State.SUCCESS} == set(family.states())
+    assert State.SUCCESS == family.root.state
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_paused_iteration_holds_up_itself_alone(fails: bool) -> None:
+    """The next begins when another has ended, whatever is paused; one that fails ends the loop at once."""
+    pause = {"id": "i", "type": CORE + "If", "condition": "{{ item.value == 'a' }}",
+             "then": [{"id": "p", "type": CORE + "Pause"}], "else": [task("x")]}  # fmt: skip
+    family = Family(looped(pause, concurrencyLimit=2)).create().run(failing("b" if fails else ""))
+
+    if fails:
+        assert [("loop", "FAILED")] == family.root.states()
+        assert State.FAILED == family.root.state
+        return
+    assert [State.PAUSED, State.SUCCESS, State.SUCCESS] == [child.state for child in family.children()]
+    assert State.PAUSED == family.root.state
+
+    family.send(events.ResumeRequested(execution_id=EXECUTION, at=family.now)).run()
+
+    assert State.SUCCESS == family.root.state
+    assert family.root.head is not None
+    assert 0 == family.root.head.paused
+
+
 @pytest.mark.parametrize("pauses", [False, True])
 def test_a_kill_reaches_every_iteration(pauses: bool) -> None:
     """The loop is KILLED when all that run have said so; iterations are told in chunks."""

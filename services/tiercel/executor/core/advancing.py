@@ -72,14 +72,15 @@ def _advance_flowable(draft: Draft, facts: Facts, seq: int) -> None:
     record = draft.run(seq)
     if record is None or record.folded or record.run.state.is_terminated or record.run.state is State.RETRYING:
         return
-    if record.run.state is State.PAUSED and not (record.branch is not None and record.branch.data.get("resumed")):
-        return
     assert facts.plan is not None
     node = facts.plan.nodes[record.run.task_id]
     if not node.kind.has_children and record.branch is None:
         return
     if node.kind.iterates:
+        # One that is paused because an iteration is goes on with the others.
         _advance_loop(draft, facts, seq, node)
+        return
+    if record.run.state is State.PAUSED and not (record.branch is not None and record.branch.data.get("resumed")):
         return
     branch = draft.branch(seq)
     if draft.head.kill_requested:
@@ -107,6 +108,7 @@ def _advance_loop(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
         work = iterations.advance if node.kind is Kind.LOOP else foreach_item.advance
         state = work(draft, facts, seq, node)
         if state is not None:
+            iteration_control.wake(draft, seq)
             end(draft, seq, node, state)
     except FlowAuthorError as error:
         fail(draft, facts, seq, node, str(error))

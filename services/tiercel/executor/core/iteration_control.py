@@ -73,7 +73,13 @@ def resumed(draft: Draft, seq: int, index: int) -> None:
         return
     left = intervals.remove(data["paused"], index)
     draft.set_branch(seq, replace(branch, data={**data, "paused": left}))
-    if left or draft.get(seq).run.state is not State.PAUSED:
+    if not left:
+        wake(draft, seq)
+
+
+def wake(draft: Draft, seq: int) -> None:
+    """Take a loop out of its pause, and its execution when nothing else of it is paused."""
+    if draft.get(seq).run.state is not State.PAUSED:
         return
     draft.turn(seq, State.RUNNING)
     draft.update(paused=max(0, draft.head.paused - 1))
@@ -86,15 +92,15 @@ def resumed(draft: Draft, seq: int, index: int) -> None:
 def pass_resume(
     draft: Draft, record: RunRecord, node: Node | None, inputs: dict[str, Any] | None, by: str | None
 ) -> bool:
-    """Hand a resume on to the first iteration that is paused; False when there is none."""
+    """Hand a resume on to the iterations that are paused; False when there is none."""
     if node is None or node.kind is not Kind.LOOP or record.branch is None:
         return False
-    index = intervals.smallest(record.branch.data.get("paused", []))
-    if index is None:
-        return False
-    target = child_id(record.run, index)
-    send(draft, ResumeRequested(execution_id=target, at=draft.at, inputs=inputs, resumed_by=by))
-    return True
+    waiting = record.branch.data.get("paused", [])
+    # At most as many as an execution may have jobs: the others have not begun.
+    for index in intervals.members(waiting):
+        target = child_id(record.run, index)
+        send(draft, ResumeRequested(execution_id=target, at=draft.at, inputs=inputs, resumed_by=by))
+    return bool(waiting)
 
 
 def tell_pause(draft: Draft, base: Aggregate | Draft | None) -> None:
