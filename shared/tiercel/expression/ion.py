@@ -15,6 +15,7 @@ from typing import Any, Final
 from amazon.ion import simpleion
 from amazon.ion.core import IonType, TimestampPrecision
 from amazon.ion.exceptions import IonException
+from amazon.ion.simple_types import IonPyNull
 
 from tiercel.expression.dates import reading
 from tiercel.expression.printing import (
@@ -109,9 +110,10 @@ def loads(data: str | bytes) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    kind = getattr(value, "ion_type", None)
-    if value is None or kind == IonType.NULL:
+    if value is None or isinstance(value, IonPyNull):
+        # A null may have a type, as in `null.int`.
         return None
+    kind = getattr(value, "ion_type", None)
     annotations = [getattr(mark, "text", mark) for mark in getattr(value, "ion_annotations", ())]
     if isinstance(value, (str, bytes)) or kind == IonType.SYMBOL:
         return _typed(value, annotations)

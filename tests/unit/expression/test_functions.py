@@ -28,6 +28,7 @@ FLOW: dict[str, Any] = {"flow": {"id": "my_flow", "namespace": "my.company"}, "e
         ("fromIon('{a:1,b:\"x\"} {a:2}').b", "x"),
         ("fromIon('{a:1} {a:2}', allRows=true)", '[{"a":1},{"a":2}]'),
         ("fromIon('2024-04-21T23:00:00.000Z')", "2024-04-21T23:00:00Z"),
+        ("fromIon('{a:null,b:null.int,c:[null.string]}')", '{"a":null,"b":null,"c":[null]}'),
         ("yaml('a: [1, yes, 2024-01-01, 1.5, ~, true]').a", '[1,"yes","2024-01-01",1.5,null,true]'),
         ("max(1, 5, 3) ~ min(4, 2.5)", "52.5"),
         ("range(0, 10, 5)", "[0,5,10]"),
