@@ -8,7 +8,7 @@ of 0.21 ends executions itself and waits; one of 2.0 moves the clock step by ste
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ import msgspec
 from tests.conformance.interpolation import Names
 from tests.conformance.result import LeftOut, Mismatch
 from tests.conformance.schedule_flow import expect
+from tests.conformance.schedule_state import FIELDS, expect_value, state_fields, view_of
 from tests.conformance.schedule_worker import ScriptedWorker
 from tests.conformance.values import instant
 from tests.integration.scheduling import World, begin, settle
@@ -25,33 +26,13 @@ from tiercel.messages.execution_event import CreateExecution
 from tiercel.messages.trigger_event import TriggerEvaluated
 from tiercel.model.execution import TriggerInfo
 from tiercel.model.state import State
-from tiercel.model.trigger_state import Backfill, TriggerState
+from tiercel.model.trigger_state import TriggerState
 from tiercel.plugins.core.trigger.schedule import RecoverMissedSchedules
 from tiercel.scheduler.service import SchedulerService
 
 START: Final = "2024-07-15T10:20:30Z"
 TURNS_MAX: Final = 240
 """Seconds of the clock that a scenario may take; the Java tests wait for less."""
-FIELDS: Final = {
-    "date": "evaluated_at",
-    "evaluatedAt": "evaluated_at",
-    "nextExecutionDate": "next_evaluation_date",
-    "nextEvaluationDate": "next_evaluation_date",
-    "executionId": "execution_id",
-    "workerId": "worker_id",
-    "disabled": "disabled",
-    "locked": "locked",
-    "kind": "kind",
-    "backfill": "backfill",
-}
-DATES: Final = {"evaluated_at", "next_evaluation_date"}
-BACKFILL: Final = {
-    "start": "start",
-    "end": "end",
-    "currentDate": "current_date",
-    "paused": "paused",
-    "previousNextExecutionDate": "previous_next_execution_date",
-}
 
 
 async def run_scenario(flow: Mapping[str, Any], case: Mapping[str, Any], storage: Path) -> None:
@@ -116,7 +97,7 @@ class Scenario:
     async def store_states(self) -> None:
         """Write the states that an earlier scheduler left."""
         for trigger_id, given in (self.case.get("trigger_state") or {}).items():
-            await self.world.store(trigger_id, **_state_fields(given))
+            await self.world.store(trigger_id, **state_fields(given, self.names.now))
 
     async def begin(self) -> SchedulerService:
         """Start the scheduler, once."""
@@ -222,7 +203,7 @@ class Scenario:
                     claims = {key: value for key, value in body.items() if key in FIELDS}
                     await self._expect_states({body["id"]: claims}, {body["id"]: state})
                     if "as" in body:
-                        self.names.aliases[body["as"]] = _view(state)
+                        self.names.aliases[body["as"]] = view_of(state)
                 case "set_trigger":
                     given = body["backfill"]
                     await self.world.command("backfill-create", body["id"], **given)
@@ -275,6 +256,8 @@ class Scenario:
                 case "executions":
                     count = body["count"] if isinstance(body, Mapping) else body
                     expect("executions of this tick", count, len(made))
+                    for command in made if isinstance(body, Mapping) else ():
+                        _expect_execution(command, {"state": body["state"]} if "state" in body else {})
                 case "trigger_state":
                     await self._expect_states(body, await self._states())
                 case _:
@@ -297,8 +280,16 @@ class Scenario:
                 await self.world.command("reset")
             case "create_backfill":
                 await self.world.command("backfill-create", **body)
-            case "pause_backfill" | "delete_backfill":
-                await self.world.command(f"backfill-{verb.partition('_')[0]}")
+            case "pause_backfill":
+                await self.world.command("backfill-pause" if body else "backfill-continue")
+            case "delete_backfill":
+                await self.world.command("backfill-delete")
+            case "delete_flow":
+                await self.world.definitions.delete("main", self.namespace, self.flow_id)
+                await scheduler.follow("main", self.namespace, self.flow_id)
+            case "set_trigger":
+                await self._set_triggers(body)
+                return
             case "evaluated":
                 variables: dict[str, Any] | None = {} if body else None
                 uid = f"main/{self.namespace}/{self.flow_id}/{self.ids[0]}"
@@ -307,68 +298,23 @@ class Scenario:
                 raise LeftOut(f"the runner does not know the step '{verb}' of a scenario")
         await scheduler.read_events()
 
+    async def _set_triggers(self, body: Mapping[str, Any]) -> None:
+        """Write states into the store; a scheduler that starts afterwards goes on from them."""
+        scheduler, self.scheduler = await self.begin(), None
+        await scheduler.drain()
+        for trigger_id, given in ({body["id"]: body} if "id" in body else body).items():
+            fields = {name: value for name, value in given.items() if name != "id"}
+            await self.world.store(trigger_id, **state_fields(fields, self.world.clock.now()))
+
     async def _expect_states(self, wanted: Mapping[str, Any], found: Mapping[str, TriggerState | None]) -> None:
         for trigger_id, claims in wanted.items():
             state = found[trigger_id]
             if claims is None or state is None:
                 expect(f"state of {trigger_id} is there", claims is not None, state is not None)
                 continue
-            view = _view(state)
+            view = view_of(state)
             for name, claim in claims.items():
-                _expect_value(f"{trigger_id}.{name}", view.get(name), claim)
-
-
-def _expect_value(where: str, found: Any, claim: Any) -> None:
-    """Check a field of a state: dates compare as instants."""
-    if isinstance(claim, Mapping) and isinstance(found, Mapping):
-        for name, inner in claim.items():
-            _expect_value(f"{where}.{name}", found.get(name), inner)
-        return
-    if not isinstance(claim, Mapping):
-        if isinstance(claim, str) and isinstance(found, datetime):
-            expect(where, instant(claim), found)
-        else:
-            expect(where, claim, found)
-        return
-    for name, bound in claim.items():
-        holds = {
-            "any_of": lambda bound=bound: any(_at(bound_one) == found for bound_one in bound),
-            "after": lambda bound=bound: found is not None and found > _at(bound),
-            "at_least": lambda bound=bound: found is not None and found >= _at(bound),
-            "at_most": lambda bound=bound: found is not None and found <= _at(bound),
-            "day_of_week": lambda bound=bound: found is not None and found.strftime("%A").upper() == bound,
-            "not_null": lambda bound=bound: (found is not None) == bound,
-        }[name]()
-        if not holds:
-            raise Mismatch(f"{where} is {found}, expected {name} {bound}")
-
-
-def _at(text: Any) -> datetime:
-    return text if isinstance(text, datetime) else instant(str(text))
-
-
-def _view(state: TriggerState) -> dict[str, Any]:
-    view = {name: getattr(state, field) for name, field in FIELDS.items()}
-    if state.backfill is not None:
-        view["backfill"] = {name: getattr(state.backfill, field) for name, field in BACKFILL.items()}
-    return view
-
-
-def _state_fields(given: Mapping[str, Any]) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for name, value in (given or {}).items():
-        field = FIELDS[name]
-        if field == "backfill":
-            start = instant(value["start"]).astimezone(UTC)
-            fields[field] = Backfill(
-                start=start,
-                end=instant(value["end"]).astimezone(UTC),
-                current_date=instant(value["currentDate"]).astimezone(UTC) if "currentDate" in value else start,
-                paused=value.get("paused", False),
-            )
-        else:
-            fields[field] = instant(value).astimezone(UTC) if field in DATES else value
-    return fields
+                expect_value(f"{trigger_id}.{name}", view.get(name), claim)
 
 
 def _info(trigger_id: str) -> TriggerInfo:
