@@ -33,6 +33,10 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     file_name: str
     path: Path
     size: int
+    name: str
+    """The name of its part."""
+    content_type: str | None
+    """What its part says of the content; None when it says nothing."""
 
 
 class Form:
@@ -40,6 +44,8 @@ class Form:
 
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
+        self.fields: dict[str, list[str]] = {}
+        """All texts: several may share a name."""
         self.files: dict[str, Upload] = {}
         self.uploads: list[Upload] = []
         """All files in the order of the body: several may share the name of their part."""
@@ -147,14 +153,21 @@ class _Reader:
     def end(self) -> None:
         if self._file is None:
             try:
-                self._form.texts[self._name] = b"".join(self._text).decode()
+                text = b"".join(self._text).decode()
             except UnicodeDecodeError:
                 raise Refused(f"The text '{self._name}' is not UTF-8; give it as a file.") from None
+            self._form.texts[self._name] = text
+            self._form.fields.setdefault(self._name, []).append(text)
             return
         self.close()
         name = self._file_name or ""
+        content_type = self._headers.get("content-type")
         upload = Upload(
-            file_name=name.replace("\\", "/").rpartition("/")[2] or "file", path=self._path, size=self._size
+            file_name=name.replace("\\", "/").rpartition("/")[2] or "file",
+            path=self._path,
+            size=self._size,
+            name=self._name,
+            content_type=content_type.decode("latin-1") if content_type is not None else None,
         )
         self._form.uploads.append(upload)
         self._form.files[name if self._name == "files" and name else self._name] = upload

@@ -90,6 +90,11 @@ def trigger(namespace_name: str, flow_id: str, execution_id: str, trigger_id: st
     return f"{execution(namespace_name, flow_id, execution_id)}/trigger/{slug(trigger_id)}"
 
 
+def webhook(namespace_name: str, flow_id: str, execution_id: str) -> str:
+    """Return the folder of what a webhook was sent with the call that started the execution."""
+    return f"{execution(namespace_name, flow_id, execution_id)}/webhook"
+
+
 def input_file(namespace_name: str, flow_id: str, execution_id: str, input_id: str, name: str) -> str:
     """Return the path of a file that was given as an input."""
     return f"{execution(namespace_name, flow_id, execution_id)}/inputs/{input_id}/{name}"

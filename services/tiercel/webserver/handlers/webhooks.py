@@ -23,10 +23,9 @@ from tiercel.model.flow import Flow
 from tiercel.model.state import State
 from tiercel.plugins.core.trigger.webhook import Webhook, WebhookTrigger
 from tiercel.runtime.expressions import Expressions
-from tiercel.webserver import creation, evaluation, inputs
+from tiercel.webserver import creation, evaluation, hookbody, inputs
 from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.creation import wait_for_end
-from tiercel.webserver.problem import BadBody, TooLarge
 from tiercel.webserver.reader import View
 from tiercel.webserver.request import AnyRequest
 
@@ -48,29 +47,41 @@ async def webhook(
     if request.scope["raw_path"].endswith(b"/"):
         raise NotFound(_NOTHING_BELOW)
     execution_id, at = creation.new_id(call.api)
-    variables = {"body": await _body(call), "headers": _headers(request), "parameters": _parameters(call)}
-    plain = creation.creation_event(flow, execution_id, at, creation.Wish(), None, "trigger")
-    info = TriggerInfo(id=trigger.id, type=trigger.type, variables=variables)
-    event = msgspec.structs.replace(plain, trigger=info)
-    context = _context(call, flow, event)
-    if not await call.api.expressions.rendered(
-        call.tenant_id, flow.dialect, lambda renderer: _holds(renderer, flow, trigger, event, context)
-    ):
+    received = await hookbody.received(call, flow, trigger.fetch_type, execution_id)
+    event = None
+    try:
+        variables = {**received, "headers": _headers(request), "parameters": _parameters(call)}
+        plain = creation.creation_event(flow, execution_id, at, creation.Wish(), None, "trigger")
+        info = TriggerInfo(id=trigger.id, type=trigger.type, variables=variables)
+        event = await _complete(call, flow, trigger, msgspec.structs.replace(plain, trigger=info))
+    finally:
+        if event is None:
+            await hookbody.drop(call, flow, execution_id, received)
+    if event is None:
         return Response(None, status_code=204)
-    labels = await call.api.expressions.rendered(
-        call.tenant_id, flow.dialect, lambda renderer: trigger_labels(flow, trigger, context, renderer.render)
-    )
-    event = msgspec.structs.replace(
-        event,
-        labels=creation.execution_labels(flow, dict(labels), execution_id, "trigger"),
-        inputs=await _inputs(call, flow, trigger, execution_id, context),
-    )
     execution = await creation.send(call.api, event)
     if not isinstance(trigger, Webhook) or not trigger.wait:
         return Response(creation.created_json(call.api, execution, call.is_new))
     await wait_for_end(call.api, execution_id)
     view = await call.api.reader.view(call.tenant_id, execution_id)
     return await _ended(call, flow, trigger, view)
+
+
+async def _complete(call: Call, flow: Flow, trigger: WebhookTrigger, event: CreateExecution) -> CreateExecution | None:
+    """Return the event with its labels and inputs, None when the trigger's conditions do not hold."""
+    context = _context(call, flow, event)
+    if not await call.api.expressions.rendered(
+        call.tenant_id, flow.dialect, lambda renderer: _holds(renderer, flow, trigger, event, context)
+    ):
+        return None
+    labels = await call.api.expressions.rendered(
+        call.tenant_id, flow.dialect, lambda renderer: trigger_labels(flow, trigger, context, renderer.render)
+    )
+    return msgspec.structs.replace(
+        event,
+        labels=creation.execution_labels(flow, dict(labels), event.execution_id, "trigger"),
+        inputs=await _inputs(call, flow, trigger, event.execution_id, context),
+    )
 
 
 @route(f"{_PATH}/{{rest:path}}", http_method=_METHODS, status_code=200, tags=["Executions"])
@@ -159,31 +170,6 @@ def _values(renderer: Renderer, value: Any, context: Mapping[str, Any]) -> Any:
     if isinstance(value, list | tuple):
         return [_values(renderer, part, context) for part in value]
     return value
-
-
-async def _body(call: Call) -> Any:
-    """
-    Return the body: an object or a list when it is JSON, else its text; None when there is none.
-
-    Whoever says that it is JSON is held to that: what was cut off on its way must start nothing.
-    """
-    body = await call.request.body()
-    if len(body) > call.api.settings.body_max:
-        raise TooLarge(f"The body has {len(body)} bytes; at most {call.api.settings.body_max} are taken.")
-    if not body:
-        return None
-    try:
-        found = msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
-        if _says_json(call.request):
-            raise BadBody(f"The body is not JSON, as its content type says: {error}.") from error
-        found = None
-    return found if isinstance(found, dict | list) else body.decode("utf-8", "replace")
-
-
-def _says_json(request: AnyRequest) -> bool:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return kind == "application/json" or kind.endswith("+json")
 
 
 def _headers(request: AnyRequest) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -11,11 +12,24 @@ from tiercel.model.task import Trigger
 from tiercel.plugins.registry import register
 
 
+class BodyFetch(StrEnum):
+    """What becomes of the body of a call; files of a form are stored whatever this says."""
+
+    FETCH = "FETCH"
+    """It is `trigger.body`: data when it is JSON, base64 when its content type is none of a text."""
+    STORE = "STORE"
+    """It goes to internal storage, and its URI is `trigger.uri`."""
+    NONE = "NONE"
+    """It is dropped."""
+
+
 class WebhookTrigger(Trigger, frozen=True, kw_only=True):
     """What every webhook has: a key that its callers must know."""
 
     key: Annotated[str, DYNAMIC, NOT_EMPTY, Meta(max_length=256)]
     """A secret part of the address: who knows it may start the flow."""
+    fetch_type: BodyFetch = BodyFetch.FETCH
+    """What becomes of the body of a call."""
 
 
 @register("io.kestra.plugin.core.trigger.Webhook", "io.kestra.core.models.triggers.types.Webhook")
