@@ -14,11 +14,11 @@ RETRY = {"type": "constant", "interval": "PT10S", "maxAttempts": 3, "behavior": 
 
 
 def failing(task_id: str, times: int = 99) -> Answer:
-    """A worker for which a task fails so many times."""
+    """A worker for which a task (or several, with spaces between) fails so many times."""
     left = [times]
 
     def answer(job: TaskJob) -> State:
-        if job.task_id != task_id or not left[0]:
+        if job.task_id not in task_id.split() or not left[0]:
             return State.SUCCESS
         left[0] -= 1
         return State.FAILED

@@ -378,9 +378,11 @@ def _rounds(draft: Draft, facts: Facts, seq: int, node: Node | None) -> bool:
 def _finish_flowable(draft: Draft, facts: Facts, seq: int, node: Node) -> None:
     branch = draft.branch(seq)
     state = guess(branch)
+    if draft.leave is None and retrying.retry_held(draft, facts, seq):
+        return
     if state is State.FAILED and draft.leave is None and retrying.retry_whole(draft, facts, seq, node):
         return
-    if state is State.SUCCESS and retrying.is_warned(node, facts, draft.get(seq).run):
+    if state is State.SUCCESS and retrying.is_warned(node, draft.get(seq).run):
         state = State.WARNING
     if isinstance(node.task, AllowFailure) and state is State.FAILED:
         state = State.WARNING

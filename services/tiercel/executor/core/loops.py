@@ -7,7 +7,7 @@ most, and the loop sends itself an event to go on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -17,12 +17,13 @@ from tiercel.errors import ExpressionError
 from tiercel.executor.core.claims import checked_in
 from tiercel.executor.core.context import all_runs
 from tiercel.executor.core.draft import Draft, replace
-from tiercel.executor.core.ending import set_outputs
+from tiercel.executor.core.ending import decides, set_outputs
 from tiercel.executor.core.facts import Facts, Missing, Want
 from tiercel.executor.core.plan import Kind, Node
 from tiercel.executor.core.rendering import Rendering
 from tiercel.expression.printing import java_text
 from tiercel.model.duration import format_duration, later
+from tiercel.model.execution import TaskRun
 from tiercel.model.live import Branch, OutputKind, OutputRecord, TimerKind
 from tiercel.model.state import State
 from tiercel.plugins.core.flow.each import EachParallel, EachSequential, ForEach
@@ -205,9 +206,18 @@ def next_round(draft: Draft, facts: Facts, seq: int) -> None:
 
 def forget_children(draft: Draft, facts: Facts, seq: int) -> None:
     """Remove all task runs inside a flowable that begins anew, with what they put out."""
+    _forget(draft, facts, lambda run: run.parent == seq)
+
+
+def forget_further(draft: Draft, facts: Facts, seq: int) -> None:
+    """Remove the task runs of the `errors` and `finally` of a flowable whose failed task is tried again."""
+    _forget(draft, facts, lambda run: run.parent == seq and not decides(facts.node_of(run.task_id)))
+
+
+def _forget(draft: Draft, facts: Facts, is_gone: Callable[[TaskRun], bool]) -> None:
     gone: set[int] = set()
     for record in all_runs(draft, facts):
-        if record.run.parent == seq or record.run.parent in gone:
+        if is_gone(record.run) or record.run.parent in gone:
             gone.add(record.run.seq)
     draft.removed.extend(sorted(gone))
     draft.removed_outputs.extend(sorted(gone))

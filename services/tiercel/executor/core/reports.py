@@ -92,7 +92,7 @@ def finished(draft: Draft, facts: Facts, event: TaskFinished) -> None:
     jobs.forget_job(draft, record, node)
     if state is State.FAILED and retrying.retry(draft, facts, event.seq, node):
         return
-    if state is State.SUCCESS and retrying.is_warned(node, facts, run):
+    if state is State.SUCCESS and retrying.is_warned(node, run):
         state = State.WARNING
     _end(draft, event.seq, node, state)
 
@@ -318,6 +318,8 @@ def retry_due(draft: Draft, facts: Facts, seq: int) -> None:
     if not draft.head.retrying and draft.execution.state is State.RETRYING:
         draft.move(State.RUNNING)
     draft.turn(seq, State.CREATED)
+    if record.run.parent is not None and retrying.may_be_held(node):
+        loops.forget_further(draft, facts, record.run.parent)
     if node.kind is Kind.RUNNABLE or node.kind is Kind.SUBFLOW:
         activate(draft, facts, seq, node, passes=True)
     elif node.kind.has_children:

@@ -202,7 +202,7 @@ def _recounted(
         warned=sum(1 for run in ended if run.state is State.WARNING),
         killed=0,
         done=tuple(run.task_id for run in ended),
-        data={key: value for key, value in old.data.items() if key not in ("decided", "waits", "expired")},
+        data={key: value for key, value in old.data.items() if key not in ("decided", "waits", "expired", "held")},
     )
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 
 from tiercel.executor.core.draft import Draft, replace
-from tiercel.executor.core.ending import end_attempt
+from tiercel.executor.core.ending import decides, end_attempt, fold
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.plan import Kind, Node
 from tiercel.model.backoff import next_try
 from tiercel.model.execution import TaskRun
 from tiercel.model.flow import Retry, RetryBehavior
-from tiercel.model.live import TimerKind
+from tiercel.model.live import Phase, TimerKind
 from tiercel.model.state import State
+
+HELD = "held"
+"""In the data of a flowable: the failed task that is tried again when its `errors` and `finally` have ended."""
 
 
 def policy_of(node: Node, facts: Facts) -> Retry | None:
@@ -62,8 +65,59 @@ def retry(draft: Draft, facts: Facts, seq: int, node: Node) -> bool:
     draft.turn(seq, State.FAILED)
     if policy.behavior is RetryBehavior.CREATE_NEW_EXECUTION:
         _retry_execution(draft, seq, due)
-    else:
+    elif not _holds(draft, facts, seq, node):
         _wait(draft, seq, due)
+    return True
+
+
+def _holds(draft: Draft, facts: Facts, seq: int, node: Node) -> bool:
+    """
+    Let the `errors` and `finally` of a flowable run before its failed task is tried again; False when there are none.
+
+    They do so when it is the flowable, or one around it, whose `retry` counts: a task's own retry comes first.
+    """
+    above = draft.get(seq).run.parent
+    assert facts.plan is not None
+    if above is None or not may_be_held(node) or policy_of(node, facts) is facts.plan.flow.retry:
+        return False
+    branch = draft.branch(above)
+    if branch.phase is not Phase.TASKS:
+        return False
+    held = {HELD: seq, "next": branch.next, "total": branch.total}
+    changes = {"live": branch.live - 1, "failed": branch.failed + 1, "data": {**branch.data, HELD: held}}
+    draft.set_branch(above, replace(branch, **changes))
+    draft.ready.append(above)
+    return True
+
+
+def may_be_held(node: Node) -> bool:
+    """Tell whether the flowable around a task has further lists to run when it has failed, and no siblings to await."""
+    around = node.parent
+    if around is None or node.task.retry is not None or not decides(node):
+        return False
+    further = around.branches.get("errors") or around.branches.get("finally")
+    return bool(further) and around.kind in (Kind.SEQUENTIAL, Kind.CHOICE, Kind.LOOP_UNTIL)
+
+
+def retry_held(draft: Draft, facts: Facts, seq: int) -> bool:
+    """Try the task again that has waited for the `errors` and `finally` of its flowable; False when there is none."""
+    branch = draft.branch(seq)
+    if HELD not in branch.data:
+        return False
+    held = branch.data[HELD]
+    data = {key: value for key, value in branch.data.items() if key != HELD}
+    child = held[HELD]
+    node = facts.node_of(draft.get(child).run.task_id)
+    policy = policy_of(node, facts) if node is not None else None
+    dialect = str(facts.plan.flow.dialect) if facts.plan is not None else "2.x"
+    due = next_date(policy, draft.get(child).run, draft, dialect) if policy is not None else None
+    if due is None:
+        draft.set_branch(seq, replace(branch, data=data))
+        fold(draft, child)
+        return False
+    changes = {"phase": Phase.TASKS, "next": held["next"], "total": held["total"], "live": 1, "failed": 0, "data": data}
+    draft.set_branch(seq, replace(branch, **changes))
+    _wait(draft, child, due)
     return True
 
 
@@ -103,7 +157,7 @@ def _retry_execution(draft: Draft, seq: int, due: datetime) -> None:
     draft.leave = State.RETRIED
 
 
-def is_warned(node: Node, facts: Facts, run: TaskRun) -> bool:
-    """Tell whether a success after a retry counts as a warning."""
-    policy = node.task.retry if _as_whole(node) else policy_of(node, facts)
+def is_warned(node: Node, run: TaskRun) -> bool:
+    """Tell whether a success after a retry counts as a warning: as the task's own retry says."""
+    policy = node.task.retry if _as_whole(node) or not node.kind.has_children else None
     return policy is not None and policy.warning_on_retry and run.attempt > 1
