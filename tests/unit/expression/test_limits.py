@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.fuzz.templates import tried
 from tests.unit.expression.conftest import renderer
 from tiercel.errors import ExpressionError
-from tiercel.expression import Limits
+from tiercel.expression import Limits, java_regex
 from tiercel.expression.analysis import reach
 from tiercel.expression.failure import LimitExceeded
 
@@ -41,6 +41,13 @@ def test_what_grows_without_end_is_stopped(text: str) -> None:
     """Doubling values, deep nesting and long loops end with an error."""
     with pytest.raises(ExpressionError):
         renderer(limits=Limits(step_count_max=100_000)).render(text, {"loop_": "{{ render(loop_) }}"})
+
+
+def test_splitting_at_a_plain_text_needs_no_regular_expression(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of many lines would take its time otherwise."""
+    monkeypatch.setattr(java_regex, "compiled", None)
+
+    assert '["a","b","c\\nd"]' == renderer().render("{{ x | split(n, 3) }}", {"x": "a\nb\nc\nd", "n": "\n"})
 
 
 def test_time_is_bounded() -> None:
