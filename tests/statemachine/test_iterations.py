@@ -220,6 +220,24 @@ def test_a_pause_inside_pauses_the_loop_and_a_resume_reaches_it() -> None:
     assert 0 == family.root.head.paused
 
 
+@pytest.mark.parametrize("condition", ["{{ item.index >= 1 }}", "{{ iteration.outputs.x == 'b' }}"])
+def test_a_loop_that_breaks_begins_no_more_iterations(condition: str) -> None:
+    """The condition sees the iteration that has ended; those that run end as they would have."""
+    outputs = [{"id": "x", "type": "STRING", "value": "{{ item.value }}"}]
+    family = Family(looped("x", breakWhen=condition, outputs=outputs)).create().run()
+
+    assert [("loop", "SUCCESS"), ("end", "SUCCESS")] == family.root.states()
+    assert 2 == len(family.children())
+
+
+def test_a_loop_whose_break_cannot_be_told_fails() -> None:
+    """With the reason."""
+    family = Family(looped("x", breakWhen="{{ nothing }}")).create().run()
+
+    assert [("loop", "FAILED")] == family.root.states()
+    assert any("nothing" in line for line in family.root.logs)
+
+
 def test_a_resume_reaches_every_iteration_that_is_paused() -> None:
     """A resume of one iteration is for that one; the loop is PAUSED as long as another is."""
     family = Family(looped({"id": "p", "type": CORE + "Pause"}, concurrencyLimit=0)).create()

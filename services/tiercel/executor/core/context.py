@@ -114,7 +114,7 @@ def _outer(task_id: str, draft: Draft, facts: Facts) -> list[OutputRecord] | Non
     return found
 
 
-def _item(loop: LoopRun) -> dict[str, Any]:
+def item_of(loop: LoopRun) -> dict[str, Any]:
     """Return the variable `item` of an iteration."""
     shown = [_shown(item) for item in loop.parents]
     own = _shown(LoopItem(index=loop.index, key=loop.key, value=loop.value))
@@ -311,7 +311,7 @@ def context_of(
     if flow.variables or execution.variables:
         plain["vars"] = visible(flow.variables, execution)
     if execution.loop_run is not None:
-        plain["item"] = _item(execution.loop_run)
+        plain.setdefault("item", item_of(execution.loop_run))
     if execution.trigger is not None:
         plain["trigger"] = _trigger_of(execution, flow)
     if run is not None:

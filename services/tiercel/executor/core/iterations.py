@@ -17,6 +17,7 @@ import msgspec
 from tiercel.errors import ExpressionError
 from tiercel.executor.core import intervals, iteration_control, loops
 from tiercel.executor.core.claims import checked_in
+from tiercel.executor.core.context import item_of
 from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.ending import guess, keep_outputs, set_outputs
 from tiercel.executor.core.facts import Facts, Missing, Want
@@ -127,7 +128,8 @@ def advance(draft: Draft, facts: Facts, seq: int, node: Node) -> State | None:
         start_next(draft, seq, lambda index: _create(draft, facts, seq, node, index))
     branch = draft.branch(seq)
     broken = task.transmit_failed and (branch.failed or branch.killed)
-    over = broken or (branch.ended >= branch.total and branch.live <= 0)
+    due = branch.next if branch.data.get("left") else branch.total
+    over = broken or (branch.ended >= due and branch.live <= 0)
     _show(draft, facts, seq, over=bool(over))
     if not over:
         return None
@@ -138,7 +140,7 @@ def _may_start(draft: Draft, facts: Facts, seq: int, task: Loop) -> bool:
     branch = draft.branch(seq)
     if task.transmit_failed and (branch.failed or branch.killed):
         return False
-    if branch.next >= branch.total and not branch.data.get("again"):
+    if (branch.next >= branch.total or branch.data.get("left")) and not branch.data.get("again"):
         return False
     if branch.live >= (task.concurrency_limit or facts.around.jobs_max):
         return False
@@ -172,15 +174,8 @@ def start_next(draft: Draft, seq: int, create: Callable[[int], CreateExecution])
 def _create(draft: Draft, facts: Facts, seq: int, node: Node, index: int) -> CreateExecution:
     execution = draft.execution
     run = draft.get(seq).run
-    around = execution.loop_run
-    item = _item(draft, facts, seq, index)
-    draft.started_bytes += len(item.value)
-    parents = (
-        () if around is None else (*around.parents, LoopItem(index=around.index, key=around.key, value=around.value))
-    )
-    task = node.task
-    assert isinstance(task, Loop)
-    is_file = "uri" in draft.branch(seq).data
+    loop_run = _loop_run(draft, facts, seq, node, index)
+    draft.started_bytes += len(loop_run.value)
     return CreateExecution(
         execution_id=iteration_control.child_id(run, index),
         at=draft.at,
@@ -198,16 +193,30 @@ def _create(draft: Draft, facts: Facts, seq: int, node: Node, index: int) -> Cre
         kind=ExecutionKind.LOOP,
         fixtures=execution.fixtures,
         breakpoints=execution.breakpoints,
-        loop_run=LoopRun(
-            task_id=node.id,
-            task_run_id=run.id,
-            index=index,
-            key=item.key,
-            value=item.value,
-            parents=parents,
-            executions=(*(around.executions if around is not None else ()), execution.id),
-            stores=task.fetch_type is FetchType.STORE or (task.fetch_type is FetchType.AUTO and is_file),
-        ),
+        loop_run=loop_run,
+    )
+
+
+def _loop_run(draft: Draft, facts: Facts, seq: int, node: Node, index: int) -> LoopRun:
+    """Return what an iteration is told of the loop."""
+    task = node.task
+    assert isinstance(task, Loop)
+    execution = draft.execution
+    around = execution.loop_run
+    item = _item(draft, facts, seq, index)
+    parents = (
+        () if around is None else (*around.parents, LoopItem(index=around.index, key=around.key, value=around.value))
+    )
+    is_file = "uri" in draft.branch(seq).data
+    return LoopRun(
+        task_id=node.id,
+        task_run_id=draft.get(seq).run.id,
+        index=index,
+        key=item.key,
+        value=item.value,
+        parents=parents,
+        executions=(*(around.executions if around is not None else ()), execution.id),
+        stores=task.fetch_type is FetchType.STORE or (task.fetch_type is FetchType.AUTO and is_file),
     )
 
 
@@ -220,6 +229,19 @@ def child_ended(draft: Draft, facts: Facts, event: ChildEnded, node: Node) -> No
     if task.outputs and task.fetch_type is not FetchType.NONE and event.outputs is not None:
         _collect(draft, facts, event.seq, node, event.iteration or 0, event.outputs)
     draft.ready.append(event.seq)
+    branch = draft.branch(event.seq)
+    if task.break_when is not None and not branch.data.get("left") and _breaks(draft, facts, event, node):
+        draft.set_branch(event.seq, replace(branch, data={**branch.data, "left": True}))
+
+
+def _breaks(draft: Draft, facts: Facts, event: ChildEnded, node: Node) -> bool:
+    """Tell whether the loop is to begin no more iterations after this one."""
+    task = node.task
+    assert isinstance(task, Loop)
+    ended = {"executionId": event.child_id, "state": str(event.state), "outputs": event.outputs or {}}
+    item = item_of(_loop_run(draft, facts, event.seq, node, event.iteration or 0))
+    rendering = Rendering(draft, facts, draft.get(event.seq).run, node, item=item, iteration=ended)
+    return rendering.holds(task.break_when)
 
 
 def count(draft: Draft, event: ChildEnded) -> bool:

@@ -279,7 +279,10 @@ def child_ended(draft: Draft, facts: Facts, event: ChildEnded) -> None:
     node = facts.node_of(record.run.task_id)
     if node is not None and node.kind.iterates:
         count = iterations.child_ended if node.kind is Kind.LOOP else foreach_item.child_ended
-        count(draft, facts, event, node)
+        try:
+            count(draft, facts, event, node)
+        except FlowAuthorError as error:
+            fail(draft, facts, event.seq, node, str(error))
         return
     if record.child_id not in (event.child_id, event.original_id):
         return

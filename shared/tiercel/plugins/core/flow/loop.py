@@ -53,6 +53,8 @@ class Loop(TaskList, frozen=True, kw_only=True):
     """What each iteration gives."""
     fetch_type: FetchType = FetchType.AUTO
     """Where the outputs of the iterations go."""
+    break_when: Annotated[bool | str | None, DYNAMIC] = None
+    """Asked of an ended iteration (`item`, `iteration.executionId`, `.state`, `.outputs`); true: no other begins."""
 
     def objections(self) -> Iterator[Objection]:
         if not (isinstance(self.values, str) and uris.is_uri(self.values.strip())):
