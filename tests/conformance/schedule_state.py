@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -34,33 +34,34 @@ BACKFILL: Final = {
 
 
 def expect_value(where: str, found: Any, claim: Any) -> None:
-    """Check a field of a state: dates compare as instants."""
-    if isinstance(claim, Mapping) and isinstance(found, Mapping):
-        for name, inner in claim.items():
-            expect_value(f"{where}.{name}", found.get(name), inner)
-        return
-    if not isinstance(claim, Mapping):
-        if isinstance(claim, str) and isinstance(found, datetime):
-            expect(where, instant(claim), found)
-        else:
-            expect(where, claim, found)
-        return
-    for name, bound in claim.items():
-        holds = {
-            "any_of": lambda bound=bound: any(at(bound_one) == found for bound_one in bound),
-            "after": lambda bound=bound: found is not None and found > at(bound),
-            "at_least": lambda bound=bound: found is not None and found >= at(bound),
-            "at_most": lambda bound=bound: found is not None and found <= at(bound),
-            "day_of_week": lambda bound=bound: found is not None and found.strftime("%A").upper() == bound,
-            "not_null": lambda bound=bound: (found is not None) == bound,
-        }[name]()
-        if not holds:
-            raise Mismatch(f"{where} is {found}, expected {name} {bound}")
+    """Check a field of a state: dates compare as instants; a claim is a value, bounds by name, or fields of a part."""
+    if isinstance(claim, Mapping):
+        for name, wanted in claim.items():
+            if name in BOUNDS:
+                if not BOUNDS[name](found, wanted):
+                    raise Mismatch(f"{where} is {found}, expected {name} {wanted}")
+            else:
+                expect_value(f"{where}.{name}", found.get(name) if isinstance(found, Mapping) else None, wanted)
+    elif isinstance(claim, str) and isinstance(found, datetime):
+        expect(where, instant(claim), found)
+    else:
+        expect(where, claim, found)
 
 
 def at(text: Any) -> datetime:
     """Return the instant that a case names."""
     return text if isinstance(text, datetime) else instant(str(text))
+
+
+BOUNDS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    "any_of": lambda found, dates: any(at(date) == found for date in dates),
+    "after": lambda found, date: found is not None and found > at(date),
+    "at_least": lambda found, date: found is not None and found >= at(date),
+    "at_most": lambda found, date: found is not None and found <= at(date),
+    "day_of_week": lambda found, day: found is not None and found.strftime("%A").upper() == day,
+    "not_null": lambda found, wanted: (found is not None) == wanted,
+}
+"""What a case may say of a value without naming it."""
 
 
 def view_of(state: TriggerState) -> dict[str, Any]:

@@ -168,6 +168,18 @@ def test_a_backfill_fires_inside_its_bounds_and_gives_the_date_back() -> None:
     assert (None, at("11:00:00")) == (decision.state.backfill, decision.state.next_evaluation_date)
 
 
+def test_a_backfill_shows_the_date_at_hand_and_ends_with_the_date_that_follows_now() -> None:
+    """A backfill that kept no date of the schedule aside does not leave one of its own behind."""
+    backfill = Backfill(start=at("09:00:00"), end=at("10:00:00"), current_date=at("09:00:00"))
+    running = state(next_evaluation_date=at("09:00:00"), backfill=backfill)
+    first = due(running, plan(allowConcurrent=True), NOW, render).state
+    assert first is not None
+    assert at("10:00:00") == first.next_evaluation_date
+    last = due(first, plan(allowConcurrent=True), NOW, render).state
+    assert last is not None
+    assert (None, at("11:00:00")) == (last.backfill, last.next_evaluation_date)
+
+
 def test_an_answer_of_a_worker_fires_locks_and_sets_the_next_evaluation() -> None:
     """Nothing found: the lock goes; an error is told, and with `failOnTriggerError` an execution fails."""
     waiting = state(kind="POLLING", locked=True, evaluating_since=NOW)

@@ -2,7 +2,8 @@
 Backfills: a schedule is run over a past stretch of time, one date after the other.
 
 `current_date` is where it stands: the first date from there on is the next to fire. Meanwhile the schedule itself
-rests, with its next date kept aside; `next_evaluation_date` shows the first date after `current_date`.
+rests, with its next date kept aside; `next_evaluation_date` shows the date at hand, and before anything has fired the
+one after it.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def fired(state: TriggerState, plan: TriggerPlan, now: datetime, render: Render)
     if slot is None or slot > backfill.end:
         return over(state, plan, now, render), ()
     if slot > now:
-        return shown(_at(state, backfill, slot), plan, now, render), ()
+        return _at(state, backfill, slot), ()
     execution_id = ids.derived_id(now, plan.uid, slot.isoformat(), "backfill", str(state.version))
     following = dates.first_after(plan, slot, now, render)
     effect: Effect
@@ -80,12 +81,15 @@ def fired(state: TriggerState, plan: TriggerPlan, now: datetime, render: Render)
         failed=why,
     )
     gone_on = msgspec.structs.replace(
-        state, evaluated_at=slot, last_triggered_date=now if holds else state.last_triggered_date
+        state,
+        evaluated_at=slot,
+        last_triggered_date=now if holds else state.last_triggered_date,
+        next_evaluation_date=None,  # what it showed was a date of the backfill
     )
     if following is None or following > backfill.end:
         gone_on = over(gone_on, plan, now, render)
     else:
-        gone_on = shown(_at(gone_on, backfill, following), plan, now, render)
+        gone_on = _at(gone_on, backfill, following)
     if not holds:
         return gone_on, ()
     return (locked(gone_on, plan, execution_id) if why is None else gone_on), (effect,)
@@ -118,7 +122,8 @@ def shown(state: TriggerState, plan: TriggerPlan, now: datetime, render: Render)
 
 
 def _at(state: TriggerState, backfill: Backfill, date: datetime) -> TriggerState:
-    return msgspec.structs.replace(state, backfill=msgspec.structs.replace(backfill, current_date=date))
+    at_hand = msgspec.structs.replace(backfill, current_date=date)
+    return msgspec.structs.replace(state, backfill=at_hand, next_evaluation_date=date)
 
 
 def _instant(value: Any) -> datetime:
