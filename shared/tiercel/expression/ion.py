@@ -6,7 +6,7 @@ Dates that Ion has no word for are texts with their Java type as annotation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from io import BytesIO
@@ -102,9 +102,19 @@ def _annotated(value: Any) -> str:
 
 def loads(data: str | bytes) -> list[Any]:
     """Read all values of an Ion text or file; raise ValueError when it is not Ion."""
+    return list(_values(data))
+
+
+def first(data: str | bytes) -> Any:
+    """Read the first value, None when there is none; what follows need not be Ion. Raise ValueError when it is none."""
+    return next(_values(data), None)
+
+
+def _values(data: str | bytes) -> Iterator[Any]:
     source = data.encode() if isinstance(data, str) else data
     try:
-        return [_plain(value) for value in simpleion.load(BytesIO(source), single_value=False, parse_eagerly=True)]
+        for value in simpleion.load(BytesIO(source), single_value=False, parse_eagerly=False):
+            yield _plain(value)
     except (IonException, EOFError, RecursionError) as error:
         raise ValueError(f"Invalid ion: {error}") from error
 

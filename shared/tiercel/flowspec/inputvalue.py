@@ -198,7 +198,7 @@ def _structured(kind: InputType, value: Any) -> Any:
         if kind is InputType.JSON:
             return json_text.loads(value)
         if kind is InputType.ION:
-            return next(iter(ion.loads(value)), None)
+            return ion.first(value)
         documents = read_documents(value)
     except (ValueError, RecursionError, InvalidFlow, yaml.YAMLError) as error:
         raise ValueError(f"Expected `{kind}` but received `{value[:200]}` with errors: {error}") from error

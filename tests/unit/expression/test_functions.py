@@ -26,6 +26,7 @@ FLOW: dict[str, Any] = {"flow": {"id": "my_flow", "namespace": "my.company"}, "e
         ("fromJson('{\"a\": [1, 2.5, 99999999999]}').a", "[1,2.5,99999999999]"),
         ("fromJson(null)", ""),
         ("fromIon('{a:1,b:\"x\"} {a:2}').b", "x"),
+        ("fromIon('{a:1} {b:').a", "1"),
         ("fromIon('{a:1} {a:2}', allRows=true)", '[{"a":1},{"a":2}]'),
         ("fromIon('2024-04-21T23:00:00.000Z')", "2024-04-21T23:00:00Z"),
         ("fromIon('{a:null,b:null.int,c:[null.string]}')", '{"a":null,"b":null,"c":[null]}'),

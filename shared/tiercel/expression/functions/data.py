@@ -39,12 +39,9 @@ def _from_ion(args: Args, call: Call) -> Any:
     if not isinstance(source, (str, bytes)):
         raise call.fail("The 'fromIon' function expects an argument 'ion' with type string.")
     try:
-        rows = ion.loads(source)
+        return ion.loads(source) if args.get("allRows") else ion.first(source)
     except ValueError as error:
         raise call.fail(str(error)) from error
-    if args.get("allRows"):
-        return rows
-    return rows[0] if rows else None
 
 
 def _yaml(args: Args, call: Call) -> Any:
