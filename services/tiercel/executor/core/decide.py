@@ -159,6 +159,9 @@ def _apply_command(draft: Draft, facts: Facts, event: ExecutionOnly) -> None:
         case events.RestartRequested():
             if restarting.restart(draft, facts):
                 lifecycle.request_start(draft, facts)
+            elif draft.execution.state is State.PAUSED:
+                # The loop around has begun anew, and knows nothing of the pause.
+                iteration_control.tell(draft, is_paused=True)
         case events.ReplayRequested():
             replaying.replay(draft, facts, event)
         case events.TaskRunStateRequested():

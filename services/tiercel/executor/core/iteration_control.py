@@ -105,20 +105,28 @@ def pass_resume(
 
 def tell_pause(draft: Draft, base: Aggregate | Draft | None) -> None:
     """Tell the loop around that this iteration has paused, or goes on."""
-    if not draft.exists or draft.execution.kind is not ExecutionKind.LOOP or draft.execution.parent is None:
+    if not draft.exists:
         return
     known = base is not None and (not isinstance(base, Draft) or base.exists)
     was = base is not None and known and base.head.execution.state is State.PAUSED
     now = draft.execution.state is State.PAUSED
-    if was == now or draft.execution.state.is_terminated:
-        return
+    if was != now and not draft.execution.state.is_terminated:
+        tell(draft, is_paused=now)
+
+
+def tell(draft: Draft, *, is_paused: bool) -> None:
+    """Tell the loop around, when there is one, whether this iteration is paused."""
     parent = draft.execution.parent
-    send(
-        draft,
-        IterationPaused(
-            execution_id=parent.execution_id, at=draft.at, seq=parent.seq, iteration=parent.iteration or 0, paused=now
-        ),
+    if draft.execution.kind is not ExecutionKind.LOOP or parent is None:
+        return
+    message = IterationPaused(
+        execution_id=parent.execution_id,
+        at=draft.at,
+        seq=parent.seq,
+        iteration=parent.iteration or 0,
+        paused=is_paused,
     )
+    send(draft, message)
 
 
 def kill(draft: Draft, record: RunRecord, *, cascade: bool) -> bool:
