@@ -116,6 +116,23 @@ async def test_a_moved_folder_keeps_its_revisions(stage: Stage) -> None:
     await stage.call("PUT", f"{FILES}?from=/new/a.txt&to=/taken.txt", 409)
 
 
+async def test_what_can_be_no_place_for_a_file_is_refused(stage: Stage) -> None:
+    """A folder within itself, a path below a file, and that of a folder; nothing is left of the attempts."""
+    await put(stage, "/old/a.txt", b"one")
+    await put(stage, "/file.txt", b"x")
+
+    inside = await stage.call("PUT", f"{FILES}?from=/old&to=/old/new/deeper", 409)
+    below = await stage.call("PUT", f"{FILES}?from=/old&to=/file.txt/old", 422)
+    folder = await put(stage, "/old", b"x", status=422)
+
+    assert "Conflict: '/old' cannot be moved to '/old/new/deeper', which is below it." == inside["message"]
+    assert "Illegal argument: 'file.txt' is a file; nothing can be stored below it." == below["message"]
+    assert "'old' is a folder; a file cannot take its place." in folder
+    assert ["/file.txt", "/old/a.txt"] == sorted(await stage.call("GET", f"{FILES}/search?q="))
+    names = [each["fileName"] for each in await stage.call("GET", f"{FILES}/directory?path=/old")]
+    assert ["a.txt"] == names
+
+
 @pytest.mark.parametrize(
     ("method", "path", "expected"),
     [

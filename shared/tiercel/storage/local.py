@@ -119,6 +119,8 @@ class LocalStorage:
             os.fdatasync(file.fileno())
 
     def _publish(self, temporary: Path, target: Path, metadata: Mapping[str, str] | None) -> None:
+        if target.is_dir():
+            raise Refused(f"'{target.name}' is a folder; a file cannot take its place.")
         # Metadata first: who sees the new content must not read an older expiry with it.
         beside = _beside(target)
         if metadata:
@@ -127,10 +129,7 @@ class LocalStorage:
             note.replace(beside)
         else:
             beside.unlink(missing_ok=True)
-        try:
-            temporary.replace(target)
-        except IsADirectoryError as error:
-            raise Refused(f"'{target.name}' is a folder; a file cannot take its place.") from error
+        temporary.replace(target)
 
     async def exists(self, tenant_id: str, uri: str) -> bool:
         """Tell whether a file or folder is there."""
@@ -311,7 +310,10 @@ def _unless_gone(_: Any, __: str, info: tuple[type[BaseException], BaseException
 def _move(source: Path, target: Path, uri: str) -> None:
     if not source.exists():
         raise place.missing(uri)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise Refused(f"'{target.parent.name}' is a file; nothing can be stored below it.") from error
     source.replace(target)
     if _beside(source).exists():
         _beside(source).replace(_beside(target))

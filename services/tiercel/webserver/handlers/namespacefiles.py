@@ -189,9 +189,12 @@ async def _pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> AsyncIter
 
 @put(_FILES, status_code=200, tags=["Files"])
 async def move_file(request: AnyRequest, namespace: FromPath[str]) -> None:
-    """Move a namespace file or folder; nothing is overwritten."""
+    """Move a namespace file or folder; nothing is overwritten, and no folder goes into itself."""
     call = Call(request)
-    if await call.api.storage.exists(call.tenant_id, path_of(call, namespace, "to")):
+    source, target = path_of(call, namespace, "from"), path_of(call, namespace, "to")
+    if target.startswith(f"{source.rstrip('/')}/"):
+        raise Conflict(f"'{call.query.one('from')}' cannot be moved to '{call.query.one('to')}', which is below it.")
+    if await call.api.storage.exists(call.tenant_id, target):
         raise Conflict(f"'{call.query.one('to')}' exists already; delete it first.")
     await files_of(call, namespace).move(given(call, "from"), given(call, "to"))
 
