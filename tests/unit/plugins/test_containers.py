@@ -173,6 +173,18 @@ async def test_properties_reach_the_engine(bench: Bench, fake: FakeEngine) -> No
     } == said["HostConfig"]
 
 
+async def test_labels_stand_beside_those_of_the_worker(bench: Bench, fake: FakeEngine) -> None:
+    """Values are rendered and are texts; a label by which the worker finds its containers stays."""
+    given = {"team": "{{ name }}", "version": 2, "tiercel/worker": "other"}
+
+    outcome = await run(bench, fake, "true", runner={"labels": given})
+
+    assert outcome.state is State.SUCCESS, outcome.error
+    said = fake.made[0].specification["Labels"]
+    assert ("World", "2", leftovers.SIGN.name) == (said["team"], said["version"], said["tiercel/worker"])
+    assert "e" == said["kestra.io/execution-id"]
+
+
 async def test_what_the_operator_does_not_allow_is_refused(bench: Bench, fake: FakeEngine) -> None:
     """The sentence names the setting; no container is made."""
     outcome = await run(bench, fake, "true", runner={"privileged": True})

@@ -55,7 +55,8 @@ async def specification(context: RunContext, runner: DockerRunner, wanted: Wante
         "Cmd": wanted.command,
         "Env": [f"{name}={value}" for name, value in wanted.environment.items()],
         "WorkingDir": str(wanted.folder),
-        "Labels": dict(wanted.labels),
+        # Those of the worker win: by them it finds what is left over.
+        "Labels": {**(await context.render(runner.labels, dict[str, str]) or {}), **wanted.labels},
         "AttachStdout": True,
         "AttachStderr": True,
         "Tty": False,

@@ -152,6 +152,8 @@ class DockerRunner(TaskRunner, frozen=True, kw_only=True):
     """The network: `bridge`, `host`, `none`, …"""
     port_bindings: Annotated[list[str] | str | None, DYNAMIC] = None
     """Ports that are open to the machine, `8080:80`."""
+    labels: Annotated[dict[str, Any] | str | None, DYNAMIC] = None
+    """Labels of the container, beside those that tell whose it is."""
     volumes: Annotated[list[str] | str | None, DYNAMIC] = None
     """Folders of the machine, `/here:/there[:ro]`; the operator must allow them."""
     pull_policy: Annotated[str | PullPolicy, DYNAMIC] = PullPolicy.IF_NOT_PRESENT
