@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -142,8 +142,7 @@ class Query:
         if ranges:
             if starts:
                 raise Refused("The parameters startDate and timeRange are mutually exclusive; give one of them.")
-            length = _duration(ranges[-1])
-            filters.append(Filter(field=Field.START_DATE, op=Op.GREATER_THAN_OR_EQUAL_TO, value=now - length))
+            filters.append(Filter(field=Field.START_DATE, op=Op.GREATER_THAN_OR_EQUAL_TO, value=_ago(now, ranges[-1])))
         if starts and ends and min(starts) > max(ends):
             raise Refused("Start date must be before End Date")
         return filters
@@ -251,14 +250,21 @@ def read_instant(name: str, text: str) -> datetime:
     """Read an instant in ISO-8601; without an offset it is UTC."""
     try:
         at = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text.strip())
-    except ValueError:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise Refused(
             f"The parameter '{name}' must be an instant such as '2026-01-31T12:00:00Z', not '{text}'."
         ) from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
-def _duration(text: str) -> Any:
+def _ago(now: datetime, length: str) -> datetime:
+    try:
+        return now - _duration(length)
+    except OverflowError:
+        raise Refused(f"The timeRange '{length}' reaches beyond the years 1 and 9999.") from None
+
+
+def _duration(text: str) -> timedelta:
     try:
         return parse_duration(text)
     except ValueError as error:

@@ -58,6 +58,9 @@ def test_a_time_range_ends_now() -> None:
     [
         ("state=NONSENSE", "'NONSENSE' is not a state"),
         ("timeRange=P1Y", "'P1Y' is not a duration"),
+        ("startDate=0001-01-01T00:00:00%2B14:00", "The parameter 'startDate' must be an instant"),
+        ("timeRange=P9999999D", "'P9999999D' reaches beyond the years 1 and 9999"),
+        ("filters[timeRange][EQUALS]=-P9999999D", "'-P9999999D' reaches beyond the years 1 and 9999"),
         ("timeRange=PT1H&startDate=2026-01-01T00:00:00Z", "mutually exclusive"),
         ("startDate=2026-01-02T00:00:00Z&endDate=2026-01-01T00:00:00Z", "Start date must be before End Date"),
         ("startDate=yesterday", "must be an instant"),
