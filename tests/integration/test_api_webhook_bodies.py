@@ -50,6 +50,7 @@ async def stored(stage: Stage) -> list[str]:
         ("application/yaml", b"a: 1", "a: 1"),
         ("application/atom+xml", b"<a/>", "<a/>"),
         ("text/csv", b"a,b", "a,b"),
+        ("application/x-ndjson", b"{}\n{}\n", "{}\n{}\n"),
         ("text/plain", b'{"a": 1}', {"a": 1}),
         ("", b"text", "text"),
         ("application/octet-stream", b"", None),

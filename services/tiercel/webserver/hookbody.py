@@ -15,7 +15,9 @@ from tiercel.webserver import multipart
 from tiercel.webserver.context import Call
 from tiercel.webserver.problem import BadBody, TooLarge
 
-_TEXTS: Final = frozenset({"json", "xml", "x-www-form-urlencoded", "yaml", "x-yaml", "csv"})
+_TEXTS: Final = frozenset(
+    {"json", "x-ndjson", "ndjson", "jsonl", "xml", "x-www-form-urlencoded", "yaml", "x-yaml", "csv", "graphql", "sql"}
+)
 _TEXT_SUFFIXES: Final = ("+json", "+xml", "+yaml")
 
 
