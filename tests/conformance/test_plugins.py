@@ -305,7 +305,7 @@ class CounterTask(RunnableTask, frozen=True, kw_only=True):
 
 class AdditionalPlugin(Plugin, frozen=True, kw_only=True):
     def say(self) -> str:
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: the two below say it
 
 
 @register("io.kestra.core.plugins.AdditionalPluginTest$AdditionalPluginTest1")

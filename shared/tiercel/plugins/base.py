@@ -249,7 +249,7 @@ class RunnableTask(Task, frozen=True, kw_only=True):
 
     async def run(self, context: RunContext) -> Mapping[str, Any] | TaskResult | None:
         """Do the work and return the outputs; raise TaskFailed with a sentence when it cannot be done."""
-        raise NotImplementedError(f"{type(self).__name__} says nothing about what it does.")
+        raise NotImplementedError(f"{type(self).__name__} says nothing about what it does.")  # abstract
 
 
 def only_computes(task: Task) -> bool:
@@ -321,7 +321,7 @@ class PluginRunner(TaskRunner, frozen=True, kw_only=True):
 
     async def run(self, context: RunContext, work: Work) -> int:
         """Run the command to its end, stop it when cancelled, and return its exit code."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how it runs a command.")
+        raise NotImplementedError(f"{type(self).__name__} does not say how it runs a command.")  # abstract
 
 
 class PollingTrigger(Trigger, frozen=True, kw_only=True):
@@ -331,7 +331,7 @@ class PollingTrigger(Trigger, frozen=True, kw_only=True):
 
     async def evaluate(self, context: RunContext) -> Mapping[str, Any] | None:
         """Return the trigger's variables of an execution to start, None when there is nothing."""
-        raise NotImplementedError(f"{type(self).__name__} says nothing about what it looks for.")
+        raise NotImplementedError(f"{type(self).__name__} says nothing about what it looks for.")  # abstract
 
 
 class RealtimeTrigger(Trigger, frozen=True, kw_only=True):
@@ -339,4 +339,4 @@ class RealtimeTrigger(Trigger, frozen=True, kw_only=True):
 
     def events(self, context: RunContext) -> AsyncIterator[Mapping[str, Any]]:
         """Yield the trigger's variables of each execution to start, until cancelled."""
-        raise NotImplementedError(f"{type(self).__name__} says nothing about what it listens to.")
+        raise NotImplementedError(f"{type(self).__name__} says nothing about what it listens to.")  # abstract
