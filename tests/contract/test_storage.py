@@ -54,9 +54,12 @@ async def test_a_stream_and_a_file_are_stored_as_bytes_are(storage: Storage, tmp
 
     await storage.put(TENANT, FILE, path)
     assert b"from a path" == await storage.read(TENANT, FILE)
+    await storage.put(TENANT, "/final", path, final=True)
+    path.unlink()
+    assert b"from a path" == await storage.read(TENANT, "/final")
     path.write_bytes(b"from an open file")
     with path.open("rb") as file:
-        await storage.put(TENANT, FILE, file)
+        await storage.put(TENANT, FILE, file, final=True)
         assert b"from an open file" == await storage.read(TENANT, FILE)
         assert not file.closed
     await storage.put(TENANT, FILE, _chunks(b"from ", b"a stream"))
@@ -88,8 +91,9 @@ async def test_a_file_of_many_parts_is_the_same_in_all_forms(storage: Storage, t
             await storage.put(TENANT, FILE, form)
 
             assert content == await storage.read(TENANT, FILE)
-            assert size == await storage.fetch(TENANT, FILE, tmp_path / "fetched")
-            assert content == (tmp_path / "fetched").read_bytes()
+            for read_only in (False, True):
+                assert size == await storage.fetch(TENANT, FILE, tmp_path / "fetched", read_only=read_only)
+                assert content == (tmp_path / "fetched").read_bytes()
             assert size == (await storage.attributes(TENANT, FILE)).size
 
 

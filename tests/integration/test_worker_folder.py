@@ -50,6 +50,23 @@ async def test_a_folder_runs_its_tasks_one_by_one(world: World) -> None:
     assert b"World" == await world.storage.read("main", uri)
 
 
+async def test_what_a_task_has_stored_is_not_changed_by_the_next_one_in_its_folder(world: World) -> None:
+    """The second writes to the same file; each kept what was there at its end, and so did the folder."""
+    commands = {"first": "echo 1 > out.txt", "second": "echo 2 >> out.txt", "third": "echo 3 >> out.txt"}
+    tasks = [
+        {"id": name, "type": SHELL, "commands": [command], "outputFiles": ["out.txt"]}
+        for name, command in commands.items()
+    ]
+    await world.send({"id": "wd", "type": FOLDER, "outputFiles": ["out.txt"], "tasks": tasks})
+    finished = await world.finished()
+
+    children = [event for event in await world.events() if isinstance(event, ChildRunReported)]
+    kept = [event.outputs for event in [*children, finished] if event.outputs is not None]
+    uris = [outputs.value["outputFiles"]["out.txt"] for outputs in kept if outputs.value is not None]
+    contents = [await world.storage.read("main", uri) for uri in uris]
+    assert [b"1\n", b"1\n2\n", b"1\n2\n3\n", b"1\n2\n3\n"] == contents
+
+
 async def test_a_folder_fails_without_a_run_of_the_task_whose_condition_is_wrong(world: World) -> None:
     """Nobody knows whether that task was to run; the reason is the folder's."""
     second = {"id": "second", "type": RETURN, "format": "2", "runIf": "{{ outputs.failed }}", "allowFailure": True}

@@ -252,6 +252,11 @@ class TaskContext:
         return self._own_dir
 
     @property
+    def _is_alone(self) -> bool:
+        """Tell whether no later task works in the folder, where it could write to what is left there."""
+        return self._given_dir is None
+
+    @property
     def prefix(self) -> str:
         """The folder of this task run in internal storage."""
         origin = self.origin
@@ -278,23 +283,25 @@ class TaskContext:
             )
         return found
 
-    async def store(self, name: str, content: Path | bytes | BinaryIO, *, apart: bool = False) -> str:
+    async def store(
+        self, name: str, content: Path | bytes | BinaryIO, *, apart: bool = False, final: bool = False
+    ) -> str:
         """Put a file into internal storage below this task run, `apart` in a folder of this run; return its URI."""
         safe = _UNSAFE.sub("_", name.rpartition("/")[2]).strip() or "file"
         if safe in (".", ".."):
             raise Refused(f"'{name}' is not the name of a file.")
         path = f"{self.prefix}/{self._mark}/{safe}" if apart else f"{self.prefix}/{safe}"
         if isinstance(content, bytes | Path) or _is_whole_file(content):
-            return await self.storage.put(self.tenant_id, path, content)
+            return await self.storage.put(self.tenant_id, path, content, final=final and self._is_alone)
         return await self.storage.put(self.tenant_id, path, _pieces(content))
 
-    async def fetch(self, uri: str, name: str | None = None) -> Path:
+    async def fetch(self, uri: str, name: str | None = None, *, read_only: bool = False) -> Path:
         """Copy a file of internal storage into the working folder, under a name of its own; return its path."""
         self._fetched += 1
         suffix = Path(uris.path_of(uri)).suffix
         target = self.working_dir / (name or f"{OWN_PREFIX}{self._fetched}-{os.urandom(6).hex()}{suffix}")
         target.parent.mkdir(parents=True, exist_ok=True)
-        await self.storage.fetch(self.tenant_id, uri, target)
+        await self.storage.fetch(self.tenant_id, uri, target, read_only=read_only and self._is_alone)
         return target
 
     # Ending

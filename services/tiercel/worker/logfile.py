@@ -31,6 +31,6 @@ class LogFile:
             return None
         self._file.close()
         try:
-            return await context.store(f"{context.attempt}.log", self._path, apart=True)
+            return await context.store(f"{context.attempt}.log", self._path, apart=True, final=True)
         finally:
             self._path.unlink(missing_ok=True)

@@ -38,7 +38,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     kill_grace_s: float = 10.0
     """How long a killed task may take to end before it is left behind."""
     temporary_folder: str | None = None
-    """Where the folders of runs are made. Default: the system's."""
+    """Where the folders of runs are made (default: the system's). On local storage's disk, outputs are not copied."""
     cache_folder: str | None = None
     """What is kept from one task to the next: environments of Python scripts. Default: in the temporary folder."""
     containers_may: tuple[str, ...] = ()

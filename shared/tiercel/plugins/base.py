@@ -183,20 +183,25 @@ class RunContext(Protocol):
         """Return a text as an encrypted output; it is in clear when the installation has no key."""
         ...
 
-    async def store(self, name: str, content: Path | bytes | BinaryIO, *, apart: bool = False) -> str:
+    async def store(
+        self, name: str, content: Path | bytes | BinaryIO, *, apart: bool = False, final: bool = False
+    ) -> str:
         """
         Put a file into internal storage below this task run; return its URI.
+
+        `final` promises that nobody writes to the file any more: it may be kept itself instead of a copy.
 
         An attempt may be run twice (a crash of PostgreSQL takes back that its job was taken), and either run may be the
         one that counts. Whoever stores under a name that both would choose stores it `apart`, in a folder of this run.
         """
         ...
 
-    async def fetch(self, uri: str, name: str | None = None) -> Path:
+    async def fetch(self, uri: str, name: str | None = None, *, read_only: bool = False) -> Path:
         """
         Copy a file of internal storage into the working folder; return its path.
 
-        Without a `name` it gets one of its own, and is not taken for one of the task's files.
+        Without a `name` it gets one of its own, and is not taken for one of the task's files. `read_only` promises that
+        nobody writes to it: it may be the stored file itself.
         """
         ...
 

@@ -156,7 +156,7 @@ async def _store(context: RunContext, folder: Path, name: str) -> str:
     # An attempt may be run twice (a crash of PostgreSQL takes back that its job was taken): each run has its own files.
     mark = os.urandom(8).hex()
     with _opened(folder, name) as file:
-        return await context.store(f"{mark}-{Path(name).name}", file)
+        return await context.store(f"{mark}-{Path(name).name}", file, final=True)
 
 
 def _opened(folder: Path, name: str) -> BinaryIO:

@@ -49,8 +49,12 @@ class Storage(Protocol):
         """Stream a file's content in chunks."""
         ...
 
-    async def fetch(self, tenant_id: str, uri: str, target: Path) -> int:
-        """Write a file's content to a path of the disk, and return its bytes; a missing one leaves nothing there."""
+    async def fetch(self, tenant_id: str, uri: str, target: Path, *, read_only: bool = False) -> int:
+        """
+        Write a file's content to a path of the disk, and return its bytes; a missing one leaves nothing there.
+
+        `read_only` promises that nobody writes to the target: it may be the stored file itself.
+        """
         ...
 
     async def read(self, tenant_id: str, uri: str, *, limit: int | None = None) -> bytes:
@@ -64,8 +68,13 @@ class Storage(Protocol):
         content: Content,
         *,
         metadata: Mapping[str, str] | None = None,
+        final: bool = False,
     ) -> str:
-        """Store a file (replacing it as a whole), return its URI `kestra:///…`."""
+        """
+        Store a file (replacing it as a whole), return its URI `kestra:///…`.
+
+        `final` promises that nobody writes to the file of the disk any more: it may be kept itself instead of a copy.
+        """
         ...
 
     async def exists(self, tenant_id: str, uri: str) -> bool:

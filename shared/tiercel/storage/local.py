@@ -3,15 +3,19 @@ Internal storage in a folder of a disk: `<base path>/<tenant>/<path>`, metadata 
 
 Writes are atomic: a file is written under a temporary name in the same folder, brought to disk, and renamed. All disk
 work runs in threads; contents pass in chunks, so that memory stays bounded whatever the size of a file.
+
+A file that is on the same disk already and is `final` is not copied: it gets a second name (a hard link).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import shutil
+import signal
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
 from io import BufferedReader
@@ -55,9 +59,9 @@ class LocalStorage:
         finally:
             await asyncio.to_thread(file.close)
 
-    async def fetch(self, tenant_id: str, uri: str, target: Path) -> int:
-        """Write a file's content to a path of the disk; the kernel copies."""
-        return await asyncio.to_thread(_copy, self._locate(tenant_id, uri), uri, target)
+    async def fetch(self, tenant_id: str, uri: str, target: Path, *, read_only: bool = False) -> int:
+        """Write a file's content to a path of the disk (the kernel copies), or link it there when it is only read."""
+        return await asyncio.to_thread(_fetch, self._locate(tenant_id, uri), uri, target, read_only)
 
     async def read(self, tenant_id: str, uri: str, *, limit: int | None = None) -> bytes:
         """Return a file's content; raise Refused when it is larger than `limit` bytes."""
@@ -70,33 +74,40 @@ class LocalStorage:
         content: Content,
         *,
         metadata: Mapping[str, str] | None = None,
+        final: bool = False,
     ) -> str:
         """Store a file (replacing it as a whole), return its URI."""
         target = self._locate(tenant_id, uri)
         if target == self._base / tenant_id:
             raise Refused(f"'{uri}' names no file.")
         if isinstance(content, bytes | Path | BufferedReader):
-            await asyncio.to_thread(self._put, target, content, metadata)
+            await asyncio.to_thread(self._put, target, content, metadata, final)
         else:
             await self._stream(target, content, metadata)
         return uris.uri(uris.path_of(uri))
 
-    def _put(self, target: Path, content: bytes | Path | BufferedReader, metadata: Mapping[str, str] | None) -> None:
+    def _put(
+        self, target: Path, content: bytes | Path | BufferedReader, metadata: Mapping[str, str] | None, final: bool
+    ) -> None:
+        if isinstance(content, Path):
+            with content.open("rb") as source:
+                self._put(target, source, metadata, final)
+            return
         temporary = self._temporary(target)
-        created = _created(temporary)
         try:
-            with created as file:
-                if isinstance(content, bytes):
+            if isinstance(content, bytes):
+                with _created(temporary) as file:
                     file.write(content)
-                elif isinstance(content, Path):
-                    with content.open("rb") as source:
-                        _pour(source, file)
-                else:
+                    self._settle(file)
+            elif final and _link(content, temporary):
+                self._settle(content)
+            else:
+                with _created(temporary) as file:
                     _pour(content, file)
-                self._settle(file)
+                    self._settle(file)
             self._publish(temporary, target, metadata)
         except BaseException:  # cancelled too: nothing half-written is left
-            temporary.unlink(missing_ok=True)
+            _discard(temporary)
             raise
 
     async def _stream(self, target: Path, content: AsyncIterator[bytes], metadata: Mapping[str, str] | None) -> None:
@@ -110,10 +121,11 @@ class LocalStorage:
             await asyncio.to_thread(self._publish, temporary, target, metadata)
         except BaseException:  # cancelled too: nothing half-written is left
             file.close()
-            temporary.unlink(missing_ok=True)
+            _discard(temporary)
             raise
 
     def _settle(self, file: BinaryIO) -> None:
+        """Bring what was written to the disk."""
         file.flush()
         if self._durable:
             os.fdatasync(file.fileno())
@@ -194,13 +206,22 @@ def _opened(path: Path, uri: str) -> BinaryIO:
 def _created(path: Path) -> BinaryIO:
     try:
         return path.open("xb")
-    except FileNotFoundError:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise Refused(f"'{path.parent.name}' is a file; nothing can be stored below it.") from error
+    except (FileNotFoundError, NotADirectoryError):
+        _make_folder(path)
         return path.open("xb")
-    except NotADirectoryError as error:
+
+
+def _discard(path: Path) -> None:
+    """Remove a file if there is one; that it cannot be removed hides no other failure."""
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _make_folder(path: Path) -> None:
+    """Make the folder of a file; raise Refused when a file is in its place."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
         raise Refused(f"'{path.parent.name}' is a file; nothing can be stored below it.") from error
 
 
@@ -209,9 +230,41 @@ async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def _copy(path: Path, uri: str, target: Path) -> int:
+def _fetch(path: Path, uri: str, target: Path, read_only: bool) -> int:
+    if read_only:
+        with contextlib.suppress(OSError):  # another disk, or one without links; that it is missing shows below
+            os.link(path, target)
+            return target.stat().st_size
     with _opened(path, uri) as source, target.open("wb") as file:
         return _pour(source, file)
+
+
+def _link(source: BufferedReader, path: Path) -> bool:
+    """Give a file a second name, as new as a copy would be; False when it must be copied."""
+    found = os.fstat(source.fileno())
+    # Under another name, from another user or a process that still has it open it could be changed when it is stored.
+    if found.st_nlink != 1 or found.st_uid != os.geteuid() or _may_be_written(source):
+        return False
+    _make_folder(path)
+    try:
+        # Python follows the link of /proc only when it is told of a folder, which an absolute path has no use for.
+        os.link(f"/proc/self/fd/{source.fileno()}", path, src_dir_fd=source.fileno())
+    except OSError:  # another disk, or one without links
+        return False
+    os.fchmod(source.fileno(), path.parent.stat().st_mode & 0o666)
+    os.utime(source.fileno())
+    return True
+
+
+def _may_be_written(file: BufferedReader) -> bool:
+    """Tell whether a process has the file open for writing: the kernel then refuses a lease of it."""
+    try:
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)  # one that ends no process, should somebody open it just now
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError:
+        return True
+    return False
 
 
 def _pour(source: BinaryIO, file: BinaryIO) -> int:

@@ -37,10 +37,10 @@ class MeteredStorage:
                 chunks = await stack.enter_async_context(self._storage.open(tenant_id, uri))
             yield _counting_read(chunks)
 
-    async def fetch(self, tenant_id: str, uri: str, target: Path) -> int:
+    async def fetch(self, tenant_id: str, uri: str, target: Path, *, read_only: bool = False) -> int:
         """Write a file's content to a path of the disk."""
         with _counted("fetch"):
-            size = await self._storage.fetch(tenant_id, uri, target)
+            size = await self._storage.fetch(tenant_id, uri, target, read_only=read_only)
         READ.inc(size)
         return size
 
@@ -58,6 +58,7 @@ class MeteredStorage:
         content: Content,
         *,
         metadata: Mapping[str, str] | None = None,
+        final: bool = False,
     ) -> str:
         """Store a file."""
         with _counted("put"):
@@ -70,7 +71,7 @@ class MeteredStorage:
                     size = os.fstat(content.fileno()).st_size
                 case _:
                     size, content = 0, _counting_written(content)
-            stored = await self._storage.put(tenant_id, uri, content, metadata=metadata)
+            stored = await self._storage.put(tenant_id, uri, content, metadata=metadata, final=final)
         WRITTEN.inc(size)
         return stored
 

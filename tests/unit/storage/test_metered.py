@@ -23,6 +23,7 @@ class AwayStorage(LocalStorage):
         content: bytes | Path | AsyncIterator[bytes],
         *,
         metadata: Mapping[str, str] | None = None,
+        final: bool = False,
     ) -> str:
         raise Unavailable("It is away.")
 

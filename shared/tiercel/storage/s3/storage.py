@@ -69,7 +69,7 @@ class S3Storage:
         finally:
             await download.close()
 
-    async def fetch(self, tenant_id: str, uri: str, target: Path) -> int:
+    async def fetch(self, tenant_id: str, uri: str, target: Path, *, read_only: bool = False) -> int:
         """Write a file's content to a path of the disk, several ranges at a time."""
         return await Download(self._client, self._file_key(tenant_id, uri), uri).to_file(target)
 
@@ -91,6 +91,7 @@ class S3Storage:
         content: Content,
         *,
         metadata: Mapping[str, str] | None = None,
+        final: bool = False,
     ) -> str:
         """Store a file (replacing it as a whole), return its URI."""
         key = self._file_key(tenant_id, uri)

@@ -58,7 +58,7 @@ class Split(RunnableTask, frozen=True, kw_only=True):
         parts = await store_split(context, uri, rule)
         target = context.working_dir / f"{os.urandom(6).hex()}.txt"
         target.write_text("".join(part + "\n" for part in parts), encoding="utf-8")
-        return {"splits": await context.store(target.name, target)}
+        return {"splits": await context.store(target.name, target, final=True)}
 
 
 @register(PREFIX + "Executable")
@@ -102,7 +102,7 @@ class Merge(RunnableTask, frozen=True, kw_only=True):
                         joined = True
                         async for chunk in chunks:
                             file.write(chunk)
-        return {"subflowOutputs": await context.store(target.name, target)} if joined else {}
+        return {"subflowOutputs": await context.store(target.name, target, final=True)} if joined else {}
 
 
 def steps_of(task: ForEachItem, *, is_inside: bool) -> tuple[Task, ...]:

@@ -46,7 +46,7 @@ class Download(HttpTask, frozen=True, kw_only=True):
             context.log("WARN", "The answer is empty.")
         name = await context.render(self.save_as) or _name(response)
         return {
-            "uri": await context.store(name, path, apart=True),
+            "uri": await context.store(name, path, apart=True, final=True),
             "code": response.status_code,
             "length": length,
             "headers": header_lists(response),

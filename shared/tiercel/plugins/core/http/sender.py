@@ -206,9 +206,9 @@ async def _form_part(context: RunContext, value: Any) -> Any:
     if isinstance(value, dict) and "content" in value:
         content = value["content"]
         name = str(value.get("name", "file"))
-        return (name, await context.fetch(content) if uris.is_uri(content) else text_of(content))
+        return (name, await context.fetch(content, read_only=True) if uris.is_uri(content) else text_of(content))
     if uris.is_uri(value):
-        return (value.rpartition("/")[2], await context.fetch(value))
+        return (value.rpartition("/")[2], await context.fetch(value, read_only=True))
     return text_of(value)
 
 

@@ -58,7 +58,7 @@ class FetchLogs(ApiTask, frozen=True, kw_only=True):
                 async for line in _lines(api, execution_id, level, tasks):
                     write_row(file, line)
                     size += 1
-        return {"uri": await context.store(target.name, target), "size": size}
+        return {"uri": await context.store(target.name, target, final=True), "size": size}
 
 
 async def _lines(api: TenantApi, execution_id: str, level: LogLevel, tasks: list[str]) -> AsyncIterator[dict[str, Any]]:

@@ -82,7 +82,7 @@ class UploadFiles(NamespaceFilesTask, frozen=True, kw_only=True):
 
 async def _content(context: RunContext, content: Any) -> Path | bytes:
     if uris.is_uri(content):
-        return await context.fetch(content)
+        return await context.fetch(content, read_only=True)
     return (content if isinstance(content, str) else "" if content is None else str(content)).encode()
 
 
@@ -99,7 +99,7 @@ class DownloadFiles(NamespaceFilesTask, frozen=True, kw_only=True):
         destination = await context.render(self.destination) or ""
         copies: dict[str, str] = {}
         for path in await source.find(await patterns_of(context, self.files)):
-            local = await context.fetch(source.uri(path))
+            local = await context.fetch(source.uri(path), read_only=True)
             copies[f"{destination}/{path}"] = await context.store(f"{len(copies)}-{Path(path).name}", local, apart=True)
             local.unlink()
         context.counter("downloaded", len(copies))

@@ -91,7 +91,7 @@ class Concat(RunnableTask, frozen=True, kw_only=True):
                     async for chunk in chunks:
                         file.write(chunk)
                 file.write(separator)
-        return {"uri": await context.store(target.name, target)}
+        return {"uri": await context.store(target.name, target, final=True)}
 
 
 @register("io.kestra.plugin.core.storage.Reverse", "io.kestra.core.tasks.storages.Reverse")
@@ -119,10 +119,10 @@ class Reverse(RunnableTask, frozen=True, kw_only=True):
             raise TaskFailed(f"The separator '{wanted}' cannot be written in charset '{charset}'.") from error
         except (LookupError, ValueError) as error:
             raise TaskFailed(f"The charset '{charset}' is unknown.") from error
-        source = await context.fetch(uri)
+        source = await context.fetch(uri, read_only=True)
         target = context.working_dir / new_name(uris.extension(uris.path_of(uri)))
         await asyncio.to_thread(reverse, source, target, separator)
-        return {"uri": await context.store(target.name, target)}
+        return {"uri": await context.store(target.name, target, final=True)}
 
 
 def _is_charset(name: str) -> bool:

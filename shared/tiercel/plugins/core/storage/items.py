@@ -72,7 +72,7 @@ class FilterItems(RunnableTask, frozen=True, kw_only=True):
 
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Write the kept rows into a new file."""
-        path = await context.fetch(await context.render(self.from_))
+        path = await context.fetch(await context.render(self.from_), read_only=True)
         excludes = await context.render(self.filter_type, FilterType) is FilterType.EXCLUDE
         on_error: OnError = await context.render(self.error_or_null_behavior, OnError)
         processed = kept = 0
@@ -86,7 +86,7 @@ class FilterItems(RunnableTask, frozen=True, kw_only=True):
                     kept += 1
                     file.write(line)
         context.counter("records", kept)
-        uri = await context.store(target.name, target)
+        uri = await context.store(target.name, target, final=True)
         return {"uri": uri, "processedItemsTotal": processed, "droppedItemsTotal": processed - kept}
 
     async def _answer(self, context: RunContext, variables: dict[str, Any], on_error: OnError) -> bool | None:
@@ -117,7 +117,7 @@ class DeduplicateItems(RunnableTask, frozen=True, kw_only=True):
 
     async def run(self, context: RunContext) -> dict[str, Any]:
         """Write the last rows into a new file, in their order."""
-        path = await context.fetch(await context.render(self.from_))
+        path = await context.fetch(await context.render(self.from_), read_only=True)
         # Digests instead of keys: memory per key stays small however long the keys are.
         last: dict[bytes, int] = {}
         count = 0
@@ -135,7 +135,7 @@ class DeduplicateItems(RunnableTask, frozen=True, kw_only=True):
                 number += 1
         context.counter("records", len(wanted))
         return {
-            "uri": await context.store(target.name, target),
+            "uri": await context.store(target.name, target, final=True),
             "numKeys": len(wanted),
             "processedItemsTotal": count,
             "droppedItemsTotal": count - len(wanted),

@@ -159,7 +159,7 @@ async def store_split(context: RunContext, uri: str, rule: Rule) -> list[str]:
 
     Parts are stored while the next ones are cut, and removed then: a few of them are on the disk at a time.
     """
-    source = await context.fetch(uri)
+    source = await context.fetch(uri, read_only=True)
     suffix = uris.extension(uris.path_of(uri))
     folder = context.working_dir / f"split-{os.urandom(6).hex()}"
     await asyncio.to_thread(folder.mkdir)
@@ -168,7 +168,7 @@ async def store_split(context: RunContext, uri: str, rule: Rule) -> list[str]:
 
     async def store(path: Path) -> str:
         try:
-            return await context.store(path.name, path)
+            return await context.store(path.name, path, final=True)
         finally:
             await asyncio.to_thread(path.unlink, missing_ok=True)
             gate.release()
