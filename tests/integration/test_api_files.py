@@ -203,3 +203,16 @@ async def test_every_namespace_has_the_folder_of_its_files(stage: Stage) -> None
 
     assert ("_files", "Directory") == (root["fileName"], root["type"])
     assert "Not Found: Directory not found: /nowhere" == missing["message"]
+    assert not await stage.storage.exists("main", "/company/team/_files")  # to ask changes nothing
+
+
+async def test_files_are_not_stored_where_no_namespace_can_be(stage: Stage) -> None:
+    """Nothing is left of what was refused."""
+    for name in ("-a", "a b", "a" * 151, "*"):
+        files = f"namespaces/{name}/files"
+        for method, path in (("POST", "?path=/a"), ("POST", "/directory?path=/a"), ("PUT", "?from=/a&to=/b")):
+            sent = {"fileContent": ("a", b"a")} if path == "?path=/a" else None
+            refused = await stage.call(method, files + path, 422, files=sent)
+            assert "cannot be a namespace" in refused["message"]
+
+    assert [] == await stage.storage.by_prefix("main", "/")

@@ -29,3 +29,17 @@ async def test_keys_are_sorted_by_what_is_known_of_them(stage: Stage) -> None:
 
     refused = await stage.call("GET", "kv?sort=last:asc", 422)
     assert "Keys cannot be sorted by 'last'" in refused["message"]
+
+
+async def test_a_value_that_could_not_live_is_refused(stage: Stage) -> None:
+    """With no time to live, or in a namespace that cannot be; nothing is stored."""
+    for ttl in ("-PT1H", "PT0S"):
+        refused = await stage.call("PUT", "namespaces/dev/kv/a", 422, content="1", headers={"ttl": ttl})
+        assert f"'{ttl}' is no time to live" in refused["message"]
+    for name in ("-dev", "d e v", "a" * 151):
+        refused = await stage.call("PUT", f"namespaces/{name}/kv/a", 422, content="1")
+        assert "cannot be a namespace" in refused["message"]
+
+    await stage.call("PUT", "namespaces/Dev/kv/a", content="1")
+
+    assert [] == await stage.call("GET", "namespaces/dev/kv")

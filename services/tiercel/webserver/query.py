@@ -32,6 +32,9 @@ _UNDERLINE: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _SCOPES: Final = ("USER", "SYSTEM")
 _CHILDREN: Final = ("CHILD", "MAIN")
 _LEVEL_OPS: Final = frozenset({Op.EQUALS, Op.GREATER_THAN_OR_EQUAL_TO, Op.IN})
+_DATE_OPS: Final = frozenset(
+    {Op.EQUALS, Op.NOT_EQUALS, Op.GREATER_THAN, Op.GREATER_THAN_OR_EQUAL_TO, Op.LESS_THAN, Op.LESS_THAN_OR_EQUAL_TO}
+)
 _TIME_RANGE: Final = "timeRange"
 _NAMES: Final = {"query": "q", "minLevel": "level", "taskrunId": "taskRunId", "attempt": "attemptNumber"}
 
@@ -314,6 +317,8 @@ def _filter(field: Field, op: Op, value: str) -> Filter:
     wanted: Any = tuple(part.strip() for part in value.split(",")) if op in (Op.IN, Op.NOT_IN) else value
     match field:
         case Field.START_DATE | Field.END_DATE:
+            if op not in _DATE_OPS:
+                raise BadFilter(f"'{field}' cannot be compared by {op}; use one of {', '.join(sorted(_DATE_OPS))}.")
             wanted = read_instant(field.value, value)
             if op is Op.EQUALS:
                 op = Op.GREATER_THAN_OR_EQUAL_TO if field is Field.START_DATE else Op.LESS_THAN_OR_EQUAL_TO

@@ -14,6 +14,10 @@ from tiercel.errors import ExpressionError
 
 # Longer expressions are cut in messages: the message goes to a log line, the flow keeps the whole text.
 EXPRESSION_SHOWN_MAX = 200
+# A message quotes values; more of them than this helps nobody, and the place at its end must stay readable.
+MESSAGE_MAX = 4000
+# Enough of the end for the place: the expression as it is shown, and its line.
+_MESSAGE_END = 500
 
 # What a filter or function of this package may raise on values it cannot handle. Anything else, such as the
 # signal of a host that a fact is missing, passes through untouched.
@@ -25,7 +29,12 @@ class ParseFailed(ExpressionError):
 
 
 class EvaluationFailed(ExpressionError):
-    """The template is valid but cannot be evaluated with this context."""
+    """The template is valid but cannot be evaluated with this context; of a long message the middle is left out."""
+
+    def __init__(self, message: str) -> None:
+        if len(message) > MESSAGE_MAX:
+            message = f"{message[: MESSAGE_MAX - _MESSAGE_END]} … {message[-_MESSAGE_END:]}"
+        super().__init__(message)
 
 
 class LimitExceeded(EvaluationFailed):

@@ -15,6 +15,8 @@ from tiercel.expression.runtime import Meter
 
 # A pattern of ordinary use answers in microseconds; Kestra stops at a similar bound.
 MATCH_TIME_MAX_S = 2.0
+# Compiling cannot be stopped once it has begun; a pattern of this size takes a fraction of a second.
+PATTERN_SIZE_MAX = 20_000
 _BLANKS = r"[ \t\xA0\u1680\u180e\u2000-\u200a\u202f\u205f\u3000]"
 _SPECIAL = frozenset(r"\.[]{}()*+?^$|")
 _QUOTED = regex.compile(r"\\Q(.*?)(?:\\E|\Z)", regex.DOTALL)
@@ -23,6 +25,8 @@ _QUOTED = regex.compile(r"\\Q(.*?)(?:\\E|\Z)", regex.DOTALL)
 @lru_cache(maxsize=500)
 def compiled(pattern: str) -> regex.Pattern[str]:
     """Compile a Java pattern; raise ValueError when it is not one."""
+    if len(pattern) > PATTERN_SIZE_MAX:
+        raise ValueError(f"The regex has {len(pattern)} characters; at most {PATTERN_SIZE_MAX} are allowed")
     translated = _QUOTED.sub(lambda found: regex.escape(found.group(1)), pattern)
     translated = translated.replace(r"\z", r"\Z").replace(r"\h", _BLANKS)
     try:

@@ -82,4 +82,6 @@ def guarded(call: Call, action: Callable[[], Any]) -> Any:
 def _reason(error: BaseException) -> str:
     if isinstance(error, KeyError):
         return f"the key {error} does not exist."
+    if isinstance(error, UnicodeEncodeError):
+        return "the text holds half of a surrogate pair, which cannot be written as UTF-8."
     return str(error) or type(error).__name__

@@ -15,9 +15,20 @@ import yaml
 from tiercel.expression.printing import java_text, json_of, plain_text, weigh
 from tiercel.expression.values import is_map, is_number, is_sequence
 
+# What SnakeYAML, which Kestra reads YAML with, takes at most.
+_SIZE_MAX = 3 * 1024 * 1024
+# The reader looks at each open bracket for each character, so that thousands of them would take seconds.
+_BRACKETS_MAX = 200
+
 
 class _Loader(yaml.SafeLoader):
-    """A loader that resolves plain scalars as Jackson does."""
+    """A loader that resolves plain scalars as Jackson does, and follows no nesting that would take long to read."""
+
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:  # noqa: N803 - the name of the base class
+        """Begin a list or map in brackets."""
+        if self.flow_level >= _BRACKETS_MAX:
+            raise yaml.YAMLError(f"brackets are nested more than {_BRACKETS_MAX} deep")
+        super().fetch_flow_collection_start(TokenClass)
 
 
 # The tag, what its scalars look like, and the letters they begin with ("" stands for an empty scalar).
@@ -34,7 +45,9 @@ for _tag, _pattern, _starts in _RESOLVERS:
 
 
 def loads(text: str) -> Any:
-    """Read one YAML document; raise ValueError when it is none."""
+    """Read one YAML document; raise ValueError when it is none or too large."""
+    if len(text) > _SIZE_MAX:
+        raise ValueError(f"Invalid yaml: it has {len(text)} characters, and at most {_SIZE_MAX} are read")
     try:
         return _checked(yaml.load(text, Loader=_Loader), [0])
     except (yaml.YAMLError, RecursionError) as error:

@@ -14,12 +14,16 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from tiercel.errors import Refused
+from tiercel.model.flow import NAMESPACE
 from tiercel.storage.hashing import murmur3
 
 SCHEME: Final = "kestra://"
 _NOT_WORD: Final = re.compile(r"[^\w-]")
 _BLANK: Final = re.compile(r"\s+")
 _DASHES: Final = re.compile(r"-{2,}")
+_NAMESPACE: Final = re.compile(NAMESPACE, re.IGNORECASE | re.ASCII)
+NAMESPACE_SIZE_MAX: Final = 150
+"""Characters of a namespace's name, as in flows."""
 
 
 @lru_cache(maxsize=4096)
@@ -63,6 +67,15 @@ def extension(text: str) -> str:
 def is_uri(text: object) -> bool:
     """Tell whether a value is a text that names a file of internal storage."""
     return isinstance(text, str) and text.startswith(SCHEME)
+
+
+def check_namespace(name: str) -> None:
+    """Raise Refused unless a namespace may have this name, in capitals or not, and so get files and keys."""
+    if len(name) > NAMESPACE_SIZE_MAX or _NAMESPACE.fullmatch(name) is None:
+        raise Refused(
+            f"'{name[:NAMESPACE_SIZE_MAX]}' cannot be a namespace: a name begins with a letter or digit, and has at"
+            f" most {NAMESPACE_SIZE_MAX} letters, digits, dots, underscores and hyphens."
+        )
 
 
 def namespace(name: str) -> str:

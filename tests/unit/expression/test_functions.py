@@ -159,6 +159,7 @@ def test_an_http_answer_is_read_by_its_type() -> None:
     host.stubs = {"GET /a": {"headers": {"Content-Type": "application/json"}, "body": '{"x": [1]}'}}
 
     assert "1" == own.render("{{ http('http://stub.invalid/a', query={'q': 1}).x[0] }}", FLOW)
+    assert "1" == own.render("{{ http('http://stub.invalid/a', headers=h).x[0] }}", {**FLOW, "h": {1: 2}})
     with pytest.raises(ExpressionError, match="status 404 : Not Found"):
         own.render("{{ http('http://stub.invalid/b') }}", FLOW)
 

@@ -161,3 +161,45 @@ def test_what_is_not_reached_is_not_asked() -> None:
             own.render(text, context)
 
     assert [] == asked
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{{ 'a' matches long }}", "at most 20000 are allowed"),
+        ("{{ 'a' | date(existingFormat=long) }}", "at most 1000 are allowed"),
+        ("{{ yaml(brackets) }}", "brackets are nested more than 200 deep"),
+        ("{{ yaml(longer) }}", "at most 3145728 are read"),
+    ],
+)
+def test_what_cannot_be_stopped_once_it_has_begun_is_not_begun(text: str, expected: str) -> None:
+    """Patterns are compiled and YAML is read in one go, so that their size is looked at before."""
+    context = {"long": "(a" * 50_000, "brackets": "[" * 5_000, "longer": "a" * 4_000_000}
+
+    with pytest.raises(ExpressionError, match=expected):
+        renderer().render(text, context)
+
+
+def test_messages_stay_short_and_keep_their_end() -> None:
+    """Values are quoted in them, whatever their size; the end says where."""
+    with pytest.raises(ExpressionError) as failed:
+        renderer().render("{{ text | number }}", {"text": "x" * 1_000_000})
+
+    assert 4000 < len(str(failed.value)) < 4010
+    assert str(failed.value).endswith("is not a valid number. ({{ text | number }}:1)")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{{ map | date }}", "'{a=null}' is no date"),
+        ("{{ true | date }}", "'true' is no date"),
+        ("{{ half | md5 }}", "half of a surrogate pair"),
+        ("{{ [1] | jq(half) }}", "half of a surrogate pair"),
+        ("{{ fromIon(half) }}", "half of a surrogate pair"),
+    ],
+)
+def test_messages_speak_of_values_in_the_words_of_the_language(text: str, expected: str) -> None:
+    """Not as Python would write them."""
+    with pytest.raises(ExpressionError, match=expected):
+        renderer().render(text, {"map": {"a": None}, "half": "\ud83d"})

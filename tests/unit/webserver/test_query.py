@@ -118,6 +118,13 @@ def test_log_levels_are_checked() -> None:
         Query("level=LOUD").filters("LOG", LOG_FIELDS, NOW)
 
 
+@pytest.mark.parametrize("op", ["IN", "NOT_IN", "CONTAINS", "STARTS_WITH", "PREFIX", "REGEX"])
+def test_dates_are_compared_as_dates(op: str) -> None:
+    """Not as texts."""
+    with pytest.raises(BadFilter, match=f"'endDate' cannot be compared by {op}; use one of EQUALS, "):
+        Query(f"filters[endDate][{op}]=2024-01-01").filters("EXECUTION", EXECUTION_FIELDS, NOW)
+
+
 @pytest.mark.parametrize("number", ["x", "\u00b2", "99999999999999999999"])
 def test_attempts_are_numbers_that_can_be_compared(number: str) -> None:
     """With columns of 64 bits."""

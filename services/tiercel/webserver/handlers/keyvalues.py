@@ -16,6 +16,7 @@ from tiercel.errors import Refused
 from tiercel.model.duration import format_duration, parse_duration
 from tiercel.model.instant import iso_text
 from tiercel.repository.base import Sort
+from tiercel.storage import uris
 from tiercel.storage.base import KeyValueEntry
 from tiercel.storage.keyvalues import StorageKeyValues, ancestry
 from tiercel.webserver.context import Call
@@ -129,6 +130,7 @@ def typed(value: Any) -> tuple[str, Any]:
 async def put_value(request: AnyRequest, namespace: FromPath[str], key: FromPath[str]) -> None:
     """Set a value: the body is JSON, or else a text; the header `ttl` says how long it lives."""
     call = Call(request)
+    uris.check_namespace(namespace)
     body = await request.body()
     headers = request.headers
     await values_of(call).put(
@@ -170,9 +172,14 @@ def _ttl(text: str | None) -> timedelta | None:
     if not text:
         return None
     try:
-        return parse_duration(text)
+        length = parse_duration(text)
     except ValueError as error:
         raise Refused(f"The header 'ttl' is wrong: {error}") from None
+    if length <= timedelta():
+        raise Refused(
+            f"The header 'ttl' is wrong: '{text}' is no time to live; give a duration above zero, as in 'P30D'."
+        )
+    return length
 
 
 @delete(f"{_BASE}/{{key:str}}", status_code=200, tags=["KV"])

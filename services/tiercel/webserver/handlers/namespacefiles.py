@@ -103,9 +103,16 @@ async def file_stats(request: AnyRequest, namespace: FromPath[str]) -> dict[str,
     """Return what is known of a namespace file or folder."""
     call = Call(request)
     path = path_of(call, namespace, default="/")
-    if _is_root(path, namespace) and not await call.api.storage.exists(call.tenant_id, path):
-        await call.api.storage.make_directory(call.tenant_id, path)  # every namespace has the folder of its files
-    return attributes_json(await call.api.storage.attributes(call.tenant_id, path))
+    try:
+        return attributes_json(await call.api.storage.attributes(call.tenant_id, path))
+    except NotFound:
+        if not _is_root(path, namespace):
+            raise
+    now = call.api.clock.now()  # every namespace has the folder of its files, also before the first of them
+    name = posixpath.basename(uris.namespace_files(namespace))
+    return attributes_json(
+        FileAttributes(file_name=name, last_modified_time=now, creation_time=now, type="Directory", size=0)
+    )
 
 
 def _is_root(path: str, namespace: str) -> bool:
@@ -130,6 +137,7 @@ async def list_directory(request: AnyRequest, namespace: FromPath[str]) -> list[
 async def make_directory(request: AnyRequest, namespace: FromPath[str]) -> None:
     """Make a folder."""
     call = Call(request)
+    uris.check_namespace(namespace)
     await call.api.storage.make_directory(call.tenant_id, path_of(call, namespace))
 
 
@@ -137,6 +145,7 @@ async def make_directory(request: AnyRequest, namespace: FromPath[str]) -> None:
 async def put_file(request: AnyRequest, namespace: FromPath[str]) -> None:
     """Store a namespace file; a zip archive is unpacked where the path says if it names a folder, else at the root."""
     call = Call(request)
+    uris.check_namespace(namespace)
     with multipart.form() as form:
         await read_form(request, form, call.api.settings.text_part_max)
         upload = form.files.get("fileContent") or next(iter(form.files.values()), None)
@@ -191,6 +200,7 @@ async def _pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> AsyncIter
 async def move_file(request: AnyRequest, namespace: FromPath[str]) -> None:
     """Move a namespace file or folder; nothing is overwritten, and no folder goes into itself."""
     call = Call(request)
+    uris.check_namespace(namespace)
     source, target = path_of(call, namespace, "from"), path_of(call, namespace, "to")
     if target.startswith(f"{source.rstrip('/')}/"):
         raise Conflict(f"'{call.query.one('from')}' cannot be moved to '{call.query.one('to')}', which is below it.")

@@ -9,7 +9,7 @@ from typing import Any
 from babel import Locale
 
 from tiercel.expression.dates import reading, writing
-from tiercel.expression.printing import datetime_text, instant_text, iso_time_text, offset_text
+from tiercel.expression.printing import datetime_text, instant_text, iso_time_text, java_text, offset_text
 from tiercel.expression.values import is_number
 
 # Names that stand for a pattern.
@@ -55,7 +55,7 @@ def moment(value: Any, zone: tzinfo, existing_format: str | None, locale: Locale
     if is_number(value):
         return _epoch(int(value)).astimezone(zone)
     if not isinstance(value, str):
-        raise TypeError(f"'{value}' is no date")
+        raise TypeError(f"'{java_text(value)}' is no date")
     found = _read(value, existing_format, locale)
     if not isinstance(found, datetime):
         return datetime.combine(found, time(), zone)

@@ -10,6 +10,8 @@ from functools import lru_cache
 
 import msgspec
 
+# Reading turns a pattern into a regular expression, whose making cannot be stopped; no real one is as long.
+SIZE_MAX = 1000
 LETTERS = frozenset("GuyDMLQqYwWdEecFaBhKkHmsSAnNVvzOXxZ")
 
 
@@ -28,6 +30,8 @@ OPTIONAL_END = Field("]")
 @lru_cache(maxsize=256)
 def fields(pattern: str) -> tuple[Field, ...]:
     """Cut a pattern into fields, or raise ValueError."""
+    if len(pattern) > SIZE_MAX:
+        raise ValueError(f"The pattern has {len(pattern)} characters; at most {SIZE_MAX} are allowed")
     found: list[Field] = []
     depth = 0
     at = 0

@@ -56,6 +56,8 @@ def _jq(value: Any, args: Args, call: Call) -> Any:
         # jq itself would take several JSON texts in a row; the filter takes one.
         json_text.loads(text)
         results = _apart(expression, text) if _UNBOUNDED.search(expression) else _here(expression, text)
+    except UnicodeEncodeError:
+        raise
     except ValueError as error:
         raise call.fail(f"Unable to parse jq value '{text[:200]}' with type '{class_name(value)}': {error}") from error
     if len(results) > RESULT_COUNT_MAX:

@@ -40,6 +40,8 @@ def _from_ion(args: Args, call: Call) -> Any:
         raise call.fail("The 'fromIon' function expects an argument 'ion' with type string.")
     try:
         return ion.loads(source) if args.get("allRows") else ion.first(source)
+    except UnicodeEncodeError:
+        raise  # said as for any function
     except ValueError as error:
         raise call.fail(str(error)) from error
 

@@ -111,7 +111,8 @@ def _http(args: Args, call: Call) -> Any:
 def _headers(args: Args, content_type: str | None) -> dict[str, tuple[str, ...]]:
     headers: dict[str, tuple[str, ...]] = {}
     given = args.get("headers")
-    for name, value in given.items() if is_map(given) else ():
+    for key, value in given.items() if is_map(given) else ():
+        name = java_text(key)
         if name.lower() != "content-type":
             headers[name] = tuple(map(java_text, value)) if is_sequence(value) else (java_text(value),)
     headers["Accept"] = (java_text(args.get("accept") or _JSON),)
