@@ -92,3 +92,29 @@ def test_a_paused_execution_lets_running_tasks_end_and_starts_no_others() -> Non
     machine.reload().step(events.ResumeRequested(execution_id=EXECUTION, at=machine.now))
 
     assert State.SUCCESS == machine.run().state
+
+
+def test_a_kill_waits_for_the_task_of_a_pause_that_still_runs() -> None:
+    """What its `onPause` gives is taken although the pause is over."""
+    machine = Machine(flow({**PAUSE, "onPause": task("told")}, "b")).create()
+    job = machine.jobs.popleft()
+    machine.start(job)
+
+    machine.step(events.KillRequested(execution_id=EXECUTION, at=machine.now))
+    assert [("p", "KILLING"), ("told", "KILLING")] == machine.states()
+    machine.finish(job, State.SUCCESS, {"value": 1})
+
+    assert State.KILLED == machine.state
+    assert [("p", "KILLED"), ("told", "SUCCESS")] == machine.states()
+
+
+@pytest.mark.parametrize("further", [{"finally": [task("x")]}, {"onPause": task("x")}])
+def test_a_resume_is_for_a_pause_that_still_waits(further: dict[str, object]) -> None:
+    """One that was resumed and has tasks that still run counts no more."""
+    machine = Machine(flow(group("Parallel", "g", {**PAUSE, **further}, {**PAUSE, "id": "q"}), "b")).create()
+
+    for _ in range(2):
+        machine.step(events.ResumeRequested(execution_id=EXECUTION, at=machine.now))
+
+    assert [State.RUNNING, State.SUCCESS] == [machine.rows[machine.seq_of(name)].run.state for name in ("p", "q")]
+    assert State.SUCCESS == machine.run().state

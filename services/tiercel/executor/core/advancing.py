@@ -186,6 +186,9 @@ def _open(branch: Branch) -> bool:
 
 
 def _enter(draft: Draft, seq: int, phase: Phase, lists: Mapping[str, tuple[Node, ...]]) -> None:
+    if seq != ROOT and draft.get(seq).run.state is State.PAUSED:
+        # The pause is over: the next resume is for another one.
+        draft.turn(seq, State.RUNNING)
     branch = draft.branch(seq)
     draft.set_branch(
         seq,

@@ -112,6 +112,9 @@ def leave(draft: Draft, facts: Facts) -> None:
     assert state is not None
     if state is State.RETRIED:
         killing.kill_rest(draft, facts)
+        if draft.execution.state is State.PAUSED:
+            draft.move(State.RESTARTED)
+        draft.move(State.RUNNING)
         draft.move(State.RETRIED)
         after_done(draft)
         return

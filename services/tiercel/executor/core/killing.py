@@ -50,6 +50,9 @@ def kill_rest(draft: Draft, facts: Facts) -> None:
     draft.revoked = []
     _end_runs(draft, facts, cascade=True)
     give_up(draft, facts)
+    # Flowables are not asked what comes next in them: they end here, those further in first.
+    for record in sorted(draft.live_runs(), key=lambda each: -each.run.seq):
+        end_killed(draft, record.run.seq, facts.node_of(record.run.task_id))
     draft.ready.clear()
 
 
@@ -64,7 +67,11 @@ def _end_runs(draft: Draft, facts: Facts, *, cascade: bool) -> bool:
             waits = iteration_control.kill(draft, record, cascade=cascade or node.kind is Kind.LOOP) or waits
             continue
         is_open = node is not None and (node.kind.has_children or record.branch is not None)
-        if is_open and state not in (State.PAUSED, State.RETRYING):
+        if is_open and state is State.PAUSED and record.branch is not None and record.branch.behind:
+            # Its `onPause` still runs, and is waited for.
+            pausing.unpause_killed(draft, record.run.seq)
+            draft.turn(record.run.seq, State.KILLING)
+        elif is_open and state not in (State.PAUSED, State.RETRYING):
             draft.turn(record.run.seq, State.KILLING)
             draft.ready.append(record.run.seq)
         elif state is State.RUNNING and node is not None and node.kind is Kind.SUBFLOW:

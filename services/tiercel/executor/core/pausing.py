@@ -55,7 +55,7 @@ def release(draft: Draft, seq: int, inputs: dict[str, Any] | None, by: str | Non
     """Let a paused task run go on: its own tasks come next, or its end."""
     draft.clear_timer(TimerKind.PAUSE_END, seq)
     branch = draft.branch(seq)
-    if branch.total:
+    if branch.total or branch.behind:
         draft.turn(seq, State.RUNNING)
     draft.set_branch(seq, replace(branch, data={**branch.data, "resumed": True}))
     resumed = {"on": iso_text(draft.at), **({"by": by} if by else {})}

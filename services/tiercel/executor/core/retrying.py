@@ -45,6 +45,8 @@ def next_date(policy: Retry, run: TaskRun, draft: Draft, dialect: str) -> dateti
     """Return when a failed run is tried again; None when it is not."""
     execution = draft.execution
     of_flow = policy.behavior is RetryBehavior.CREATE_NEW_EXECUTION
+    if of_flow and execution.state.is_terminated:
+        return None  # What is run after the end is not why the execution would be tried again.
     tried = execution.attempt_number if of_flow else run.attempt
     began = run.attempts[0].history[0].date if run.attempts else run.history[0].date
     if of_flow:
