@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import pytest
 
+from tiercel.errors import Refused
 from tiercel.messages.history import ExecutionDeleted, LogBatch, MetricBatch
 from tiercel.model import ids
 from tiercel.model.execution import (
@@ -249,6 +251,14 @@ async def test_pages_follow_each_other(repository: Repository) -> None:
             assert 7 == page.total
         assert numbers == cursors
         assert sorted(each.id for each in all_) == sorted(id_ for page in numbers for id_ in page)
+
+
+@pytest.mark.parametrize("cursor", ["-1", "abc", "\u00b2", "9" * 30, "1.x", "1."])
+async def test_a_cursor_that_no_answer_held_is_refused(repository: Repository, cursor: str) -> None:
+    """In every list that has pages of its own making."""
+    for listed in (repository.logs, repository.metrics):
+        with pytest.raises(Refused, match="is not a cursor of this list"):
+            await listed("main", [], Page(cursor=cursor))
 
 
 async def test_latest_is_the_last_execution_of_each_flow(repository: Repository) -> None:

@@ -265,6 +265,8 @@ async def test_a_disabled_flow_is_not_executed(stage: Stage) -> None:
     assert {"count": 1} == await stage.call("POST", "flows/disable/by-ids", json=named)
     await stage.call("POST", "executions/company.team/hello", 409)
     assert {"count": 1} == await stage.call("POST", "flows/enable/by-ids", json=named)
+    unnamed = await stage.call("POST", "flows/disable/by-ids", 422, json=[{"namespace": "company.team", "id": None}])
+    assert "must be a list of" in unnamed["message"]
     await stage.call("POST", "executions/company.team/hello")
 
 

@@ -225,3 +225,10 @@ async def test_lines_of_a_wide_execution_come_in_parts(stage: Stage) -> None:
     assert ["0", "1", "2", "3", "4"] == told
     await stage.call("DELETE", "logs/wide")
     assert [] == await stage.call("GET", "logs/wide")
+
+
+async def test_metrics_are_summed_up_to_the_first_instant_there_is(stage: Stage) -> None:
+    """What is summed up when no beginning is named cannot begin before all dates."""
+    found = await stage.call("GET", "metrics/aggregates/company.team/f/rows?endDate=0001-01-01T00:00:00Z")
+
+    assert [] == found["aggregations"]

@@ -316,6 +316,9 @@ def _check_pattern(pattern: str) -> None:
 def _filter(field: Field, op: Op, value: str) -> Filter:
     wanted: Any = tuple(part.strip() for part in value.split(",")) if op in (Op.IN, Op.NOT_IN) else value
     match field:
+        case Field.QUERY:
+            if op in (Op.IN, Op.NOT_IN):
+                raise BadFilter(f"A text is not searched for by {op}; use EQUALS or NOT_EQUALS.")
         case Field.START_DATE | Field.END_DATE:
             if op not in _DATE_OPS:
                 raise BadFilter(f"'{field}' cannot be compared by {op}; use one of {', '.join(sorted(_DATE_OPS))}.")

@@ -159,7 +159,7 @@ def _call(node: nodes.Call) -> Evaluate:
 def _block(name: Any, frame: Frame, call: Call) -> str:
     block = frame.blocks.get(name) if isinstance(name, str) else None
     if block is None:
-        raise call.fail(f"The block [{name}] does not exist.")
+        raise call.fail(f"The block [{java_text(name)}] does not exist.")
     return str(block(frame))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from tiercel.expression import compiler, nodes
 from tiercel.expression.failure import EvaluationFailed, located
 from tiercel.expression.operators import condition_holds
+from tiercel.expression.printing import java_text
 from tiercel.expression.runtime import Execute, Frame, Output, TextOutput
 from tiercel.expression.statements import parse
 from tiercel.expression.values import Long, MapEntry, is_map, is_sequence
@@ -174,7 +175,7 @@ def _items(value: Any, frame: Frame, at: int) -> Sequence[Any]:
         return [MapEntry(key=key, value=item) for key, item in value.items()]
     if is_sequence(value):
         return list(value)
-    raise EvaluationFailed(located(f"Not an iterable object. Value = [{value}]", frame.template, at))
+    raise EvaluationFailed(located(f"Not an iterable object. Value = [{java_text(value)}]", frame.template, at))
 
 
 def _loop(index: int, count: int) -> dict[str, Any]:

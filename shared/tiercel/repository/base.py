@@ -14,6 +14,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
+from tiercel.errors import Refused
 from tiercel.messages.history import AuditRecord, ExecutionDeleted, LogBatch, MetricBatch
 from tiercel.model.execution import Execution, LogEntry, MetricEntry, OutputRef, TaskRun
 from tiercel.model.state import State
@@ -23,6 +24,8 @@ T = TypeVar("T")
 
 TOTAL_MAX: Final = 10_000
 """Counting stops here: nobody turns to page 400, and an unbounded count reads the whole history."""
+CURSOR_DIGITS_MAX: Final = 9
+"""Digits of a cursor that counts entries: no list in memory is longer."""
 
 
 class RunChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +77,20 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     sort: tuple[Sort, ...] = ()
     cursor: str | None = None
     total: bool = True
+
+
+def skipped(page: Page) -> int:
+    """Return how many entries come before a page whose cursor counts them; raise Refused when it does not."""
+    if not page.cursor:
+        return (page.number - 1) * page.size
+    if not (page.cursor.isascii() and page.cursor.isdigit() and len(page.cursor) <= CURSOR_DIGITS_MAX):
+        raise bad_cursor(page.cursor)
+    return int(page.cursor)
+
+
+def bad_cursor(cursor: str) -> Refused:
+    """Return the refusal of a cursor that no answer has held."""
+    return Refused(f"'{cursor}' is not a cursor of this list; take it from `nextCursor` of an answer.")
 
 
 class Found(msgspec.Struct, Generic[T], frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ from tiercel.repository.base import (
     Page,
     RunChange,
     Sort,
+    skipped,
 )
 from tiercel.repository.filter import Field, Filter, level_rank
 from tiercel.repository.memory_match import audit_matches, ended, execution_matches, log_matches, metric_matches
@@ -300,7 +301,7 @@ def _page(
         if tie is not None:
             found.sort(key=tie, reverse=order.descending)
         found.sort(key=key, reverse=order.descending)
-    start = int(page.cursor) if page.cursor else (page.number - 1) * page.size
+    start = skipped(page)
     part = list(itertools.islice(found, start, start + page.size))
     more = start + page.size < len(found)
     total = min(len(found), TOTAL_MAX) if page.total else None

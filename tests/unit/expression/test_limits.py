@@ -194,6 +194,8 @@ def test_messages_stay_short_and_keep_their_end() -> None:
     [
         ("{{ map | date }}", "'{a=null}' is no date"),
         ("{{ true | date }}", "'true' is no date"),
+        ("{{ block(map) }}", r"The block \[{a=null}\] does not exist"),
+        ("{% for one in true %}{% endfor %}", r"Value = \[true\]"),
         ("{{ half | md5 }}", "half of a surrogate pair"),
         ("{{ [1] | jq(half) }}", "half of a surrogate pair"),
         ("{{ fromIon(half) }}", "half of a surrogate pair"),

@@ -125,6 +125,13 @@ def test_dates_are_compared_as_dates(op: str) -> None:
         Query(f"filters[endDate][{op}]=2024-01-01").filters("EXECUTION", EXECUTION_FIELDS, NOW)
 
 
+@pytest.mark.parametrize("op", ["IN", "NOT_IN"])
+def test_words_are_no_list(op: str) -> None:
+    """They are found in a text, or not."""
+    with pytest.raises(BadFilter, match=f"A text is not searched for by {op}"):
+        Query(f"filters[q][{op}]=a,b").filters("EXECUTION", EXECUTION_FIELDS, NOW)
+
+
 @pytest.mark.parametrize("number", ["x", "\u00b2", "99999999999999999999"])
 def test_attempts_are_numbers_that_can_be_compared(number: str) -> None:
     """With columns of 64 bits."""

@@ -187,15 +187,19 @@ async def _saved(call: Call, flows: list[Flow], emptied: str | None) -> list[dic
 async def _named(call: Call) -> list[FlowRow]:
     """Return the flows that the body names; raise NotFound when one does not exist."""
     body = await json_of(call.request)
-    if not isinstance(body, list) or not all(isinstance(each, Mapping) for each in body):
+    if not isinstance(body, list) or not all(map(_is_named, body)):
         raise Refused('The body must be a list of {"namespace": …, "id": …}.')
     rows = []
     for each in body:
-        row = await call.api.definitions.row(call.tenant_id, str(each.get("namespace")), str(each.get("id")))
+        row = await call.api.definitions.row(call.tenant_id, each["namespace"], each["id"])
         if row is None:
-            raise NotFound(f"Flow '{each.get('namespace')}.{each.get('id')}' does not exist.")
+            raise NotFound(f"Flow '{each['namespace']}.{each['id']}' does not exist.")
         rows.append(row)
     return rows
+
+
+def _is_named(flow: Any) -> bool:
+    return isinstance(flow, Mapping) and all(isinstance(flow.get(name), str) for name in ("namespace", "id"))
 
 
 async def _found(call: Call) -> list[FlowRow]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from litestar import get
@@ -18,6 +18,8 @@ from tiercel.webserver.request import AnyRequest
 _BASE: Final = "/api/v1/metrics"
 SPAN_DEFAULT: Final = timedelta(days=30)
 """What is summed up when the request names no beginning."""
+EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
+"""The first instant that there is; nothing begins before it."""
 _BUCKETS: Final = (
     (timedelta(hours=6), 60, "MINUTE"),
     (timedelta(days=7), 3600, "HOUR"),
@@ -96,7 +98,7 @@ async def task_aggregates(
 
 async def _aggregates(call: Call, namespace: str, flow_id: str, task_id: str | None, metric: str) -> dict[str, Any]:
     end = call.query.instant("endDate") or call.api.clock.now()
-    start = call.query.instant("startDate") or end - SPAN_DEFAULT
+    start = call.query.instant("startDate") or max(end, EARLIEST + SPAN_DEFAULT) - SPAN_DEFAULT
     if start > end:
         raise Refused("Start date must be before End Date")
     wanted = [

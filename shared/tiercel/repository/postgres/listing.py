@@ -18,12 +18,14 @@ from psycopg import sql
 from tiercel.errors import Refused
 from tiercel.messages.history import AuditRecord
 from tiercel.model.execution import Execution, LogEntry, MetricEntry
-from tiercel.repository.base import TOTAL_MAX, Found, MetricBucket, Page
+from tiercel.repository.base import TOTAL_MAX, Found, MetricBucket, Page, bad_cursor, skipped
 from tiercel.repository.filter import LEVELS, Filter
 from tiercel.repository.postgres import where
 from tiercel.repository.postgres.pool import Pool
 
 T = TypeVar("T")
+POSITION_BITS: Final = 63
+"""Bits of a position, without its sign: a bigint."""
 _DECODE: Final = msgspec.msgpack.Decoder(Execution).decode
 
 _EXECUTION_ORDER: Final = {
@@ -143,11 +145,11 @@ async def _list(pool: Pool, kind: _List, conditions: where.Conditions, page: Pag
     after: sql.Composable = sql.SQL("")
     parameters = list(values)
     if page.cursor is not None and keyset is not None:
-        time, tie = _parse_cursor(page.cursor)
+        time, tie = _parse_cursor(page.cursor, counted=kind.tie == "position")
         after = sql.SQL(f" AND ({kind.time}, {kind.tie}) {keyset} (%s, %s)")
         parameters += [time, tie]
     else:
-        skip = int(page.cursor) if page.cursor else (page.number - 1) * page.size
+        skip = skipped(page)
         if skip > TOTAL_MAX:
             raise Refused(f"A list ends after {TOTAL_MAX} entries; narrow the search, or follow the cursor.")
     text = sql.SQL("SELECT {columns} FROM {table} WHERE {condition}{after} ORDER BY {order} LIMIT %s OFFSET %s").format(
@@ -199,12 +201,17 @@ def _cursor(time: datetime, tie: Any) -> str:
     return f"{int(time.timestamp() * 1_000_000)}.{tie}"
 
 
-def _parse_cursor(cursor: str) -> tuple[datetime, Any]:
-    time, dot, tie = cursor.partition(".")
-    if not dot or not time.isdigit():
-        raise Refused(f"'{cursor}' is not a cursor of this list; take it from `nextCursor` of an answer.")
-    micros = int(time)
-    return datetime.fromtimestamp(micros // 1_000_000, UTC).replace(microsecond=micros % 1_000_000), tie
+def _parse_cursor(cursor: str, *, counted: bool) -> tuple[datetime, Any]:
+    """Read a cursor; what tells entries of one time apart is a number where they are counted."""
+    time, _, tie = cursor.partition(".")
+    try:
+        micros, place = int(time), int(tie) if counted else tie
+        at = datetime.fromtimestamp(micros // 1_000_000, UTC).replace(microsecond=micros % 1_000_000)
+    except (ValueError, OverflowError, OSError):
+        raise bad_cursor(cursor) from None
+    if not tie or (counted and abs(int(place)) >> POSITION_BITS):
+        raise bad_cursor(cursor)
+    return at, place
 
 
 def _log(row: tuple[Any, ...]) -> LogEntry:
