@@ -134,6 +134,18 @@ async def test_files_go_in_and_out(bench: Bench) -> None:
     assert (await storage.read("main", files["single"])).endswith(b"/single")
 
 
+async def test_the_older_runner_keeps_the_files_of_its_output_directory(bench: Bench) -> None:
+    """As in Kestra 1.x: `{{ outputDir }}` needs no `outputDirectory` beside `runner`; beside `taskRunner` it does."""
+    line = "echo kept > {{ outputDir }}/kept.txt"
+
+    older = await shell(bench, line, runner="PROCESS")
+    unwanted = await shell(bench, line, runner="PROCESS", outputDirectory=False)
+    newer = await shell(bench, line, taskRunner={"type": "io.kestra.plugin.core.runner.Process"})
+
+    assert {"kept.txt"} == set(older.outputs["outputFiles"])
+    assert [State.FAILED] * 2 == [unwanted.state, newer.state]
+
+
 async def test_an_attempt_that_is_run_twice_keeps_the_files_of_both_runs(bench: Bench) -> None:
     """After a crash of the queue a job may be run again: what the first run told of stays what it was."""
     first, second = [await shell(bench, "date +%N > out.txt", outputFiles=["out.txt"]) for _ in range(2)]

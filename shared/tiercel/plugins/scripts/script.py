@@ -90,7 +90,8 @@ class ScriptTask(RunnableTask, frozen=True, kw_only=True):
     namespace_files: NamespaceFiles | None = None
     input_files: Annotated[Any, DYNAMIC] = None
     output_files: Annotated[list[str] | str | None, DYNAMIC] = None
-    output_directory: Annotated[bool | str, DYNAMIC] = False
+    output_directory: Annotated[bool | str | None, DYNAMIC] = None
+    """Whether the files of `{{ outputDir }}` are kept; where nothing is said, only with the older `runner`."""
     target_os: Annotated[str | TargetOS, DYNAMIC] = msgspec.field(default=TargetOS.AUTO, name="targetOS")
     dependencies: Annotated[list[str] | str | None, DYNAMIC] = None
     """Packages that a Python script needs, as pip names them; other languages have none."""
@@ -129,7 +130,7 @@ class ScriptTask(RunnableTask, frozen=True, kw_only=True):
             namespace_files=self.namespace_files,
             input_files=self.input_files,
             output_files=self.output_files,
-            output_directory=self.output_directory,
+            output_directory=self.runner is not None if self.output_directory is None else self.output_directory,
             warning_on_stderr=self.warning_on_std_err,
             image=self.container_image,
             default_image=self.default_image,
