@@ -17,6 +17,9 @@ T = TypeVar("T")
 _NUL: Final = rb"\u0000"
 """How JSON writes the character; it stands for itself behind another backslash, so that finding it proves nothing."""
 
+NAMES_AS_SENT: Final = "tiercel.header_names"
+"""Where the server keeps in the scope how the caller spelt the names of the headers, in their order."""
+
 AnyRequest = Request[Any, Any, State]
 """The request that a handler is given."""
 
@@ -25,6 +28,13 @@ def tenant_of(scope: Any) -> str:
     """Return the tenant that the path has named (`app` has taken it out of the path), or the main one."""
     tenant: str = scope.get("tiercel.tenant", MAIN_TENANT)
     return tenant
+
+
+def headers_as_sent(scope: Any) -> list[tuple[str, str]]:
+    """Return names and values of the headers, the names as the caller spelt them where the server has kept that."""
+    headers = scope["headers"]
+    names = scope.get(NAMES_AS_SENT) or [name for name, _ in headers]
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, (_, value) in zip(names, headers, strict=True)]
 
 
 @overload

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import Any, cast
 
+import httptools
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tiercel.errors import InvalidSettings
 from tiercel.runtime import retry
 from tiercel.runtime.adapters import Adapters
 from tiercel.runtime.service import Service
 from tiercel.webserver.app import build
+from tiercel.webserver.request import NAMES_AS_SENT
 from tiercel.webserver.settings import WebserverSettings
 
 GRACE_MAX_S = 60
@@ -37,7 +41,7 @@ class WebserverService(Service):
     async def start(self) -> None:
         config = uvicorn.Config(
             self.app,
-            http="httptools",
+            http=_Protocol,
             lifespan="off",
             access_log=False,
             log_config=None,
@@ -71,6 +75,24 @@ class WebserverService(Service):
             self._server.should_exit = True
             await self._server.ended.wait()
         await self.app.api.close()
+
+
+class _Protocol(HttpToolsProtocol):
+    """Uvicorn's protocol, which keeps beside the headers how the caller spelt their names."""
+
+    parser: httptools.HttpRequestParser
+    """What reads a request, and tells the names as they came."""
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self._names: list[bytes] = []
+        cast("dict[str, Any]", self.scope)[NAMES_AS_SENT] = self._names
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take the next header."""
+        self._names.append(name)
+        super().on_header(name, value)
 
 
 class _Server(uvicorn.Server):

@@ -27,7 +27,7 @@ from tiercel.webserver import creation, evaluation, hookbody, inputs
 from tiercel.webserver.context import Call
 from tiercel.webserver.handlers.creation import wait_for_end
 from tiercel.webserver.reader import View
-from tiercel.webserver.request import AnyRequest
+from tiercel.webserver.request import AnyRequest, headers_as_sent
 
 log = logging.getLogger(__name__)
 
@@ -174,8 +174,8 @@ def _values(renderer: Renderer, value: Any, context: Mapping[str, Any]) -> Any:
 
 def _headers(request: AnyRequest) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for name, value in request.scope["headers"]:
-        found.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+    for name, value in headers_as_sent(request.scope):
+        found.setdefault(name, []).append(value)
     return found
 
 
