@@ -45,7 +45,7 @@ def find(pattern: str, text: str) -> regex.Match[str] | None:
     return compiled(pattern).search(text, timeout=MATCH_TIME_MAX_S)
 
 
-def split(pattern: str, text: str, limit: int) -> list[str]:
+def split(pattern: str, text: str, limit: int, meter: Meter) -> list[str]:
     """Split a text at every match, into at most `limit` pieces when that is positive; what matched is dropped."""
     if pattern and _SPECIAL.isdisjoint(pattern):  # As texts of many lines are split.
         return text.split(pattern, limit - 1 if limit > 0 else -1)
@@ -58,6 +58,7 @@ def split(pattern: str, text: str, limit: int) -> list[str]:
         if 0 < limit <= len(pieces) + 1:
             break
         pieces.append(text[at : found.start()])
+        meter.check_time()
         at = found.end()
     return [*pieces, text[at:]]
 
@@ -72,6 +73,7 @@ def replace_all(pattern: str, text: str, replacement: str, meter: Meter) -> str:
         pieces.append(piece)
         size += len(piece)
         meter.check_size(size)
+        meter.check_time()
         at = found.end()
     pieces.append(text[at:])
     return "".join(pieces)

@@ -64,6 +64,13 @@ def _found_last(items: Any, wanted: Any) -> Long:
     return Long(next((last - index for index, item in enumerate(reversed(items)) if equal(item, wanted)), -1))
 
 
+def _holds_all(items: Any, args: Sequence[Any], call: Call) -> bool:
+    (wanted,) = args
+    if not is_sequence(wanted):
+        raise call.fail("The method 'containsAll()' takes a list.")
+    return all(holds(items, one, call.meter) for one in wanted)
+
+
 def _entries(value: Mapping[Any, Any]) -> list[MapEntry]:
     return [MapEntry(key=key, value=item) for key, item in value.items()]
 
@@ -90,7 +97,7 @@ def _split(value: Any, args: Sequence[Any], call: Call) -> list[str]:
     limit = whole(args[1]) if len(args) > 1 else 0
     if not value:
         return [""]
-    pieces = java_regex.split(java_text(args[0]), value, limit)
+    pieces = java_regex.split(java_text(args[0]), value, limit, call.meter)
     while limit == 0 and len(pieces) > 1 and not pieces[-1]:
         pieces.pop()
     return pieces
@@ -137,7 +144,7 @@ _OF_TEXTS: Mapping[str, Method] = {
 }
 _OF_LISTS: Mapping[str, Method] = {
     "contains": Method(lambda items, args, call: holds(items, args[0], call.meter), 1, 1),
-    "containsAll": Method(lambda items, args, call: all(holds(items, one, call.meter) for one in args[0]), 1, 1),
+    "containsAll": Method(_holds_all, 1, 1),
     "get": _plain(_at, 1),
     "getFirst": _plain(lambda items: _at(items, 0)),
     "getLast": _plain(lambda items: _at(items, len(items) - 1)),

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.expression.conftest import renderer
 from tiercel.errors import ExpressionError
-from tiercel.expression import analysis
+from tiercel.expression import Limits, analysis
 from tiercel.expression.failure import LimitExceeded, Undefined
 
 Render = Callable[..., str]
@@ -58,6 +58,8 @@ def test_when_a_method_is_not_on_the_list_then_it_does_not_exist(render: Render,
     ("expression", "message"),
     [
         ("items.get()", "takes 1 arguments, but got 0"),
+        ("items.containsAll(name)", r"The method 'containsAll\(\)' takes a list"),
+        ("items.containsAll(null)", r"The method 'containsAll\(\)' takes a list"),
         ("items.get(9)", "Index 9 out of bounds for length 3"),
         ("name.contains(part='a')", "A method has no named arguments"),
         ("name.substring(2, 1)", "begin 2, end 1, length 3"),
@@ -80,3 +82,11 @@ def test_when_a_method_would_make_a_huge_text_then_it_is_stopped() -> None:
 def test_when_a_method_is_called_on_outputs_then_the_analysis_sees_them() -> None:
     """What a method is called on, and its arguments, belong to what an expression may reach."""
     assert {"outputs", "inputs"} == analysis.reach("{{ outputs.a.files.get(inputs.n) }}").roots
+
+
+def test_when_a_text_has_very_many_matches_then_time_is_watched() -> None:
+    """Each match is quick, and they are not bounded in number."""
+    hurried = renderer(limits=Limits(time_max_s=0.05))
+    for call in ("replaceAll('', 'b')", "split('[a]')"):
+        with pytest.raises(LimitExceeded, match=r"longer than 0\.05 seconds"):
+            hurried.render("{{ text." + call + " }}", {"text": "a" * 1_000_000})

@@ -166,7 +166,7 @@ def _split(value: Any, args: Args, call: Call) -> Any:
     limit = whole(args.get("limit") or 0)
     if not text:
         return [""]
-    pieces = java_regex.split(delimiter, text, limit)
+    pieces = java_regex.split(delimiter, text, limit, call.meter)
     while limit == 0 and len(pieces) > 1 and not pieces[-1]:
         pieces.pop()
     return pieces
