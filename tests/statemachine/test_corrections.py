@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
+import pytest
 
 from tests.statemachine.flows import flow, group, task
 from tests.statemachine.machine import EXECUTION, Machine
@@ -170,3 +173,45 @@ def test_what_runs_after_a_kill_is_not_meant_by_it() -> None:
     assert after.seq != job.seq
     assert [("a", "KILLED"), ("after", "SUCCESS")] == machine.run().states()
     assert State.KILLED == machine.state
+
+
+@pytest.mark.parametrize("place", ["errors", "finally", "afterExecution"])
+def test_a_correction_of_a_task_that_decides_nothing_runs_nothing(place: str) -> None:
+    """The run has another state; the execution is over as it was."""
+    machine = Machine(flow("a", **{place: [task("x")]})).create().run(lambda job: State.FAILED)
+    over = machine.history
+
+    correct(machine, "x")
+
+    assert [("a", "FAILED"), ("x", "SUCCESS")] == machine.states()
+    assert over == machine.history
+    assert not machine.jobs
+
+
+@pytest.mark.parametrize("further", [{}, {"finally": [task("z")]}])
+@pytest.mark.parametrize("state", [State.SUCCESS, State.FAILED])
+def test_a_correction_inside_a_folder_runs_nothing(further: dict[str, Any], state: State) -> None:
+    """A worker has run the folder as a whole."""
+    machine = Machine(flow(group("WorkingDirectory", "w", "x", **further), "b")).create()
+    job = machine.jobs.popleft()
+    machine.start(job)
+    for told in (State.RUNNING, state):
+        machine.step(
+            events.ChildRunReported(
+                execution_id=EXECUTION, at=machine.now, seq=0, attempt=1, worker="w1", task_id="x", state=told
+            )
+        )
+    machine.finish(job, state)
+    over = machine.run().history
+
+    correct(machine, "x", State.WARNING)
+
+    assert ("x", "WARNING") in machine.states()
+    assert over == machine.history
+    assert not machine.jobs
+
+
+def correct(machine: Machine, task_id: str, state: State = State.SUCCESS) -> None:
+    """Set the run of a task to another state."""
+    run = machine.rows[machine.seq_of(task_id)].run
+    machine.step(events.TaskRunStateRequested(execution_id=EXECUTION, at=machine.now, task_run_id=run.id, state=state))

@@ -7,6 +7,7 @@ from typing import Any
 from tests.statemachine.flows import CORE, flow, group, task
 from tests.statemachine.machine import EXECUTION, Machine
 from tiercel.messages import execution_event as events
+from tiercel.model.live import TimerKind
 from tiercel.model.state import State
 
 RENEW = {"type": "constant", "interval": "PT1S", "maxAttempts": 2, "behavior": "CREATE_NEW_EXECUTION"}
@@ -77,3 +78,14 @@ def test_a_task_after_the_end_is_no_reason_to_try_the_execution_again() -> None:
     assert [("x", "SUCCESS"), ("a", "FAILED")] == machine.states()
     assert machine.head is not None
     assert machine.head.done
+
+
+def test_a_pause_is_retried_with_the_execution_when_its_on_pause_fails() -> None:
+    """Nothing wakes it later."""
+    pause = {**PAUSE, "onPause": task("a"), "pauseDuration": "PT1H"}
+
+    machine = fail(Machine(flow(pause, retry=RENEW)).create(), "a")
+
+    assert State.RETRIED == machine.state
+    assert [("pause", "RETRIED"), ("a", "RETRIED")] == machine.states()
+    assert [TimerKind.FLOW_RETRY] == [kind for kind, _ in machine.timers]

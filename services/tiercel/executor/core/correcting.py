@@ -8,7 +8,7 @@ from tiercel.executor.core.draft import Draft, moved, replace
 from tiercel.executor.core.ending import allowed, count_end, end_attempt, set_outputs
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.jobs import forget_job
-from tiercel.executor.core.plan import ROOT, Node
+from tiercel.executor.core.plan import ROOT, Kind, Node
 from tiercel.executor.core.restarting import other_branches, reopen
 from tiercel.messages.execution_event import ChildEnded, TaskRunStateRequested
 from tiercel.model.live import RunRecord
@@ -51,15 +51,29 @@ def child_corrected(draft: Draft, facts: Facts, event: ChildEnded) -> None:
 def _end_otherwise(draft: Draft, facts: Facts, records: dict[int, RunRecord], target: RunRecord, state: State) -> None:
     """Open an execution that has ended again, one of whose task runs has ended in another state than it seemed."""
     assert facts.plan is not None
-    reopen(draft, facts, records, [target], other_branches(records, facts))
-    draft.change(attempt_number=draft.execution.attempt_number + 1)
     run = moved(target.run, state, draft.at)
     attempts = run.attempts
     if attempts:
         attempts = (*attempts[:-1], replace(attempts[-1], state=state))
-    draft.put(replace(draft.get(run.seq), run=replace(run, attempts=attempts)))
+    run = replace(run, attempts=attempts)
+    removed = other_branches(records, facts)
+    if run.seq in removed or _is_of_job(target, records, facts):
+        # It decides nothing: what was run around it has ended as it did.
+        draft.put(replace(target, run=run))
+        return
+    reopen(draft, facts, records, [target], removed)
+    draft.change(attempt_number=draft.execution.attempt_number + 1)
+    draft.put(replace(draft.get(run.seq), run=run))
     count_end(draft, draft.get(run.seq).run, facts.plan.nodes.get(run.task_id))
     draft.ready.append(ROOT)
+
+
+def _is_of_job(record: RunRecord, records: dict[int, RunRecord], facts: Facts) -> bool:
+    """Tell whether a worker ran it as a part of another task's job."""
+    assert facts.plan is not None
+    above = records.get(record.run.parent) if record.run.parent is not None else None
+    node = facts.plan.nodes.get(above.run.task_id) if above is not None else None
+    return node is not None and node.kind is Kind.RUNNABLE
 
 
 def _set_live(draft: Draft, target: RunRecord, state: State, node: Node | None) -> None:

@@ -33,9 +33,7 @@ def finish(draft: Draft, facts: Facts, state: State) -> None:
         else:
             draft.change(outputs=outputs or None)
     draft.move(state)
-    for kind, subject in draft.head.timers:
-        if kind != TimerKind.FLOW_RETRY:
-            draft.clear_timer(TimerKind(kind), subject)
+    _clear_timers(draft)
     after = plan.branches["after"] if plan is not None and state is not State.RETRIED else ()
     started = [node for node in after if _listens(draft, facts, node.branch)]
     if started:
@@ -49,6 +47,13 @@ def finish(draft: Draft, facts: Facts, state: State) -> None:
         _release_slot(draft)
     else:
         after_done(draft)
+
+
+def _clear_timers(draft: Draft) -> None:
+    """Let nothing wake an execution that is over, but the next try of one that is RETRIED."""
+    for kind, subject in draft.head.timers:
+        if kind != TimerKind.FLOW_RETRY:
+            draft.clear_timer(TimerKind(kind), subject)
 
 
 def _listens(draft: Draft, facts: Facts, branch: str) -> bool:
@@ -116,6 +121,8 @@ def leave(draft: Draft, facts: Facts) -> None:
             draft.move(State.RESTARTED)
         draft.move(State.RUNNING)
         draft.move(State.RETRIED)
+        _clear_timers(draft)
+        draft.update(paused=0)
         after_done(draft)
         return
     killing.begin(draft, facts, cascade=True, final=state)

@@ -151,6 +151,8 @@ def _retry_execution(draft: Draft, seq: int, due: datetime) -> None:
     """End everything as RETRIED; a new execution follows when the timer is due."""
     above: int | None = seq
     while above is not None:
+        if draft.get(above).run.state is State.PAUSED:
+            draft.turn(above, State.RUNNING)
         draft.turn(above, State.RETRIED)
         record = draft.get(above)
         draft.put(replace(record, folded=True))
