@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.statemachine.family import Family
 from tests.statemachine.flows import CORE, flow, group, task
 from tests.statemachine.machine import EXECUTION, Machine
 from tiercel.messages import execution_event as events
@@ -89,3 +90,13 @@ def test_a_pause_is_retried_with_the_execution_when_its_on_pause_fails() -> None
     assert State.RETRIED == machine.state
     assert [("pause", "RETRIED"), ("a", "RETRIED")] == machine.states()
     assert [TimerKind.FLOW_RETRY] == [kind for kind, _ in machine.timers]
+
+
+def test_a_retried_execution_is_replayed_from_a_flowable() -> None:
+    """It runs again with what is inside it."""
+    family = Family(flow(group("Sequential", "s", "a"), retry=RENEW)).create().run(lambda job: State.FAILED)
+    target = family.root.rows[0].run.id
+
+    family.send(events.ReplayRequested(execution_id=EXECUTION, at=family.now, new_id="again", task_run_id=target))
+
+    assert State.SUCCESS == family.run().members["again"].state

@@ -82,6 +82,8 @@ def begin_opened(draft: Draft, facts: Facts, leaves: Iterable[RunRecord]) -> Non
             if node.kind is Kind.LOOP_UNTIL:
                 draft.turn(seq, State.RESTARTED)
                 loops.begin_until_again(draft, seq)
+            elif record.run.state is State.RETRIED:
+                draft.turn(seq, State.RESTARTED)
             draft.turn(seq, State.RUNNING)
             draft.ready.append(seq)
         else:
