@@ -9,6 +9,7 @@ import pytest
 from tests.statemachine.flows import flow, group, task
 from tests.statemachine.machine import EXECUTION, Machine
 from tiercel.executor.core.facts import Lanes
+from tiercel.flowspec.parse import check_flow
 from tiercel.messages.execution_event import JobReturned, KillRequested, TaskFinished, WorkerLost
 from tiercel.model.lane import served
 from tiercel.model.state import State
@@ -65,6 +66,31 @@ def test_without_a_worker_the_fallback_decides(fallback: str | None, state: Stat
 
     assert (state, lanes) == (machine.state, machine.sent_to)
     assert (state is State.FAILED) is any("'gpu'" in line for line in machine.logs)
+
+
+@pytest.mark.parametrize(
+    ("group", "lanes", "state", "sent_to"),
+    [
+        ({"key": "gpu"}, ["gpu"], State.SUCCESS, ["gpu"]),
+        ({"key": "{{ vars.place }}"}, ["eu"], State.SUCCESS, ["eu"]),
+        ({"key": "gpu"}, [], State.RUNNING, ["gpu"]),
+        ({"key": "gpu", "fallback": "FAIL"}, [], State.FAILED, []),
+        ({"key": "gpu", "fallback": "CANCEL"}, [], State.CANCELLED, []),
+    ],
+)
+def test_a_worker_group_of_older_flows_is_a_tag(
+    group: dict[str, Any], lanes: list[str], state: State, sent_to: list[str]
+) -> None:
+    """Its key may be an expression; without a worker it waits unless its fallback says otherwise."""
+    text = flow(task("a", workerGroup=group), variables={"place": "eu"})
+
+    machine = run(text, *lanes)
+    if lanes:
+        machine.run()
+
+    assert not check_flow(text).problems
+
+    assert (state, sent_to) == (machine.state, machine.sent_to)
 
 
 @pytest.mark.parametrize(("fallback", "state"), [("FAIL", State.FAILED), ("CANCEL", State.CANCELLED)])

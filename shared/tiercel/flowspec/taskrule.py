@@ -27,7 +27,6 @@ from tiercel.plugins.core.flow.sleep import Sleep
 from tiercel.plugins.core.flow.subflow import ForEachItem, Subflow
 from tiercel.plugins.core.flow.workingdirectory import WorkingDirectory
 
-WORKER_GROUP: Final = "Worker Group is an Enterprise Edition functionality"
 _RUNNABLE_ONLY: Final = (("timeout", "timeout"), ("task_cache", "taskCache"), ("worker_selector", "workerSelector"))
 
 Say = Callable[[str], None]
@@ -35,8 +34,6 @@ Say = Callable[[str], None]
 
 def check_task(task: Task, path: Path, dialect: Dialect, findings: Findings) -> None:
     """Check one task; its children are checked on their own."""
-    if task.worker_group is not None:
-        findings.at((*path, "workerGroup"), WORKER_GROUP)
     check_retry(task.retry, (*path, "retry"), findings)
     _check_timeout(task, path, findings)
     check_selector(task.worker_selector, (*path, "workerSelector"), findings)

@@ -64,8 +64,6 @@ _SAID: Final = {
 
 def check_trigger(trigger: Trigger, path: Path, findings: Findings) -> None:
     """Check one trigger."""
-    if trigger.worker_group is not None:
-        findings.at((*path, "workerGroup"), "Worker Group is an Enterprise Edition functionality")
     match trigger:
         case Schedule() | ScheduleOnDates():
             _check_schedule(trigger, path, findings)

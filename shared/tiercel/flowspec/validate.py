@@ -17,7 +17,7 @@ from tiercel.flowspec.identity import check_names, placed_leaves
 from tiercel.flowspec.inputrule import check_defaults, check_inputs
 from tiercel.flowspec.places import placed_tasks
 from tiercel.flowspec.reference import check_references
-from tiercel.flowspec.taskrule import WORKER_GROUP, check_retry, check_runnable_only, check_selector, check_task
+from tiercel.flowspec.taskrule import check_retry, check_runnable_only, check_selector, check_task
 from tiercel.flowspec.triggerrule import check_trigger, never_fires
 from tiercel.model.duration import format_duration
 from tiercel.model.flow import Dialect, Flow, PluginDefault, Quota, Sla, SlaType
@@ -68,8 +68,6 @@ def note_removed_inputs(flow: Flow, findings: Findings) -> None:
 def _check_own(flow: Flow, dialect: Dialect, findings: Findings) -> None:
     if flow.id in RESERVED_IDS and dialect is Dialect.V2:
         findings.of_newer_rule(("id",), f"Flow id is a reserved keyword: {flow.id}; choose another one.")
-    if flow.worker_group is not None:
-        findings.at(("workerGroup",), WORKER_GROUP)
     check_selector(flow.worker_selector, ("workerSelector",), findings)
     check_retry(flow.retry, ("retry",), findings)
     for at, sla in enumerate(flow.sla):

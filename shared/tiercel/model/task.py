@@ -92,10 +92,12 @@ class WorkerSelector(Node, frozen=True, kw_only=True):
 
 
 class WorkerGroup(Node, frozen=True, kw_only=True):
-    """The older way to choose workers, of another edition: understood, and refused by validation."""
+    """The older way to choose workers, by one tag (of Kestra's Enterprise Edition until 2.0)."""
 
     key: Annotated[str | None, DYNAMIC] = None
+    """The tag that a worker must have."""
     fallback: SelectorFallback | None = None
+    """What is done when no worker has it: the task waits unless this says otherwise."""
 
 
 class TaskCache(Node, frozen=True, kw_only=True):

@@ -126,7 +126,6 @@ def test_a_default_that_its_own_bounds_refuse_is_warned_of(declared: str, cause:
             f"- {{id: p, type: {FLOW}.PurgeFlows, behavior: {{before: '2026-01-01T00:00:00Z', keepAmount: 2}}}}",
             "Cannot set both 'before' and 'keepAmount' properties",
         ),
-        (f"- {{id: p, {PAUSE}, workerGroup: {{key: x}}}}", "Worker Group is an Enterprise Edition functionality"),
         (f"- {{id: p, {PAUSE}, workerSelector: {{fallback: WAIT}}}}", "'tags' must name at least one tag"),
         (f"- {{id: s, type: {FLOW}.Switch, value: x}}", "s: No task defined, neither cases or default have any tasks"),
         (f"- {{id: s, type: {FLOW}.Switch, value: x, cases: {{a: [], b: [{{id: p, {PAUSE}}}]}}}}", "must not be empty"),
