@@ -21,15 +21,15 @@ def begun() -> Machine:
     return machine
 
 
-def tell(machine: Machine, *states: State, task_id: str = "x", seq: int = 0) -> Machine:
+def tell(machine: Machine, *states: State, task_id: str = "x", seq: int = 0, attempt: int = 1) -> Machine:
     """Let the worker tell of a task."""
     for state in states:
         outputs = OutputRef(size=10, value={"exitCode": 1}) if state is State.RETRYING else None
         error = "it failed" if outputs is not None else None
         machine.step(
             events.ChildRunReported(
-                execution_id=EXECUTION, at=machine.now, seq=seq, attempt=1, worker="w1", task_id=task_id, state=state,
-                outputs=outputs, error=error, task_run_id=f"{task_id}-run",
+                execution_id=EXECUTION, at=machine.now, seq=seq, attempt=attempt, worker="w1", task_id=task_id,
+                state=state, outputs=outputs, error=error, task_run_id=f"{task_id}-run",
             )
         )  # fmt: skip
     return machine
@@ -110,3 +110,26 @@ def test_a_task_of_a_folder_has_failed_after_its_last_execution() -> None:
 
     machine.finish(job, State.WARNING)
     assert State.WARNING == machine.run().state
+
+
+@pytest.mark.parametrize("outcome", [State.SUCCESS, State.FAILED])
+def test_a_replay_from_a_task_in_a_folder_runs_the_folder(outcome: State) -> None:
+    """Its files are gone: the job of the folder is what can be run again."""
+    machine = tell(begun(), State.RUNNING, outcome)
+    machine.finish(machine.jobs[0], outcome)
+    machine.step(
+        events.ReplayRequested(
+            execution_id=EXECUTION, at=machine.now, new_id="new", task_run_id=machine.rows[1].run.id
+        )
+    )  # fmt: skip
+    [created] = [message for message in machine.messages if isinstance(message, events.CreateExecution)]
+
+    replayed = Machine(flow(group("WorkingDirectory", "w", "x")))
+    replayed.step(created)
+    assert ["w"] == [job.task_id for job in replayed.jobs]
+    replayed.start(replayed.jobs[0])
+    tell(replayed, State.RUNNING, State.SUCCESS, attempt=replayed.jobs[0].attempt)
+    replayed.finish(replayed.jobs[0], State.SUCCESS)
+
+    assert State.SUCCESS == replayed.state
+    assert [("w", "SUCCESS"), ("x", "SUCCESS")] == replayed.states()

@@ -118,3 +118,22 @@ def test_a_resume_is_for_a_pause_that_still_waits(further: dict[str, object]) ->
 
     assert [State.RUNNING, State.SUCCESS] == [machine.rows[machine.seq_of(name)].run.state for name in ("p", "q")]
     assert State.SUCCESS == machine.run().state
+
+
+@pytest.mark.parametrize(
+    ("behavior", "state"),
+    [("RESUME", State.SUCCESS), ("WARN", State.WARNING), ("FAIL", State.FAILED), ("CANCEL", State.CANCELLED)],
+)
+def test_a_pause_whose_time_is_over_waits_for_its_task_that_still_runs(behavior: str, state: State) -> None:
+    """The execution ends when that task has, which had success."""
+    pause = {**PAUSE, "pauseDuration": "PT5S", "behavior": behavior, "onPause": task("told")}
+    machine = Machine(flow(pause)).create()
+    job = machine.jobs.popleft()
+    machine.start(job)
+    machine.pass_time(6)
+    assert not machine.state.is_terminated
+
+    machine.finish(job, State.SUCCESS, {"value": 1})
+
+    assert state == machine.state
+    assert [("p", str(state)), ("told", "SUCCESS")] == machine.states()

@@ -8,8 +8,8 @@ from tiercel.executor.core.draft import Draft, moved, replace
 from tiercel.executor.core.ending import allowed, count_end, end_attempt, set_outputs
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.jobs import forget_job
-from tiercel.executor.core.plan import ROOT, Kind, Node
-from tiercel.executor.core.restarting import other_branches, reopen
+from tiercel.executor.core.plan import ROOT, Node
+from tiercel.executor.core.restarting import job_of, other_branches, reopen
 from tiercel.messages.execution_event import ChildEnded, TaskRunStateRequested
 from tiercel.model.live import RunRecord
 from tiercel.model.state import State
@@ -57,7 +57,7 @@ def _end_otherwise(draft: Draft, facts: Facts, records: dict[int, RunRecord], ta
         attempts = (*attempts[:-1], replace(attempts[-1], state=state))
     run = replace(run, attempts=attempts)
     removed = other_branches(records, facts)
-    if run.seq in removed or _is_of_job(target, records, facts):
+    if run.seq in removed or job_of(target, records, facts) is not None:
         # It decides nothing: what was run around it has ended as it did.
         draft.put(replace(target, run=run))
         return
@@ -66,14 +66,6 @@ def _end_otherwise(draft: Draft, facts: Facts, records: dict[int, RunRecord], ta
     draft.put(replace(draft.get(run.seq), run=run))
     count_end(draft, draft.get(run.seq).run, facts.plan.nodes.get(run.task_id))
     draft.ready.append(ROOT)
-
-
-def _is_of_job(record: RunRecord, records: dict[int, RunRecord], facts: Facts) -> bool:
-    """Tell whether a worker ran it as a part of another task's job."""
-    assert facts.plan is not None
-    above = records.get(record.run.parent) if record.run.parent is not None else None
-    node = facts.plan.nodes.get(above.run.task_id) if above is not None else None
-    return node is not None and node.kind is Kind.RUNNABLE
 
 
 def _set_live(draft: Draft, target: RunRecord, state: State, node: Node | None) -> None:

@@ -231,7 +231,10 @@ def _pause_over(draft: Draft, facts: Facts, seq: int) -> None:
         approving.expire(draft, seq, node)
         return
     state = pausing.expire(draft, seq)
-    if node is not None and state is State.CANCELLED:
+    if state is State.CANCELLED and draft.branch(seq).behind:
+        # Its `onPause` still runs, and is waited for.
+        killing.begin(draft, facts, cascade=True, final=state, shown_by=seq)
+    elif node is not None and state is State.CANCELLED:
         end(draft, seq, node, State.CANCELLED)
         draft.leave = State.CANCELLED
     elif state is not None:

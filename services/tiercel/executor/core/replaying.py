@@ -13,7 +13,7 @@ from tiercel.executor.core.draft import Draft, replace
 from tiercel.executor.core.facts import Facts
 from tiercel.executor.core.finishing import after_done
 from tiercel.executor.core.plan import Kind, Node
-from tiercel.executor.core.restarting import other_branches, to_open
+from tiercel.executor.core.restarting import job_of, other_branches, to_open
 from tiercel.executor.core.updates import merged
 from tiercel.messages.execution_event import CreateExecution, KillRequested, ReplayRequested
 from tiercel.messages.topics import EXECUTION_EVENT
@@ -109,6 +109,7 @@ def _with_runs(draft: Draft, facts: Facts, event: ReplayRequested, follow: Creat
         target = next((record for record in records.values() if record.run.id == event.task_run_id), None)
         if target is None:
             raise FlowAuthorError(f"Task run id '{event.task_run_id}' not found in execution '{draft.execution.id}'.")
+        target = job_of(target, records, facts) or target
         targets = [target.run.seq]
         removed |= _after(target, records, facts)
     kept = [record for seq, record in sorted(records.items()) if seq not in removed]

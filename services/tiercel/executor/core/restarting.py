@@ -99,8 +99,8 @@ def other_branches(records: dict[int, RunRecord], facts: Facts) -> set[int]:
     for seq in sorted(records):
         run = records[seq].run
         node = facts.plan.nodes.get(run.task_id)
-        parent = records[run.parent] if run.parent is not None and run.parent in records else None
-        inside_job = parent is not None and _is_opened_job(parent, facts)
+        job = job_of(records[seq], records, facts)
+        inside_job = job is not None and job.run.state in OPENED_AGAIN
         if run.parent in removed or (node is not None and not decides(node)) or inside_job:
             removed.add(seq)
         if node is not None and node.branch.startswith("listener."):
@@ -108,10 +108,12 @@ def other_branches(records: dict[int, RunRecord], facts: Facts) -> set[int]:
     return removed
 
 
-def _is_opened_job(parent: RunRecord, facts: Facts) -> bool:
+def job_of(record: RunRecord, records: dict[int, RunRecord], facts: Facts) -> RunRecord | None:
+    """Return the run of the job as a part of which a worker ran it; None when it had a job of its own."""
     assert facts.plan is not None
-    node = facts.plan.nodes.get(parent.run.task_id)
-    return node is not None and node.kind is Kind.RUNNABLE and parent.run.state in OPENED_AGAIN
+    above = records.get(record.run.parent) if record.run.parent is not None else None
+    node = facts.plan.nodes.get(above.run.task_id) if above is not None else None
+    return above if node is not None and node.kind is Kind.RUNNABLE else None
 
 
 def _has_opened_child(record: RunRecord, records: dict[int, RunRecord], removed: set[int]) -> bool:
